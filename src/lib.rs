@@ -1,1 +1,24 @@
-//! certroll
+//! certroll keeps the certificates on Microsoft Entra ID applications as a Git repository says they should be.
+//!
+//! ```text
+//! files ----> desired --+
+//!                       +--> plan() --> Plan --> guard --> document --> apply --> outcomes
+//! Entra ----> observed -+    pure                pure      a file       I/O
+//! stores --/
+//! ```
+//!
+//! Reading, deciding, doing and saying are four places. [`desired`], [`observed`], [`certificate`] and [`plan`] are pure:
+//! no network, no files, no clock, no environment. Everything is decided while planning, so that the applier has no
+//! choices left to make. The library never prints.
+
+pub mod certificate;
+pub mod desired;
+pub mod ids;
+pub mod observed;
+pub mod period;
+
+pub mod delivery;
+pub mod issuer;
+pub mod key;
+pub mod runtime;
+pub mod store;

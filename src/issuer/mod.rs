@@ -1,0 +1,60 @@
+//! The issuer contract: what makes a certificate for a key.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::certificate::{Certificate, SignatureHash};
+use crate::key::PrivateKey;
+use crate::period::Period;
+
+/// A certificate and the chain above it, leaf's issuer first.
+#[derive(Debug, Clone)]
+pub struct Issued {
+    /// The leaf.
+    pub certificate: Certificate,
+    /// Further certificates up to, but not including, the root.
+    pub chain: Vec<Certificate>,
+}
+
+/// What went wrong while issuing.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{doing}: {reason}")]
+pub struct IssueError {
+    /// A gerund and a name.
+    pub doing: String,
+    /// The reason.
+    pub reason: String,
+}
+
+/// What the certificate is to say.
+#[derive(Debug, Clone)]
+pub struct CertificateRequest {
+    /// Subject, RFC 4514.
+    pub subject: String,
+    /// Digest of the signature.
+    pub signature_hash: SignatureHash,
+    /// Start of validity, already backdated.
+    pub not_before: Timestamp,
+    /// Calendar length of validity, counted from the moment of issue.
+    pub validity: Period,
+    /// The moment of issue.
+    pub now: Timestamp,
+    /// Serial number, 16 random bytes.
+    pub serial: [u8; 16],
+}
+
+/// The key the certificate is for.
+#[derive(Debug)]
+pub enum SubjectKey<'a> {
+    /// A key in this process.
+    Local(&'a PrivateKey),
+    /// A signing request (DER) for a key that stays elsewhere.
+    Request(&'a [u8]),
+}
+
+/// Makes certificates.
+#[async_trait]
+pub trait Issuer: Send + Sync {
+    /// Makes one certificate. The same arguments may give another certificate each time.
+    async fn issue(&self, request: &CertificateRequest, key: SubjectKey<'_>) -> Result<Issued, IssueError>;
+}

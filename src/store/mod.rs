@@ -1,0 +1,141 @@
+//! The store contract: where a generation's private key lives and consumers read it from.
+//!
+//! Planner and applier know a store only by its [`Shape`]. Reading and writing are two traits, and a writer is made in
+//! `apply` alone. A store keeps the public record beside each generation; observing never touches a key.
+
+use async_trait::async_trait;
+
+use crate::certificate::{Certificate, KeyKind};
+use crate::desired::StoreBinding;
+use crate::issuer::Issued;
+use crate::key::{PrivateKey, Secret, Signer};
+use crate::observed::record::PublicRecord;
+use crate::observed::{Current, Generation, KeyState, ObservedStore, Shape};
+
+/// What kind of trouble a store is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreErrorKind {
+    /// It cannot be reached, is full, or answers nonsense; another try may help.
+    Unavailable,
+    /// We may not.
+    Denied,
+    /// Somebody else changed the entry since it was observed.
+    Rival,
+    /// What the plan counted on is not there.
+    Missing,
+    /// What is there cannot be understood.
+    Corrupt,
+    /// A safety rule of ours refuses, such as keys inside a Git work tree.
+    Refused,
+    /// The store's shape cannot do this.
+    Unsupported,
+}
+
+/// What failed in a store, doing what, on which entry, and what to try. Never holds a secret.
+#[derive(Debug, thiserror::Error)]
+#[error("{doing}: {reason}")]
+pub struct StoreError {
+    /// What kind of trouble.
+    pub kind: StoreErrorKind,
+    /// A gerund and a name: `staging a key in secrets/cloudm`.
+    pub doing: String,
+    /// The reason, with the service's own code where there is one.
+    pub reason: String,
+    /// What to try.
+    pub hint: Option<String>,
+}
+
+/// A key made inside the store, waiting for its certificate.
+#[derive(Debug)]
+pub struct Pending {
+    /// The generation, in phase *requested*.
+    pub generation: Generation,
+    /// The certificate signing request, DER.
+    pub csr: Vec<u8>,
+}
+
+/// What the store is asked to make a key for.
+#[derive(Debug, Clone)]
+pub struct KeyRequest {
+    /// The key pair.
+    pub key: KeyKind,
+    /// Subject of the request, RFC 4514.
+    pub subject: String,
+}
+
+/// Looking only. Nothing here returns or asks for a private key.
+#[async_trait]
+pub trait StoreReader: Send + Sync {
+    /// What the store can do with this entry.
+    fn shape(&self, entry: &StoreBinding) -> Shape;
+
+    /// What the entry holds: public records and which of them is current. Trouble is an answer
+    /// ([`StoreState::Unreadable`](crate::observed::StoreState)), never taken for absence.
+    async fn observe(&self, entry: &StoreBinding) -> ObservedStore;
+
+    /// The certificate of a generation.
+    async fn certificate(
+        &self,
+        entry: &StoreBinding,
+        generation: &Generation,
+    ) -> Result<Certificate, StoreError>;
+}
+
+/// Looking and changing. Every call looks first: what is already done is success, and the state afterwards is the same
+/// however often it is repeated. If the process dies inside a call, the next observation shows the state before it or the one after,
+/// or one the store's own documentation names.
+#[async_trait]
+pub trait StoreWriter: StoreReader {
+    /// Keeps a key and its certificate, unseen by consumers. `record.rotation_id` identifies it: when the entry already holds a
+    /// generation of that rotation with its key, that one is returned and nothing is written.
+    async fn stage(
+        &self,
+        entry: &StoreBinding,
+        key: &PrivateKey,
+        issued: &Issued,
+        record: &PublicRecord,
+    ) -> Result<Generation, StoreError>;
+
+    /// Makes a key that stays in the store and returns its signing request; a second call returns the pending one.
+    /// Only stores that hold pending keys.
+    async fn request(
+        &self,
+        entry: &StoreBinding,
+        request: &KeyRequest,
+        record: &PublicRecord,
+    ) -> Result<Pending, StoreError>;
+
+    /// Keeps the certificate that answers a pending request beside it. Consumers still see nothing.
+    async fn attach(
+        &self,
+        entry: &StoreBinding,
+        generation: &Generation,
+        issued: &Issued,
+        record: &PublicRecord,
+    ) -> Result<Generation, StoreError>;
+
+    /// A signer for that generation's key.
+    async fn signer(
+        &self,
+        entry: &StoreBinding,
+        generation: &Generation,
+    ) -> Result<Box<dyn Signer>, StoreError>;
+
+    /// Makes the generation what consumers read, rendered in the entry's form, and then writes the record. Refuses with
+    /// [`StoreErrorKind::Rival`] when what is current is neither `expected` nor already this generation; a store without
+    /// compare-and-set looks before and after.
+    async fn promote(
+        &self,
+        entry: &StoreBinding,
+        generation: &Generation,
+        expected: Option<&Current>,
+        password: Option<&Secret>,
+        record: &PublicRecord,
+    ) -> Result<Generation, StoreError>;
+
+    /// Writes the public record of a generation, or a first one for an adopted current entry that has none.
+    async fn write_record(&self, entry: &StoreBinding, record: &PublicRecord) -> Result<(), StoreError>;
+
+    /// Destroys the generation's key or, where the store cannot, disables it. Refuses to touch what is current.
+    async fn remove(&self, entry: &StoreBinding, generation: &Generation) -> Result<KeyState, StoreError>;
+}
