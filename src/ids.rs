@@ -296,7 +296,9 @@ pub struct KeyId(pub Uuid);
 impl KeyId {
     /// The one key id a certificate of ours can have on a target. Derived, so that the same credential is
     /// published under the same id whoever does it and however often, and a copied marker is noticed.
-    pub fn derive(target: &TargetId, thumbprint: &Sha256) -> KeyId {
+    ///
+    /// From the SHA-1, because that is the only thumbprint Entra shows of a credential whose certificate nobody holds.
+    pub fn derive(target: &TargetId, thumbprint: &Sha1) -> KeyId {
         let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
         context.update(b"certroll key id v1\0");
         context.update(target.kind.as_str().as_bytes());

@@ -21,4 +21,5 @@ pub mod delivery;
 pub mod issuer;
 pub mod key;
 pub mod runtime;
+pub mod settings;
 pub mod store;

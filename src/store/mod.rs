@@ -121,6 +121,9 @@ pub trait StoreWriter: StoreReader {
         generation: &Generation,
     ) -> Result<Box<dyn Signer>, StoreError>;
 
+    /// The key of a generation, to be copied to the declared deliveries. Only exportable stores.
+    async fn export(&self, entry: &StoreBinding, generation: &Generation) -> Result<PrivateKey, StoreError>;
+
     /// Makes the generation what consumers read, rendered in the entry's form, and then writes the record. Refuses with
     /// [`StoreErrorKind::Rival`] when what is current is neither `expected` nor already this generation; a store without
     /// compare-and-set looks before and after.

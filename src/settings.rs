@@ -1,0 +1,155 @@
+//! The numbers of planning and applying, each with its default. Pure data.
+
+use jiff::SignedDuration;
+
+/// Settings of planning and applying.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Equal reads before a write.
+    pub reads_before_write: u32,
+    /// Equal reads after a write, before it counts as seen.
+    pub reads_after_write: u32,
+    /// Time between those reads.
+    pub read_interval: SignedDuration,
+    /// How long those reads may take together.
+    pub read_deadline: SignedDuration,
+    /// Sign-ins in a row that make a proof.
+    pub sign_ins: u32,
+    /// Time between sign-ins.
+    pub sign_in_interval: SignedDuration,
+    /// How long proving may take.
+    pub prove_deadline: SignedDuration,
+    /// A generation published longer ago than this that still cannot sign in is blocked rather than *not yet*.
+    pub prove_give_up: SignedDuration,
+    /// Where promotion comes before the proof: how long a credential must have been visible.
+    pub settle: SignedDuration,
+    /// A removing write waits until every generation younger than this is visible in the read that feeds it.
+    pub young: SignedDuration,
+    /// How far certificates are backdated.
+    pub backdate: SignedDuration,
+    /// A credential starts at most this long before it is published.
+    pub start_margin: SignedDuration,
+    /// A credential stays this far below a policy's longest life.
+    pub policy_margin: SignedDuration,
+    /// A generation whose end is nearer than this rotates although something else should be waited for.
+    pub urgent: SignedDuration,
+    /// Live generations of one certificate beyond which no further one is issued.
+    pub live_generations_max: usize,
+    /// A clock difference to the service beyond this is warned about.
+    pub skew_warn: SignedDuration,
+    /// A clock difference to the service beyond this refuses the plan.
+    pub skew_refuse: SignedDuration,
+    /// Times a write is tried again after a conflict or a lost update.
+    pub write_retries: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            reads_before_write: 2,
+            reads_after_write: 5,
+            read_interval: SignedDuration::from_secs(2),
+            read_deadline: SignedDuration::from_mins(5),
+            sign_ins: 3,
+            sign_in_interval: SignedDuration::from_secs(10),
+            prove_deadline: SignedDuration::from_mins(10),
+            prove_give_up: SignedDuration::from_hours(24),
+            settle: SignedDuration::from_mins(15),
+            young: SignedDuration::from_mins(15),
+            backdate: SignedDuration::from_hours(1),
+            start_margin: SignedDuration::from_mins(10),
+            policy_margin: SignedDuration::from_hours(1),
+            urgent: SignedDuration::from_hours(30 * 24),
+            live_generations_max: 3,
+            skew_warn: SignedDuration::from_mins(2),
+            skew_refuse: SignedDuration::from_mins(10),
+            write_retries: 5,
+        }
+    }
+}
+
+/// Why a setting was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidSetting {
+    /// No such name; the text lists all.
+    #[error("unknown setting {name:?}; the settings are: {known}")]
+    Unknown {
+        /// What was given.
+        name: String,
+        /// All names.
+        known: String,
+    },
+    /// The value is not of the setting's type or out of bounds.
+    #[error("setting {name} cannot be {value:?}: {problem}")]
+    Value {
+        /// Which setting.
+        name: String,
+        /// What was given.
+        value: String,
+        /// What is expected.
+        problem: &'static str,
+    },
+}
+
+/// A reference into [`Settings`], by type.
+enum Slot<'a> {
+    Duration(&'a mut SignedDuration),
+    Count(&'a mut u32),
+    Size(&'a mut usize),
+}
+
+impl Settings {
+    fn slots(&mut self) -> Vec<(&'static str, Slot<'_>)> {
+        use Slot::{Count, Duration, Size};
+        vec![
+            ("reads_before_write", Count(&mut self.reads_before_write)),
+            ("reads_after_write", Count(&mut self.reads_after_write)),
+            ("read_interval", Duration(&mut self.read_interval)),
+            ("read_deadline", Duration(&mut self.read_deadline)),
+            ("sign_ins", Count(&mut self.sign_ins)),
+            ("sign_in_interval", Duration(&mut self.sign_in_interval)),
+            ("prove_deadline", Duration(&mut self.prove_deadline)),
+            ("prove_give_up", Duration(&mut self.prove_give_up)),
+            ("settle", Duration(&mut self.settle)),
+            ("young", Duration(&mut self.young)),
+            ("backdate", Duration(&mut self.backdate)),
+            ("start_margin", Duration(&mut self.start_margin)),
+            ("policy_margin", Duration(&mut self.policy_margin)),
+            ("urgent", Duration(&mut self.urgent)),
+            ("live_generations_max", Size(&mut self.live_generations_max)),
+            ("skew_warn", Duration(&mut self.skew_warn)),
+            ("skew_refuse", Duration(&mut self.skew_refuse)),
+            ("write_retries", Count(&mut self.write_retries)),
+        ]
+    }
+
+    /// Sets one number by its name: a duration such as `20s`, `15m`, `1h`, or a count of at least 1.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<(), InvalidSetting> {
+        let wrong =
+            |problem| InvalidSetting::Value { name: name.to_owned(), value: value.to_owned(), problem };
+        let slots = self.slots();
+        let known = slots.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+        let Some((_, slot)) = slots.into_iter().find(|(known, _)| *known == name) else {
+            return Err(InvalidSetting::Unknown { name: name.to_owned(), known });
+        };
+        match slot {
+            Slot::Duration(slot) => {
+                let parsed: SignedDuration =
+                    value.parse().map_err(|_| wrong("write a duration such as 20s, 15m or 1h"))?;
+                if parsed.is_negative() {
+                    return Err(wrong("a duration is not negative"));
+                }
+                *slot = parsed;
+            }
+            Slot::Count(slot) => *slot = count(value).ok_or_else(|| wrong("write a count from 1 to 1000"))?,
+            Slot::Size(slot) => {
+                *slot = count(value).ok_or_else(|| wrong("write a count from 1 to 1000"))? as usize;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn count(value: &str) -> Option<u32> {
+    value.parse().ok().filter(|count| (1..=1000).contains(count))
+}
