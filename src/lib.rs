@@ -16,6 +16,7 @@ pub mod desired;
 pub mod ids;
 pub mod observed;
 pub mod period;
+pub mod plan;
 
 pub mod delivery;
 pub mod issuer;
