@@ -1,7 +1,16 @@
 //! The plan as a value. `plan::planner` makes one, `plan::guard` refuses dangerous ones, `plan::document` saves them.
 
+pub mod calendar;
+pub mod deliveries;
+pub mod digest;
+pub mod planner;
+pub mod policy;
+pub mod predecessors;
+pub mod provider;
 pub mod reason;
+pub mod situation;
 pub mod step;
+pub mod successor;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;

@@ -1,0 +1,54 @@
+//! Decision (c): what each delivery place still needs of the current generation.
+
+use crate::observed::DeliveryState;
+use crate::plan::PlannedStep;
+use crate::plan::planner::held_back;
+use crate::plan::reason::{Because, Note, NoteKind};
+use crate::plan::situation::{CurrentView, Situation, reference};
+use crate::plan::step::Step;
+use crate::plan::successor::{Succession, planned};
+
+/// Decision (c). A rotation delivers by itself; this is for places that missed it or were changed by others.
+pub fn decide(
+    situation: &Situation<'_>,
+    current: Option<&CurrentView<'_>>,
+    succession: &Succession,
+) -> (Vec<PlannedStep>, Vec<Note>) {
+    let (mut steps, mut notes) = (Vec::new(), Vec::new());
+    let Some(generation) = current.and_then(|current| current.generation) else { return (steps, notes) };
+    if succession.successor.is_some() {
+        return (steps, notes);
+    }
+    for delivery in &situation.declared.deliveries {
+        let state = situation.deliveries.get(&delivery.slot);
+        let delivered = generation.record.delivered.get(&delivery.slot);
+        let form_kept = delivered.is_some_and(|delivered| delivered.form == delivery.form.fingerprint());
+        let holds_it = match (state, delivered) {
+            (Some(DeliveryState::Holds(held)), _) => Some(Some(*held) == generation.record.thumbprints),
+            (Some(DeliveryState::Marker(marker)), Some(delivered)) => Some(*marker == delivered.marker),
+            (Some(DeliveryState::Marker(_) | DeliveryState::Absent), _) => Some(false),
+            (Some(DeliveryState::Unreadable { .. }) | None, _) => None,
+        };
+        match holds_it {
+            Some(true) if form_kept => {}
+            None if form_kept => notes.push(cannot_compare(&delivery.slot, state)),
+            Some(_) | None => match held_back(situation, None, "deliver") {
+                Some(note) => notes.push(note),
+                None => {
+                    let step =
+                        Step::Deliver { generation: reference(generation), slot: delivery.slot.clone() };
+                    steps.push(planned(situation, step, Because::DeliveryDiffers));
+                }
+            },
+        }
+    }
+    (steps, notes)
+}
+
+fn cannot_compare(slot: &str, state: Option<&DeliveryState>) -> Note {
+    let reason = match state {
+        Some(DeliveryState::Unreadable { reason }) => reason.as_str(),
+        _ => "it was not looked at",
+    };
+    Note::new(NoteKind::Warning, format!("{slot} cannot be compared: {reason}"))
+}

@@ -1,0 +1,40 @@
+//! Digests of what a certificate's plan was made from, to say what changed since.
+
+use crate::desired::{Declared, Origin};
+use crate::ids::Sha256;
+use crate::observed::{Observed, TargetState};
+
+/// Digest of a text.
+pub fn text(text: &str) -> Sha256 {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest.as_ref());
+    Sha256(bytes)
+}
+
+/// Digest of a declaration. Moving it to another line changes nothing.
+pub fn declared(declared: &Declared) -> Sha256 {
+    let mut placeless = declared.clone();
+    placeless.origin = Origin::default();
+    for delivery in &mut placeless.deliveries {
+        delivery.origin = Origin::default();
+    }
+    text(&format!("{placeless:?}"))
+}
+
+/// Digest of what was observed for a certificate: the target's credentials in any order, the store, the deliveries.
+pub fn observed(declared: &Declared, observed: &Observed) -> Sha256 {
+    let target =
+        observed.tenants.get(&declared.address.tenant).and_then(|t| t.targets.get(&declared.address));
+    let target = match target {
+        Some(TargetState::Found(target)) => {
+            let mut credentials: Vec<&str> = target.credentials.iter().map(|c| c.raw.get()).collect();
+            credentials.sort_unstable();
+            format!("{} {:?} {credentials:?}", target.id, target.untouchable)
+        }
+        other => format!("{other:?}"),
+    };
+    let store = observed.stores.get(&declared.address).map(|store| &store.state);
+    let deliveries = observed.deliveries.get(&declared.address);
+    text(&format!("{target} {store:?} {deliveries:?}"))
+}

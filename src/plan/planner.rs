@@ -1,0 +1,418 @@
+//! The planner: a function from what is declared and what is observed to a plan. It does nothing else.
+//!
+//! The same arguments give the same plan, byte for byte. What cannot be done yet becomes a note that says what it waits
+//! for, so that the rest of the plan stays usable.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::desired::{Cloud, Declared, Desired, Removed, StoreBinding};
+use crate::ids::{Address, KeyId, Name};
+use crate::observed::{
+    Credential, Holding, Observed, ObservedTenant, StoreState, Target, TargetState, Untouchable,
+};
+use crate::plan::calendar::{freeze_at, next_open};
+use crate::plan::policy::Policy;
+use crate::plan::reason::{Because, Note, NoteKind, Refusal};
+use crate::plan::situation::{Situation, reference};
+use crate::plan::step::{CredentialRef, RecordWrite, Step};
+use crate::plan::{
+    CertificatePlan, Plan, PlannedStep, PlannedTarget, deliveries, digest, predecessors, provider, successor,
+};
+
+/// Works out what to do, and does nothing.
+pub fn plan(desired: &Desired, observed: &Observed, policy: &Policy, now: Timestamp) -> Plan {
+    let siblings = siblings(desired);
+    let mut certificates: Vec<CertificatePlan> = desired
+        .certificates
+        .values()
+        .filter(|declared| policy.selects(declared))
+        .map(|declared| plan_certificate(desired, declared, observed, &siblings, policy, now))
+        .collect();
+    certificates.extend(removals(desired, observed, policy, now));
+    certificates.sort_by(|one, two| one.address.cmp(&two.address));
+    let mut plan = Plan {
+        now,
+        owner: desired.owner.clone(),
+        emulator: desired.tenants.values().any(|tenant| tenant.cloud == Cloud::Emulator),
+        certificates,
+        refusals: Vec::new(),
+        complete: policy.only.is_empty(),
+    };
+    plan.refusals = refusals(desired, observed, policy, &plan);
+    plan
+}
+
+/// The names declared in each tenant.
+pub fn siblings(desired: &Desired) -> BTreeMap<Name, BTreeSet<Name>> {
+    let mut siblings: BTreeMap<Name, BTreeSet<Name>> = BTreeMap::new();
+    for address in desired.certificates.keys() {
+        siblings.entry(address.tenant.clone()).or_default().insert(address.name.clone());
+    }
+    siblings
+}
+
+/// Plans one certificate.
+pub fn plan_certificate(
+    desired: &Desired,
+    declared: &Declared,
+    observed: &Observed,
+    siblings: &BTreeMap<Name, BTreeSet<Name>>,
+    policy: &Policy,
+    now: Timestamp,
+) -> CertificatePlan {
+    let mut plan = CertificatePlan {
+        address: declared.address.clone(),
+        title: title(declared),
+        target: None,
+        declared: digest::declared(declared),
+        observed: digest::observed(declared, observed),
+        steps: Vec::new(),
+        notes: Vec::new(),
+        left_alone: 0,
+    };
+    let Some(tenant) = observed.tenants.get(&declared.address.tenant) else {
+        plan.notes.push(Note::blocked("the tenant was not read", "run again"));
+        return plan;
+    };
+    let target = match find_target(declared, tenant) {
+        Ok(target) => target,
+        Err(note) => {
+            plan.notes.push(note);
+            return plan;
+        }
+    };
+    plan.target = Some(PlannedTarget {
+        id: target.id,
+        app_id: target.app_id,
+        tenant_id: tenant.tenant_id,
+        display_name: target.display_name.clone(),
+    });
+    plan.notes.extend(target.warnings.iter().map(|text| Note::new(NoteKind::Warning, text.as_str())));
+    let names = Situation::names_of(desired, &declared.address);
+    let no_siblings = BTreeSet::new();
+    let no_deliveries = BTreeMap::new();
+    let mut situation = Situation {
+        declared,
+        owner: &desired.owner,
+        tenant_id: tenant.tenant_id,
+        target,
+        shape: None,
+        holding: Cow::Owned(Holding::default()),
+        deliveries: observed.deliveries.get(&declared.address).unwrap_or(&no_deliveries),
+        acknowledgements: Situation::acknowledgements_of(desired, &names, &declared.address.tenant),
+        names,
+        siblings: siblings.get(&declared.address.tenant).unwrap_or(&no_siblings),
+        policy,
+        now,
+    };
+    if let Some(untouchable) = &target.untouchable {
+        plan.notes.push(not_ours_to_edit(untouchable));
+    } else if declared.key_lives_here() {
+        plan_with_store(&mut situation, observed, &mut plan);
+    } else {
+        let decided = provider::decide(&situation);
+        plan.steps = decided.steps;
+        plan.notes.extend(decided.notes);
+        plan.left_alone = decided.left_alone;
+    }
+    plan.notes.sort_by(|one, two| (one.kind, one.at, &one.text).cmp(&(two.kind, two.at, &two.text)));
+    plan
+}
+
+/// A certificate whose key lives in a store of ours: the three decisions, one after another.
+fn plan_with_store<'a>(situation: &mut Situation<'a>, observed: &'a Observed, plan: &mut CertificatePlan) {
+    let declared = situation.declared;
+    let Some(store) = observed.stores.get(&declared.address) else {
+        plan.notes.push(Note::blocked("the store was not read", "run again"));
+        return;
+    };
+    plan.notes.extend(store.warnings.iter().map(|text| Note::new(NoteKind::Warning, text.as_str())));
+    situation.shape = Some(store.shape);
+    match &store.state {
+        StoreState::Known(holding) => situation.holding = Cow::Borrowed(holding),
+        StoreState::Absent => {}
+        StoreState::Unreadable { reason } => {
+            let place =
+                declared.store.as_ref().map(|StoreBinding { store, entry, .. }| format!("{store}/{entry}"));
+            let text = format!("{} cannot be read: {reason}", place.unwrap_or_default());
+            plan.notes.push(Note::blocked(
+                text,
+                "make it readable and run again; nothing is done without knowing what it holds",
+            ));
+            return;
+        }
+    }
+    let adopted = situation.record_adopted_current();
+    let current = match successor::current(situation) {
+        Ok(current) => current,
+        Err(note) => {
+            plan.notes.push(note);
+            return;
+        }
+    };
+    if let Some(generation) = current.as_ref().and_then(|current| current.generation).filter(|_| adopted) {
+        let step = Step::Record { generation: reference(generation), write: RecordWrite::Adopted };
+        plan.steps.push(successor::planned(situation, step, Because::Adopted));
+    }
+    let mut succession = successor::decide(situation, current.as_ref());
+    plan.notes.append(&mut succession.notes);
+    if succession.blocked {
+        plan.steps.append(&mut succession.steps);
+        return;
+    }
+    let (deliveries, notes) = deliveries::decide(situation, current.as_ref(), &succession);
+    plan.notes.extend(notes);
+    let mut retirement = predecessors::decide(situation, current.as_ref(), &succession);
+    if let Some(current) = current.as_ref().filter(|_| succession.successor.is_some()) {
+        let sentenced = retirement.steps.iter().any(
+            |planned| matches!(&planned.step, Step::Retire { credential } if credential.sha1 == current.sha1),
+        );
+        if let Some(credential) = current.credentials.first().filter(|_| !sentenced) {
+            plan.notes.push(predecessors::retire_later(situation, credential).about(current.sha1));
+        }
+    }
+    plan.steps.append(&mut succession.steps);
+    plan.steps.extend(deliveries);
+    plan.steps.append(&mut retirement.steps);
+    plan.notes.append(&mut retirement.notes);
+    plan.left_alone = retirement.left_alone;
+}
+
+fn title(declared: &Declared) -> String {
+    declared.consumer.as_ref().map_or_else(|| declared.description.clone(), |consumer| consumer.title.clone())
+}
+
+/// The object, or why nothing at all can be done.
+fn find_target<'a>(declared: &Declared, tenant: &'a ObservedTenant) -> Result<&'a Target, Note> {
+    let selector = &declared.target;
+    match tenant.targets.get(&declared.address) {
+        Some(TargetState::Found(target)) => Ok(target),
+        Some(TargetState::Missing { similar }) => {
+            let names: Vec<String> = similar.iter().map(candidate_words).collect();
+            let hint = if names.is_empty() {
+                "create it, or correct the declaration; certroll creates no applications".to_owned()
+            } else {
+                format!("did you mean one of: {}", names.join(", "))
+            };
+            Err(Note::blocked(format!("there is no {selector}"), hint))
+        }
+        Some(TargetState::Ambiguous { candidates }) => {
+            let names: Vec<String> = candidates.iter().map(candidate_words).collect();
+            Err(Note::blocked(
+                format!("{} objects match {selector}", candidates.len()),
+                format!("name one by app_id: {}", names.join(", ")),
+            ))
+        }
+        Some(TargetState::SoftDeleted { object_id, deleted_at }) => {
+            let when = deleted_at.map(|at| format!(" on {}", at.strftime("%Y-%m-%d"))).unwrap_or_default();
+            Err(Note::blocked(
+                format!("the {selector} was deleted{when}"),
+                format!("an administrator can restore object {object_id} within 30 days of the deletion"),
+            ))
+        }
+        Some(TargetState::Unreadable { reason }) => Err(Note::blocked(
+            format!("the {selector} cannot be read: {reason}"),
+            "correct that and run again",
+        )),
+        None => Err(Note::blocked(format!("the {selector} was not looked for"), "run again")),
+    }
+}
+
+fn candidate_words(candidate: &crate::observed::Candidate) -> String {
+    format!("{:?} (app id {})", candidate.display_name, candidate.app_id)
+}
+
+fn not_ours_to_edit(untouchable: &Untouchable) -> Note {
+    let (what, hint) = match untouchable {
+        Untouchable::ManagedIdentity => (
+            "the target is a managed identity, whose credentials Azure rotates".to_owned(),
+            "remove the certificate from the declaration",
+        ),
+        Untouchable::OtherTenantsApplication(owner) => (
+            match owner {
+                Some(owner) => format!("the target is an application of another tenant ({owner})"),
+                None => "the target is an application of another tenant".to_owned(),
+            },
+            "its owner rotates it; credentials on somebody else's application are a known way in for attackers",
+        ),
+        Untouchable::Locked => (
+            "the application's property lock forbids credentials on its service principal".to_owned(),
+            "declare the application instead of the service principal, or have the lock lifted",
+        ),
+        Untouchable::SamlSignOn => (
+            "the service principal signs in with SAML; its certificates belong to that".to_owned(),
+            "declare the application instead of the service principal",
+        ),
+        Untouchable::OtherType(kind) => (
+            format!("the target is of type {kind}, which certroll does not edit"),
+            "declare an ordinary application",
+        ),
+    };
+    Note::blocked(what, hint)
+}
+
+/// Why a write has to wait for a window or the end of a freeze, and until when. Never past `deadline`.
+pub fn held_back(situation: &Situation<'_>, deadline: Option<Timestamp>, what: &str) -> Option<Note> {
+    let declared = situation.declared;
+    let opens = next_open(&declared.windows, &declared.freeze, situation.now)?;
+    if deadline.is_some_and(|deadline| deadline <= situation.now) {
+        return None;
+    }
+    let at = deadline.map_or(opens, |deadline| opens.min(deadline));
+    let why = match freeze_at(&declared.freeze, situation.now) {
+        Some(freeze) => format!("{what}, held back by a freeze: {}", freeze.reason),
+        None => format!("{what}, in the next window"),
+    };
+    Some(Note::new(NoteKind::Later, why).at(at))
+}
+
+/// `removed:` entries: the only way to have removed what is no longer declared.
+fn removals(desired: &Desired, observed: &Observed, policy: &Policy, now: Timestamp) -> Vec<CertificatePlan> {
+    let mut plans = Vec::new();
+    let mut seen: BTreeMap<&Name, usize> = BTreeMap::new();
+    for removed in &desired.removed {
+        let index = seen.entry(&removed.address.tenant).or_default();
+        let state = observed
+            .tenants
+            .get(&removed.address.tenant)
+            .and_then(|tenant| tenant.removed.get(*index).map(|s| (tenant, s)));
+        *index += 1;
+        if !policy.selects_removed(&removed.address) {
+            continue;
+        }
+        plans.push(plan_removed(desired, removed, state, now));
+    }
+    plans
+}
+
+fn plan_removed(
+    desired: &Desired,
+    removed: &Removed,
+    state: Option<(&ObservedTenant, &TargetState)>,
+    now: Timestamp,
+) -> CertificatePlan {
+    let mut plan = CertificatePlan {
+        address: removed.address.clone(),
+        title: "no longer declared".to_owned(),
+        target: None,
+        declared: digest::text(&format!("{:?} {:?} {}", removed.address, removed.target, removed.retire)),
+        observed: digest::text(&format!("{:?}", state.map(|(_, state)| state))),
+        steps: Vec::new(),
+        notes: Vec::new(),
+        left_alone: 0,
+    };
+    let (tenant, target) = match state {
+        Some((tenant, TargetState::Found(target))) => (tenant, target),
+        Some((_, TargetState::Missing { .. } | TargetState::SoftDeleted { .. })) => {
+            let text = format!("the {} is gone; the removed entry can be deleted", removed.target);
+            plan.notes.push(Note::new(NoteKind::Info, text));
+            return plan;
+        }
+        Some((_, TargetState::Unreadable { reason })) => {
+            plan.notes
+                .push(Note::blocked(format!("the {} cannot be read: {reason}", removed.target), "run again"));
+            return plan;
+        }
+        Some((_, TargetState::Ambiguous { .. })) | None => {
+            plan.notes.push(Note::blocked(
+                format!("the {} cannot be told apart", removed.target),
+                "name it by app_id",
+            ));
+            return plan;
+        }
+    };
+    plan.target = Some(PlannedTarget {
+        id: target.id,
+        app_id: target.app_id,
+        tenant_id: tenant.tenant_id,
+        display_name: target.display_name.clone(),
+    });
+    if let Some(untouchable) = &target.untouchable {
+        plan.notes.push(not_ours_to_edit(untouchable));
+        return plan;
+    }
+    let ours = |credential: &&Credential| {
+        let marked = credential
+            .marker()
+            .is_some_and(|marker| marker.owner == desired.owner && marker.name == removed.address.name);
+        let derived = credential.sha1().map(|sha1| KeyId::derive(&target.id, &sha1));
+        marked && derived.is_some() && derived == credential.key_id
+    };
+    let mut credentials: Vec<&Credential> = target.client_credentials().filter(ours).collect();
+    credentials.sort_by_key(|credential| (credential.end, credential.key_id));
+    plan.left_alone = target.credentials.len() - credentials.len();
+    for credential in &credentials {
+        let (Some(key_id), Some(sha1)) = (credential.key_id, credential.sha1()) else { continue };
+        if removed.retire {
+            let step = Step::Retire { credential: CredentialRef { key_id, sha1, end: credential.end } };
+            plan.steps.push(PlannedStep {
+                step,
+                because: Because::Removed,
+                not_before: now,
+                requires: Vec::new(),
+            });
+        } else {
+            plan.notes.push(
+                Note::new(NoteKind::Info, "no longer declared, left alone: retire is false").about(sha1),
+            );
+        }
+    }
+    if credentials.is_empty() {
+        plan.notes.push(Note::new(NoteKind::Info, "nothing of it is left; the removed entry can be deleted"));
+    }
+    plan
+}
+
+/// Budgets, clocks and other times: what refuses the whole plan.
+fn refusals(desired: &Desired, observed: &Observed, policy: &Policy, plan: &Plan) -> Vec<Refusal> {
+    let mut refusals = Vec::new();
+    if policy.other_time {
+        refusals.push(Refusal::OtherTime);
+    }
+    for (name, tenant) in &desired.tenants {
+        let skew = observed.tenants.get(name).and_then(|tenant| tenant.clock_skew);
+        if let Some(skew) = skew.filter(|skew| skew.abs() > policy.settings.skew_refuse) {
+            refusals.push(Refusal::Clock { tenant: name.clone(), seconds: skew.as_secs() });
+        }
+        let declared = desired.certificates.keys().filter(|address| address.tenant == *name).count();
+        let of_tenant = |matches: fn(&Step) -> bool| {
+            let steps = plan.certificates.iter().filter(|c| c.address.tenant == *name).flat_map(|c| &c.steps);
+            steps.filter(|planned| matches(&planned.step)).count()
+        };
+        let budgets = [
+            (
+                "max_issue",
+                of_tenant(|step| matches!(step, Step::Issue { .. })),
+                tenant.max_issue,
+                policy.max_issue,
+            ),
+            (
+                "max_retire",
+                of_tenant(|step| matches!(step, Step::Retire { .. })),
+                tenant.max_retire,
+                policy.max_retire,
+            ),
+        ];
+        for (setting, value, limit, for_this_run) in budgets {
+            let allowed = for_this_run.unwrap_or_else(|| limit.of(declared));
+            if value > allowed {
+                refusals.push(Refusal::Budget {
+                    setting: setting.to_owned(),
+                    tenant: name.clone(),
+                    value,
+                    limit: allowed,
+                    declared: limit.to_string(),
+                });
+            }
+        }
+    }
+    refusals
+}
+
+/// Whether anything is known of that address at all: for the words of an error about `--only` and friends.
+pub fn is_declared(desired: &Desired, address: &Address) -> bool {
+    desired.certificates.contains_key(address)
+}

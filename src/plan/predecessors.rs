@@ -1,0 +1,409 @@
+//! Decision (b): every other generation and credential of the certificate. What is kept is kept for the first reason
+//! of a list; what no reason keeps is retired, after the current one has signed in during the same run.
+
+use jiff::Timestamp;
+
+use crate::desired::Retire;
+use crate::observed::{Credential, DeliveryState, Generation, KeyState};
+use crate::plan::PlannedStep;
+use crate::plan::planner::held_back;
+use crate::plan::reason::{Because, Note, NoteKind, ack_command};
+use crate::plan::situation::{CurrentView, Situation, Standing, reference};
+use crate::plan::step::{CredentialRef, Step};
+use crate::plan::successor::{Succession, generations_on_their_way, is_held, place, planned, provable};
+
+/// What decision (b) adds to the chain.
+#[derive(Debug, Default)]
+pub struct Retirement {
+    /// Steps, after those of decision (a).
+    pub steps: Vec<PlannedStep>,
+    /// What is not done now.
+    pub notes: Vec<Note>,
+    /// Credentials on the target that are nobody's of ours.
+    pub left_alone: usize,
+}
+
+/// A credential that might be retired.
+struct Candidate<'s> {
+    credential: &'s Credential,
+    sha1: crate::ids::Sha1,
+    generation: Option<&'s Generation>,
+}
+
+/// Decision (b).
+pub fn decide(
+    situation: &Situation<'_>,
+    current: Option<&CurrentView<'_>>,
+    succession: &Succession,
+) -> Retirement {
+    let mut retirement = Retirement::default();
+    let mut removals = Vec::new();
+    for credential in &situation.target.credentials {
+        let standing = situation.standing(credential);
+        if let Some(note) = left_alone(situation, credential, standing, &mut retirement.left_alone) {
+            retirement.notes.push(note);
+        }
+        let Some(candidate) = candidate(situation, current, credential, standing) else { continue };
+        match verdict(situation, current, succession, &candidate) {
+            Verdict::Keep(note) => retirement.notes.push(note),
+            Verdict::Retire(because) => removals.push((candidate, because)),
+        }
+    }
+    removals.sort_by_key(|(candidate, _)| (candidate.credential.end, candidate.sha1));
+    prove_before_removal(situation, current, succession, &mut removals, &mut retirement);
+    let gone: Vec<_> = removals.iter().map(|(candidate, _)| candidate.sha1).collect();
+    for (candidate, because) in removals {
+        let Some(key_id) = candidate.credential.key_id else { continue };
+        let reference = CredentialRef { key_id, sha1: candidate.sha1, end: candidate.credential.end };
+        retirement.steps.push(planned(situation, Step::Retire { credential: reference }, because));
+    }
+    destroy_keys(situation, current, &gone, &mut retirement.steps);
+    retirement
+}
+
+/// Counts what is not ours, and tells of what looks as if it were.
+fn left_alone(
+    situation: &Situation<'_>,
+    credential: &Credential,
+    standing: Standing<'_>,
+    count: &mut usize,
+) -> Option<Note> {
+    let sha1 = credential.sha1();
+    let note = |text: String| {
+        let note = Note::new(NoteKind::Info, text);
+        sha1.map_or(note.clone(), |sha1| note.about(sha1))
+    };
+    match standing {
+        Standing::Foreign | Standing::Reserved => {
+            *count += 1;
+            None
+        }
+        Standing::Claimed => {
+            Some(note("carries our marker and not our key id: claimed, left alone".to_owned()))
+        }
+        Standing::Undeclared => {
+            let marker = credential.marker()?;
+            Some(note(format!("{marker} is not declared, left alone")).with_hint(format!(
+                "declare removed: for {}/{}",
+                situation.declared.address.tenant, marker.name
+            )))
+        }
+        Standing::Held(_)
+        | Standing::Adopted { .. }
+        | Standing::Orphan
+        | Standing::Revoked
+        | Standing::Sibling => None,
+    }
+}
+
+/// Whether the credential is another one of this certificate than the current one and the one on its way.
+fn candidate<'s>(
+    situation: &'s Situation<'_>,
+    current: Option<&CurrentView<'_>>,
+    credential: &'s Credential,
+    standing: Standing<'s>,
+) -> Option<Candidate<'s>> {
+    let sha1 = credential.sha1()?;
+    let generation = match standing {
+        Standing::Held(generation) => Some(generation),
+        Standing::Adopted { .. } | Standing::Orphan | Standing::Revoked => None,
+        Standing::Reserved
+        | Standing::Claimed
+        | Standing::Sibling
+        | Standing::Undeclared
+        | Standing::Foreign => {
+            return None;
+        }
+    };
+    let is_current = current.is_some_and(|current| current.sha1 == sha1);
+    if is_current && !is_sentenced(situation, credential) {
+        return None;
+    }
+    let on_its_way = generations_on_their_way(situation)
+        .any(|other| generation.is_some_and(|g| g.handle == other.handle) && !situation.is_spent(other));
+    let wanted = generation.and_then(|generation| generation.record.rotation_id);
+    if on_its_way && wanted == Some(situation.rotation_id(current)) {
+        return None;
+    }
+    Some(Candidate { credential, sha1, generation })
+}
+
+/// Revoked by the file, or by `--revoke-previous`.
+fn is_sentenced(situation: &Situation<'_>, credential: &Credential) -> bool {
+    situation.is_revoked_credential(credential) || situation.names_for_replacement(credential)
+}
+
+enum Verdict {
+    Keep(Note),
+    Retire(Because),
+}
+
+fn verdict(
+    situation: &Situation<'_>,
+    current: Option<&CurrentView<'_>>,
+    succession: &Succession,
+    candidate: &Candidate<'_>,
+) -> Verdict {
+    let sentenced = is_sentenced(situation, candidate.credential);
+    let expired = candidate.credential.is_expired_at(situation.now);
+    let reasons = if sentenced {
+        REASONS_TO_KEEP_A_REVOKED_ONE
+    } else if expired {
+        REASONS_TO_KEEP_AN_EXPIRED_ONE
+    } else {
+        REASONS_TO_KEEP
+    };
+    let asked = Asked { situation, current, succession, candidate };
+    if let Some(note) = reasons.iter().find_map(|reason| reason(&asked)) {
+        return Verdict::Keep(note.about(candidate.sha1));
+    }
+    Verdict::Retire(match (sentenced, expired) {
+        (true, _) if situation.is_revoked_credential(candidate.credential) => Because::Revoked,
+        (true, _) => Because::RevokePrevious,
+        (false, true) => Because::ExpiredPredecessor,
+        (false, false) => {
+            let over = current.and_then(|current| overlap_end(situation, current).ok());
+            Because::OverlapOver { since: over.unwrap_or(situation.now) }
+        }
+    })
+}
+
+/// What the reasons are asked about.
+struct Asked<'q> {
+    situation: &'q Situation<'q>,
+    current: Option<&'q CurrentView<'q>>,
+    succession: &'q Succession,
+    candidate: &'q Candidate<'q>,
+}
+
+type Reason = fn(&Asked<'_>) -> Option<Note>;
+
+/// Asked in this order; the first objection is the one the plan shows.
+const REASONS_TO_KEEP: &[Reason] = &[
+    not_ours_to_remove,   // The file does not name it and our marks are not on it.
+    never_retired,        // The file says so.
+    successor_to_come,    // Its successor is only made, or made current, in this run.
+    no_working_successor, // Nothing could take its place.
+    unacknowledged,       // A person has to say that the consumer has the new key.
+    undelivered,          // A declared place does not have the new key yet.
+    overlap_runs,         // Somebody may still hold it.
+    use_unknown,          // `unused_for` is declared, and nobody can tell.
+    on_hold,              // The file says to leave everything.
+    outside_windows,      // Not now.
+];
+
+/// An expired one signs nobody in, so nobody is waited for.
+const REASONS_TO_KEEP_AN_EXPIRED_ONE: &[Reason] =
+    &[not_ours_to_remove, never_retired, no_working_successor, on_hold, outside_windows];
+
+/// A revoked one goes as soon as its successor works.
+const REASONS_TO_KEEP_A_REVOKED_ONE: &[Reason] = &[not_ours_to_remove, no_working_successor];
+
+fn not_ours_to_remove(asked: &Asked<'_>) -> Option<Note> {
+    let removable = asked.situation.is_removable(asked.candidate.credential);
+    (!removable).then(|| {
+        Note::new(NoteKind::Info, "is not ours to remove: it lacks our marker and key id")
+            .with_hint("list its thumbprint under adopt if certroll should retire it")
+    })
+}
+
+fn never_retired(asked: &Asked<'_>) -> Option<Note> {
+    (asked.situation.declared.retire == Retire::Never)
+        .then(|| Note::new(NoteKind::Info, "is not retired: the file says retire: never"))
+}
+
+/// Whether the steps of decision (a) end with a new current generation.
+fn is_succeeded(asked: &Asked<'_>) -> bool {
+    asked.succession.successor.is_some()
+}
+
+fn successor_to_come(asked: &Asked<'_>) -> Option<Note> {
+    is_succeeded(asked).then(|| retire_later(asked.situation, asked.candidate.credential))
+}
+
+/// The note of a predecessor whose overlap begins with this run: when it will go, and whether it ends before that.
+pub fn retire_later(situation: &Situation<'_>, credential: &Credential) -> Note {
+    let declared = situation.declared;
+    let after = if declared.acknowledge {
+        "the acknowledgement"
+    } else if declared.deliveries.is_empty() {
+        "the promotion"
+    } else {
+        "the last delivery"
+    };
+    let mut text = format!("retire {} after {after}", declared.overlap);
+    let planned = declared.overlap.after(situation.now);
+    if let Some(end) = credential.end.filter(|end| *end < planned) {
+        text.push_str(&format!(" (overlap cut short: it expires on {})", end.strftime("%Y-%m-%d")));
+    }
+    Note::new(NoteKind::Later, text)
+}
+
+fn no_working_successor(asked: &Asked<'_>) -> Option<Note> {
+    if is_succeeded(asked) {
+        return None;
+    }
+    let waiting = |text: &str| Some(Note::new(NoteKind::Waiting, format!("is kept: {text}")));
+    let Some(current) = asked.current else { return waiting("nothing could take its place") };
+    let repaired = asked
+        .succession
+        .steps
+        .iter()
+        .any(|planned| matches!(planned.step, Step::Publish { repair: true, .. }));
+    let works = current.credentials.iter().any(|credential| credential.is_valid_at(asked.situation.now));
+    if current.sha1 == asked.candidate.sha1 {
+        return waiting("it is what consumers use, and its successor is not there yet");
+    }
+    if !works && !repaired {
+        return waiting("the current one cannot sign in");
+    }
+    if current.generation.is_none() {
+        return waiting("the current one's key lives elsewhere, so nothing can be proven");
+    }
+    match provable(asked.situation) {
+        Ok(_) => None,
+        Err(note) => Some(Note { kind: NoteKind::Waiting, ..note }),
+    }
+}
+
+fn unacknowledged(asked: &Asked<'_>) -> Option<Note> {
+    let (situation, current) = (asked.situation, asked.current?);
+    let missing = situation.declared.acknowledge && situation.current_acknowledged_at(current).is_none();
+    missing.then(|| {
+        Note::new(NoteKind::Waiting, "is kept until somebody confirms that the consumer uses the new one")
+            .with_hint(ack_command(&situation.declared.address))
+    })
+}
+
+fn undelivered(asked: &Asked<'_>) -> Option<Note> {
+    let (situation, current) = (asked.situation, asked.current?);
+    let open = situation
+        .declared
+        .deliveries
+        .iter()
+        .find(|delivery| !is_delivered(situation, current, &delivery.slot))?;
+    Some(Note::new(NoteKind::Waiting, format!("is kept until {} has the new one", open.slot)))
+}
+
+/// Whether the place is known to hold the current generation.
+pub fn is_delivered(situation: &Situation<'_>, current: &CurrentView<'_>, slot: &str) -> bool {
+    let Some(record) = current.generation.map(|generation| &generation.record) else { return true };
+    let Some(delivered) = record.delivered.get(slot) else { return false };
+    match situation.deliveries.get(slot) {
+        Some(DeliveryState::Holds(thumbprints)) => Some(*thumbprints) == record.thumbprints,
+        Some(DeliveryState::Marker(marker)) => *marker == delivered.marker,
+        Some(DeliveryState::Absent) => false,
+        Some(DeliveryState::Unreadable { .. }) | None => false,
+    }
+}
+
+fn overlap_runs(asked: &Asked<'_>) -> Option<Note> {
+    match overlap_end(asked.situation, asked.current?) {
+        Ok(end) if end <= asked.situation.now => None,
+        Ok(end) => Some(Note::new(NoteKind::Later, "retire").at(end)),
+        Err(note) => Some(note),
+    }
+}
+
+/// When the overlap ends: counted from the latest of promoted, every delivery confirmed and, where a person is needed, acknowledged.
+pub fn overlap_end(situation: &Situation<'_>, current: &CurrentView<'_>) -> Result<Timestamp, Note> {
+    let unknown = || Note::new(NoteKind::Later, "is kept: the overlap begins once the promotion is recorded");
+    let record = current.generation.map(|generation| &generation.record).ok_or_else(unknown)?;
+    let promoted = record.promoted_at.ok_or_else(unknown)?;
+    let delivered =
+        situation.declared.deliveries.iter().filter_map(|d| record.delivered.get(&d.slot)).map(|d| d.at);
+    let acknowledged =
+        situation.declared.acknowledge.then(|| situation.current_acknowledged_at(current)).flatten();
+    let in_use = delivered.chain(acknowledged).chain([promoted]).max().unwrap_or(promoted);
+    Ok(situation.declared.overlap.after(in_use))
+}
+
+/// Usage reports are not read, so use is unknown; an acknowledgement of the current one stands in for it.
+fn use_unknown(asked: &Asked<'_>) -> Option<Note> {
+    let (situation, current) = (asked.situation, asked.current?);
+    let period = situation.declared.unused_for.as_ref()?;
+    let sha256 = current.generation.and_then(|g| g.record.thumbprints).map(|t| t.sha256);
+    let confirmed = situation.acknowledged_at(&current.sha1, sha256.as_ref()).is_some();
+    (!confirmed).then(|| {
+        Note::new(NoteKind::Waiting, format!("is kept: whether it was unused for {period} is not known"))
+            .with_hint(ack_command(&situation.declared.address))
+    })
+}
+
+fn on_hold(asked: &Asked<'_>) -> Option<Note> {
+    is_held(asked.situation).then(|| Note::new(NoteKind::Later, "is kept while the hold is in force"))
+}
+
+fn outside_windows(asked: &Asked<'_>) -> Option<Note> {
+    held_back(asked.situation, None, "retire")
+}
+
+/// Puts a proof of the current generation before the removals, unless decision (a) has one. Without a way to prove, and without
+/// somebody's word instead, nothing is removed.
+fn prove_before_removal(
+    situation: &Situation<'_>,
+    current: Option<&CurrentView<'_>>,
+    succession: &Succession,
+    removals: &mut Vec<(Candidate<'_>, Because)>,
+    retirement: &mut Retirement,
+) {
+    let proves = |planned: &PlannedStep| matches!(planned.step, Step::Prove { .. });
+    if removals.is_empty() || succession.steps.iter().any(proves) {
+        return;
+    }
+    let evidence = provable(situation);
+    let Some((current, Ok(evidence))) = current.map(|current| (current, evidence)) else {
+        removals.clear();
+        return;
+    };
+    let confirmed = situation.current_acknowledged_at(current).is_some_and(|at| at > Timestamp::MIN);
+    if evidence == crate::plan::step::Evidence::ReadBack && !confirmed {
+        removals.clear();
+        let note = Note::new(
+            NoteKind::Waiting,
+            "predecessors are kept: with prove: read_back only an acknowledgement ends the overlap",
+        )
+        .with_hint(ack_command(&situation.declared.address));
+        retirement.notes.push(note);
+        return;
+    }
+    let step = Step::Prove { generation: current.reference(), evidence };
+    retirement.steps.push(planned(situation, step, Because::BeforeRemoval));
+}
+
+/// Keys of generations whose credential is gone, beyond the number that is kept. Never one that is newer than the current
+/// one: its record is what remembers that it was given up.
+fn destroy_keys(
+    situation: &Situation<'_>,
+    current: Option<&CurrentView<'_>>,
+    gone: &[crate::ids::Sha1],
+    steps: &mut Vec<PlannedStep>,
+) {
+    let Some(current) = current.and_then(|current| current.generation) else { return };
+    if is_held(situation) || held_back(situation, None, "destroy").is_some() {
+        return;
+    }
+    let is_gone = |generation: &Generation| {
+        situation
+            .credentials_of(generation)
+            .iter()
+            .all(|credential| credential.sha1().is_some_and(|sha1| gone.contains(&sha1)))
+    };
+    let on_its_way: Vec<_> =
+        generations_on_their_way(situation).map(|generation| &generation.handle).collect();
+    let mut retired: Vec<_> = situation
+        .holding
+        .generations
+        .iter()
+        .filter(|generation| generation.handle != current.handle && generation.key == KeyState::Held)
+        .filter(|generation| generation.record.requested_at < current.record.requested_at)
+        .filter(|generation| !on_its_way.contains(&&generation.handle) || situation.is_spent(generation))
+        .filter(|generation| is_gone(generation))
+        .collect();
+    retired.sort_by_key(|generation| std::cmp::Reverse(generation.record.requested_at));
+    let keep = situation.declared.keep_retired;
+    for generation in retired.into_iter().skip(keep as usize) {
+        let step = Step::Destroy { generation: reference(generation), place: place(situation.declared) };
+        steps.push(planned(situation, step, Because::BeyondKeepRetired { keep }));
+    }
+}

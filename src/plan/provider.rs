@@ -1,0 +1,291 @@
+//! Certificates whose key certroll never has: a provider's public keys, and products that rotate by themselves.
+
+use jiff::Timestamp;
+
+use crate::desired::{Issuer, PublicKeyFile, Retire, RotatorMatch};
+use crate::ids::Sha1;
+use crate::observed::Credential;
+use crate::plan::PlannedStep;
+use crate::plan::planner::held_back;
+use crate::plan::policy::glob_matches;
+use crate::plan::predecessors::Retirement;
+use crate::plan::reason::{Because, Note, NoteKind, ack_command};
+use crate::plan::situation::{Situation, Standing};
+use crate::plan::step::{CredentialRef, Evidence, GenerationRef, Step};
+use crate::plan::successor::{is_held, planned, publish};
+
+/// Plans a certificate whose key lives with a provider or a product.
+pub fn decide(situation: &Situation<'_>) -> Retirement {
+    match &situation.declared.issuer {
+        Issuer::ExternalPublicKey { files } => public_keys(situation, files),
+        Issuer::ExternalRotator { matching } => rotator(situation, matching),
+        Issuer::SelfSigned
+        | Issuer::CaFile { .. }
+        | Issuer::VaultPki { .. }
+        | Issuer::KeyVault { .. }
+        | Issuer::Csr { .. } => Retirement::default(),
+    }
+}
+
+/// The credentials of a declared file. An equal thumbprint is satisfied, with or without our marker.
+fn live<'s>(situation: &'s Situation<'_>, file: &'s PublicKeyFile) -> impl Iterator<Item = &'s Credential> {
+    situation.target.client_credentials().filter(|credential| credential.is_of(&file.certificate.thumbprints))
+}
+
+fn public_keys(situation: &Situation<'_>, files: &[PublicKeyFile]) -> Retirement {
+    let mut retirement = Retirement::default();
+    let newest_live = situation
+        .target
+        .client_credentials()
+        .filter(|c| {
+            matches!(situation.standing(c), Standing::Orphan)
+                || files.iter().any(|f| c.is_of(&f.certificate.thumbprints))
+        })
+        .filter_map(|credential| credential.end)
+        .max();
+    if situation.target.client_credentials().next().is_none() {
+        let text = "the target has no certificate yet; a provider's first one is usually put there when the service is set up";
+        retirement.notes.push(Note::new(NoteKind::Warning, text));
+    }
+    let mut wanted: Vec<&PublicKeyFile> = files.iter().collect();
+    wanted.sort_by_key(|file| (file.certificate.not_after, file.certificate.thumbprints));
+    wanted.dedup_by_key(|file| file.certificate.thumbprints);
+    for file in &wanted {
+        publish_file(situation, file, newest_live, &mut retirement);
+    }
+    let current = wanted.iter().rev().find(|file| is_usable(situation, file));
+    chase(situation, current.copied(), &mut retirement);
+    retire_dropped(situation, files, current.copied(), &mut retirement);
+    retirement
+}
+
+fn is_usable(situation: &Situation<'_>, file: &PublicKeyFile) -> bool {
+    file.certificate.not_after > situation.now && !is_revoked(situation, file)
+}
+
+fn is_revoked(situation: &Situation<'_>, file: &PublicKeyFile) -> bool {
+    situation.declared.revoked.iter().any(|revoked| revoked.names(&file.certificate.thumbprints))
+}
+
+fn publish_file(
+    situation: &Situation<'_>,
+    file: &PublicKeyFile,
+    newest_live: Option<Timestamp>,
+    retirement: &mut Retirement,
+) {
+    let sha1 = file.certificate.thumbprints.sha1;
+    if live(situation, file).next().is_some() || is_revoked(situation, file) {
+        return;
+    }
+    if file.certificate.not_after <= situation.now {
+        let text = format!("{} expired on {}", file.path, file.certificate.not_after.strftime("%Y-%m-%d"));
+        retirement.notes.push(Note::new(NoteKind::Warning, text).about(sha1));
+        return;
+    }
+    if newest_live.is_some_and(|newest| file.certificate.not_after <= newest) {
+        let text = format!("{} does not end later than what the target has already", file.path);
+        let hint = "ask the provider for a newer certificate, or drop the file from the list";
+        retirement.notes.push(Note::blocked(text, hint).about(sha1));
+        return;
+    }
+    if is_held(situation) {
+        retirement.notes.push(Note::new(NoteKind::Info, "on hold").about(sha1));
+        return;
+    }
+    if let Some(note) = held_back(situation, newest_live, "publish") {
+        retirement.notes.push(note.about(sha1));
+        return;
+    }
+    let generation = reference(file);
+    retirement.steps.push(planned(situation, publish(situation, &generation, false), Because::Declared));
+    let prove = Step::Prove { generation, evidence: Evidence::ReadBack };
+    retirement.steps.push(planned(situation, prove, Because::PartOfRotation));
+    let text = format!(
+        "tell the provider that {} is uploaded, and confirm: {}",
+        file.path,
+        ack_command(&situation.declared.address)
+    );
+    retirement.notes.push(Note::new(NoteKind::HandOff, text).about(sha1));
+}
+
+fn reference(file: &PublicKeyFile) -> GenerationRef {
+    GenerationRef { rotation_id: None, thumbprints: Some(file.certificate.thumbprints) }
+}
+
+/// Says when the provider's next key is overdue.
+fn chase(situation: &Situation<'_>, current: Option<&PublicKeyFile>, retirement: &mut Retirement) {
+    let overdue = current.is_none_or(|file| {
+        situation.declared.warn_before.before(file.certificate.not_after) <= situation.now
+    });
+    if overdue {
+        let until = match current {
+            Some(file) => {
+                format!("the newest one ends on {}", file.certificate.not_after.strftime("%Y-%m-%d"))
+            }
+            None => "no declared one is valid".to_owned(),
+        };
+        let note = Note::new(NoteKind::Waiting, format!("waiting for the provider's new key: {until}"));
+        retirement.notes.push(note.with_hint("ask the provider for it and add the file to the list"));
+    } else if let Some(file) = current {
+        let at = situation.declared.warn_before.before(file.certificate.not_after);
+        retirement.notes.push(Note::new(NoteKind::Later, "ask the provider for the next key").at(at));
+    }
+}
+
+/// A file dropped from the list retires by acknowledgement of the newest one, or by its own expiry.
+fn retire_dropped(
+    situation: &Situation<'_>,
+    files: &[PublicKeyFile],
+    current: Option<&PublicKeyFile>,
+    retirement: &mut Retirement,
+) {
+    let listed = |credential: &Credential| {
+        files
+            .iter()
+            .any(|file| credential.is_of(&file.certificate.thumbprints) && !is_revoked(situation, file))
+    };
+    let confirmed = current.map(|file| {
+        let thumbprints = file.certificate.thumbprints;
+        let at = situation.acknowledged_at(&thumbprints.sha1, Some(&thumbprints.sha256));
+        (file, at.filter(|_| live(situation, file).any(|credential| credential.is_valid_at(situation.now))))
+    });
+    let mut removals = Vec::new();
+    for credential in &situation.target.credentials {
+        let standing = situation.standing(credential);
+        match standing {
+            Standing::Foreign | Standing::Reserved if !listed(credential) => retirement.left_alone += 1,
+            _ => {}
+        }
+        let ours = matches!(standing, Standing::Orphan | Standing::Adopted { .. } | Standing::Revoked);
+        if !ours || listed(credential) || !situation.is_removable(credential) {
+            continue;
+        }
+        match keep_dropped(situation, credential, confirmed) {
+            Ok(because) => removals.push((credential, because)),
+            Err(note) => retirement.notes.push(note),
+        }
+    }
+    push_removals(situation, confirmed.map(|(file, _)| reference(file)), removals, retirement);
+}
+
+fn keep_dropped(
+    situation: &Situation<'_>,
+    credential: &Credential,
+    confirmed: Option<(&PublicKeyFile, Option<Timestamp>)>,
+) -> Result<Because, Note> {
+    let about = |note: Note| credential.sha1().map_or(note.clone(), |sha1| note.about(sha1));
+    let declared = situation.declared;
+    let works =
+        confirmed.is_some_and(|(file, _)| live(situation, file).any(|c| c.is_valid_at(situation.now)));
+    if !works {
+        return Err(about(Note::new(NoteKind::Waiting, "is kept: no newer key of the provider is live")));
+    }
+    if situation.is_revoked_credential(credential) {
+        return Ok(Because::Revoked);
+    }
+    if declared.retire == Retire::Never {
+        return Err(about(Note::new(NoteKind::Info, "is not retired: the file says retire: never")));
+    }
+    if is_held(situation) {
+        return Err(about(Note::new(NoteKind::Later, "is kept while the hold is in force")));
+    }
+    if let Some(note) = held_back(situation, None, "retire") {
+        return Err(about(note));
+    }
+    if credential.is_expired_at(situation.now) {
+        return Ok(Because::ExpiredPredecessor);
+    }
+    let Some(acknowledged) = confirmed.and_then(|(_, at)| at) else {
+        let ends = credential.end.map(|end| format!(", or until it ends on {}", end.strftime("%Y-%m-%d")));
+        let text = format!("is kept until the provider confirms the newer key{}", ends.unwrap_or_default());
+        return Err(about(Note::new(NoteKind::Waiting, text).with_hint(ack_command(&declared.address))));
+    };
+    let over = declared.overlap.after(acknowledged);
+    if over > situation.now {
+        return Err(about(Note::new(NoteKind::Later, "retire").at(over)));
+    }
+    Ok(Because::Acknowledged)
+}
+
+/// Removals, after the newest one was read back in the same run.
+fn push_removals(
+    situation: &Situation<'_>,
+    current: Option<GenerationRef>,
+    removals: Vec<(&Credential, Because)>,
+    retirement: &mut Retirement,
+) {
+    let Some(current) = current.filter(|_| !removals.is_empty()) else { return };
+    let read_back = |planned: &PlannedStep| matches!(&planned.step, Step::Prove { generation, .. } if generation.is(&current));
+    if !retirement.steps.iter().any(read_back) {
+        let prove = Step::Prove { generation: current, evidence: Evidence::ReadBack };
+        retirement.steps.push(planned(situation, prove, Because::BeforeRemoval));
+    }
+    for (credential, because) in removals {
+        let (Some(key_id), Some(sha1)) = (credential.key_id, credential.sha1()) else { continue };
+        let reference = CredentialRef { key_id, sha1, end: credential.end };
+        retirement.steps.push(planned(situation, Step::Retire { credential: reference }, because));
+    }
+}
+
+/// A product that rotates by itself: certroll watches. What it makes is an *adopted generation*; nothing of it is removed.
+fn rotator(situation: &Situation<'_>, matching: &RotatorMatch) -> Retirement {
+    let mut retirement = Retirement::default();
+    let matches = |credential: &Credential| match matching {
+        RotatorMatch::DisplayName(pattern) => {
+            credential.display_name.as_deref().is_some_and(|name| glob_matches(pattern, name))
+        }
+        RotatorMatch::Thumbprints(thumbprints) => thumbprints.iter().any(|t| credential.is_named(t)),
+    };
+    let mut adopted: Vec<(Option<Timestamp>, Option<Sha1>)> = Vec::new();
+    for credential in &situation.target.credentials {
+        if credential.reserved.is_none() && matches(credential) {
+            adopted.push((credential.end, credential.sha1()));
+        } else if matches!(situation.standing(credential), Standing::Foreign | Standing::Reserved) {
+            retirement.left_alone += 1;
+        }
+    }
+    adopted.sort_unstable();
+    let product =
+        situation.declared.consumer.as_ref().map_or("the product", |consumer| consumer.title.as_str());
+    let Some((end, sha1)) = adopted.pop() else {
+        let text = format!("waiting for {product}: nothing on the target matches");
+        retirement.notes.push(
+            Note::new(NoteKind::Waiting, text)
+                .with_hint("let the product make its first certificate, or correct match"),
+        );
+        return retirement;
+    };
+    let about = |note: Note| sha1.map_or(note.clone(), |sha1| note.about(sha1));
+    for (older_end, older) in &adopted {
+        let ended = older_end.is_some_and(|end| end <= situation.now);
+        let text = format!("an older one of {product}{}, left alone", if ended { ", expired" } else { "" });
+        let note = Note::new(NoteKind::Info, text);
+        retirement.notes.push(older.map_or(note.clone(), |older| note.about(older)));
+    }
+    let Some(end) = end else { return retirement };
+    let warn_at = situation.declared.warn_before.before(end);
+    let note = if end <= situation.now {
+        Note::new(
+            NoteKind::Waiting,
+            format!(
+                "{product} has not rotated: its newest certificate expired on {}",
+                end.strftime("%Y-%m-%d")
+            ),
+        )
+        .with_hint("rotate in the product")
+    } else if warn_at <= situation.now {
+        Note::new(
+            NoteKind::Waiting,
+            format!(
+                "waiting for {product} to rotate: its newest certificate ends on {}",
+                end.strftime("%Y-%m-%d")
+            ),
+        )
+        .with_hint("rotate in the product")
+    } else {
+        Note::new(NoteKind::Later, format!("{product} should rotate before {}", end.strftime("%Y-%m-%d")))
+            .at(warn_at)
+    };
+    retirement.notes.push(about(note));
+    retirement
+}

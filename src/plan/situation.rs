@@ -1,0 +1,359 @@
+//! One certificate as it stands: what of the observation belongs to it, and how. Facts only; the decisions are in
+//! `successor`, `predecessors` and `deliveries`.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+use crate::desired::{Acknowledgement, Declared, Desired};
+use crate::ids::{Address, KeyId, Name, Owner, RotationId, Sha1, Sha256, Thumbprint};
+use crate::observed::record::{PublicRecord, RECORD_FORMAT, RecordedPhase};
+use crate::observed::{Credential, Current, DeliveryState, Generation, Holding, KeyState, Shape, Target};
+use crate::plan::calendar::{Life, due};
+use crate::plan::policy::Policy;
+use crate::plan::step::GenerationRef;
+
+/// One certificate, with everything the decisions look at.
+pub struct Situation<'a> {
+    /// As declared.
+    pub declared: &'a Declared,
+    /// Whose declaration.
+    pub owner: &'a Owner,
+    /// Directory id.
+    pub tenant_id: Uuid,
+    /// The object that carries it.
+    pub target: &'a Target,
+    /// What its store can do; none when no key lives here.
+    pub shape: Option<Shape>,
+    /// What its store holds. Owned when a first record for an adopted generation was added in thought.
+    pub holding: Cow<'a, Holding>,
+    /// What its delivery places hold.
+    pub deliveries: &'a BTreeMap<String, DeliveryState>,
+    /// Its names: its own and those it was moved from.
+    pub names: BTreeSet<Name>,
+    /// Every name declared in its tenant.
+    pub siblings: &'a BTreeSet<Name>,
+    /// Acknowledgements of it, under any of its names.
+    pub acknowledgements: Vec<&'a Acknowledgement>,
+    /// What the run asks for.
+    pub policy: &'a Policy,
+    /// The moment.
+    pub now: Timestamp,
+}
+
+/// How a credential on the target stands to the certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing<'a> {
+    /// Never to be touched: SAML, token encryption, another use.
+    Reserved,
+    /// Of a generation in the store.
+    Held(&'a Generation),
+    /// Named by `adopt:`, its key not in the store.
+    Adopted {
+        /// Its key lives somewhere certroll does not see.
+        elsewhere: bool,
+    },
+    /// Ours by marker and derived key id, its key in no store.
+    Orphan,
+    /// Named by `revoked:` and otherwise unknown.
+    Revoked,
+    /// Carries our marker but not the key id we would have given it.
+    Claimed,
+    /// Of another declared certificate on the same target.
+    Sibling,
+    /// Carries our owner's marker for a name nobody declares.
+    Undeclared,
+    /// Everything else.
+    Foreign,
+}
+
+/// What consumers use now.
+#[derive(Clone)]
+pub struct CurrentView<'a> {
+    /// The generation, when a store of ours holds it.
+    pub generation: Option<&'a Generation>,
+    /// Its thumbprint.
+    pub sha1: Sha1,
+    /// Its credentials on the target; normally one.
+    pub credentials: Vec<&'a Credential>,
+    /// Its life.
+    pub life: Life,
+}
+
+impl CurrentView<'_> {
+    /// Whether the target has it.
+    pub fn is_published(&self) -> bool {
+        !self.credentials.is_empty()
+    }
+
+    /// Whether it can no longer sign in because of its end.
+    pub fn is_expired_at(&self, now: Timestamp) -> bool {
+        self.life.end <= now
+    }
+
+    /// For steps.
+    pub fn reference(&self) -> GenerationRef {
+        match self.generation {
+            Some(generation) => reference(generation),
+            None => GenerationRef { rotation_id: None, thumbprints: None },
+        }
+    }
+}
+
+/// A generation, for steps.
+pub fn reference(generation: &Generation) -> GenerationRef {
+    GenerationRef { rotation_id: generation.record.rotation_id, thumbprints: generation.record.thumbprints }
+}
+
+impl<'a> Situation<'a> {
+    /// The names a certificate goes by: its own and those it was moved from.
+    pub fn names_of(desired: &Desired, address: &Address) -> BTreeSet<Name> {
+        let moved = desired.moved.iter().filter(|moved| moved.to == *address);
+        moved.map(|moved| moved.from.name.clone()).chain([address.name.clone()]).collect()
+    }
+
+    /// The acknowledgements of a certificate, under any of its names.
+    pub fn acknowledgements_of(
+        desired: &'a Desired,
+        names: &BTreeSet<Name>,
+        tenant: &Name,
+    ) -> Vec<&'a Acknowledgement> {
+        let of_it =
+            |ack: &&Acknowledgement| ack.address.tenant == *tenant && names.contains(&ack.address.name);
+        desired.acknowledgements.iter().filter(of_it).collect()
+    }
+
+    /// How that credential stands to the certificate.
+    pub fn standing(&self, credential: &Credential) -> Standing<'_> {
+        if credential.reserved.is_some() {
+            return Standing::Reserved;
+        }
+        if let Some(generation) = self.held_generation(credential) {
+            return Standing::Held(generation);
+        }
+        if let Some(adopt) = self.declared.adopt.iter().find(|adopt| credential.is_named(&adopt.thumbprint)) {
+            return Standing::Adopted { elsewhere: adopt.key_elsewhere };
+        }
+        if self.is_revoked_credential(credential) && !self.is_marked_ours(credential) {
+            return Standing::Revoked;
+        }
+        match credential.marker() {
+            Some(marker) if marker.owner != *self.owner => Standing::Foreign,
+            Some(marker) if self.names.contains(&marker.name) => {
+                if self.is_marked_ours(credential) {
+                    Standing::Orphan
+                } else {
+                    Standing::Claimed
+                }
+            }
+            Some(marker) if self.siblings.contains(&marker.name) => Standing::Sibling,
+            Some(_) => Standing::Undeclared,
+            None => Standing::Foreign,
+        }
+    }
+
+    fn held_generation(&self, credential: &Credential) -> Option<&Generation> {
+        let of_it = |generation: &&Generation| {
+            generation.record.thumbprints.is_some_and(|thumbprints| credential.is_of(&thumbprints))
+        };
+        self.holding.generations.iter().find(of_it)
+    }
+
+    /// Whether it carries our marker and the key id we derive: only then is it ours to remove without being named.
+    pub fn is_marked_ours(&self, credential: &Credential) -> bool {
+        let marked = credential
+            .marker()
+            .is_some_and(|marker| marker.owner == *self.owner && self.names.contains(&marker.name));
+        let derived = credential.sha1().map(|sha1| KeyId::derive(&self.target.id, &sha1));
+        marked && derived.is_some() && derived == credential.key_id
+    }
+
+    /// Whether certroll may remove it: by marker and key id, or because the file names its thumbprint.
+    pub fn is_removable(&self, credential: &Credential) -> bool {
+        let named = |thumbprint: &Thumbprint| credential.is_named(thumbprint);
+        credential.reserved.is_none()
+            && credential.key_id.is_some()
+            && credential.sha1().is_some()
+            && (self.is_marked_ours(credential)
+                || self.declared.adopt.iter().any(|adopt| named(&adopt.thumbprint))
+                || self.declared.revoked.iter().any(named)
+                || self.names_for_replacement(credential))
+    }
+
+    /// `--replace ADDRESS=THUMBPRINT --revoke-previous` names it.
+    pub fn names_for_replacement(&self, credential: &Credential) -> bool {
+        let named = self.policy.replace.get(&self.declared.address);
+        self.policy.revoke_previous
+            && named.is_some_and(|thumbprint| self.credential_is(credential, thumbprint))
+    }
+
+    /// Whether that thumbprint, SHA-1 or SHA-256, names that credential. A SHA-256 is known through the store only.
+    fn credential_is(&self, credential: &Credential, thumbprint: &Thumbprint) -> bool {
+        let held = self.held_generation(credential).and_then(|generation| generation.record.thumbprints);
+        credential.is_named(thumbprint) || held.is_some_and(|thumbprints| thumbprint.names(&thumbprints))
+    }
+
+    /// Whether the file lists it under `revoked:`.
+    pub fn is_revoked_credential(&self, credential: &Credential) -> bool {
+        self.declared.revoked.iter().any(|thumbprint| self.credential_is(credential, thumbprint))
+    }
+
+    /// Whether the file lists it under `revoked:`.
+    pub fn is_revoked_generation(&self, generation: &Generation) -> bool {
+        let listed = |thumbprints| self.declared.revoked.iter().any(|revoked| revoked.names(&thumbprints));
+        generation.record.thumbprints.is_some_and(listed)
+    }
+
+    /// The credentials of a generation.
+    pub fn credentials_of(&self, generation: &Generation) -> Vec<&'a Credential> {
+        let Some(thumbprints) = generation.record.thumbprints else { return Vec::new() };
+        self.target.client_credentials().filter(|credential| credential.is_of(&thumbprints)).collect()
+    }
+
+    /// Whether the record says the generation is of this certificate.
+    pub fn is_own_record(&self, record: &PublicRecord) -> bool {
+        record.owner == *self.owner && record.tenant_id == self.tenant_id && self.names.contains(&record.name)
+    }
+
+    /// Whether a person or provider confirmed that generation, and when first.
+    pub fn acknowledged_at(&self, sha1: &Sha1, sha256: Option<&Sha256>) -> Option<Timestamp> {
+        let names = |thumbprint: &Thumbprint| match thumbprint {
+            Thumbprint::Sha1(named) => named == sha1,
+            Thumbprint::Sha256(named) => Some(named) == sha256,
+        };
+        self.acknowledgements.iter().filter(|ack| names(&ack.thumbprint)).map(|ack| ack.at).min()
+    }
+
+    /// When the current generation was acknowledged, if it was. One that certroll did not make is in use already.
+    pub fn current_acknowledged_at(&self, current: &CurrentView<'_>) -> Option<Timestamp> {
+        let sha256 = current.generation.and_then(|g| g.record.thumbprints).map(|t| t.sha256);
+        let acknowledged = self.acknowledged_at(&current.sha1, sha256.as_ref());
+        let adopted = current.generation.is_none_or(|generation| generation.record.rotation_id.is_none());
+        acknowledged.or_else(|| adopted.then_some(Timestamp::MIN))
+    }
+
+    /// Generations of this certificate that could sign in now.
+    pub fn live_generations(&self) -> usize {
+        let counts = |credential: &&Credential| {
+            let ours = matches!(
+                self.standing(credential),
+                Standing::Held(_) | Standing::Adopted { .. } | Standing::Orphan
+            );
+            ours && !credential.is_expired_at(self.now)
+        };
+        let live: BTreeSet<_> =
+            self.target.client_credentials().filter(counts).filter_map(Credential::sha1).collect();
+        live.len()
+    }
+
+    /// The life of a generation or credential.
+    pub fn life_of(&self, record: Option<&PublicRecord>, credentials: &[&Credential]) -> Option<Life> {
+        let published =
+            credentials.iter().filter_map(|c| Some((c.start, c.end?))).max_by_key(|(_, end)| *end);
+        let certificate = record.and_then(|record| Some((record.not_before?, record.not_after?)));
+        match (published, certificate) {
+            // The credential lives as long as its certificate: the certificate's dates, which a second publishing keeps.
+            (Some((_, end)), Some((not_before, not_after)))
+                if not_after.duration_since(end).abs() < SignedDuration::from_hours(24) =>
+            {
+                Some(Life { end, length: not_after.duration_since(not_before) })
+            }
+            (Some((Some(start), end)), _) => Some(Life { end, length: end.duration_since(start) }),
+            (Some((None, end)), _) => Some(Life { end, length: SignedDuration::ZERO }),
+            (None, Some((not_before, not_after))) => {
+                Some(Life { end: not_after, length: not_after.duration_since(not_before) })
+            }
+            (None, None) => None,
+        }
+    }
+
+    /// Whether a generation on its way has enough life left: it would not be due as soon as it is promoted.
+    pub fn has_life_left(&self, generation: &Generation) -> bool {
+        let life = self.life_of(Some(&generation.record), &self.credentials_of(generation));
+        life.is_none_or(|life| due(self.declared, life) > self.now)
+    }
+
+    /// The rotation that replaces `current`. A rotation whose generation was published and then given up (rolled back from,
+    /// or stuck until too little life was left) is followed by another one with an id of its own, so that no id ever has two published keys.
+    pub fn rotation_id(&self, current: Option<&CurrentView<'_>>) -> RotationId {
+        let mut predecessor = match current {
+            Some(current) => current.sha1.to_string(),
+            None => self.orphans_text(),
+        };
+        let tenant = self.tenant_id.to_string();
+        loop {
+            let id = self.declared.rotation_id(self.owner, &tenant, &self.target.id, &predecessor);
+            let spent = self
+                .holding
+                .generations
+                .iter()
+                .find(|g| g.record.rotation_id == Some(id) && self.is_spent(g));
+            match spent.and_then(|generation| generation.record.thumbprints) {
+                Some(thumbprints) => predecessor = format!("{predecessor} {}", thumbprints.sha1),
+                None => return id,
+            }
+        }
+    }
+
+    /// Stands for the predecessor where there is no current generation: `none`, and every orphan, so that losing a store
+    /// does not bring an old rotation id back.
+    fn orphans_text(&self) -> String {
+        let orphans =
+            self.target.client_credentials().filter(|c| matches!(self.standing(c), Standing::Orphan));
+        let thumbprints: BTreeSet<_> = orphans.filter_map(Credential::sha1).collect();
+        thumbprints.iter().fold("none".to_owned(), |text, sha1| format!("{text} {sha1}"))
+    }
+
+    /// Whether a generation can never become current any more although it was published.
+    pub fn is_spent(&self, generation: &Generation) -> bool {
+        let published = !self.credentials_of(generation).is_empty();
+        generation.record.rejected
+            || self.is_revoked_generation(generation)
+            || (generation.record.phase == RecordedPhase::Staged
+                && published
+                && !self.has_life_left(generation))
+    }
+
+    /// The record a store gets for an adopted generation that has none.
+    pub fn adopted_record(&self, thumbprints: crate::ids::Thumbprints) -> PublicRecord {
+        let credential = self.target.client_credentials().find(|credential| credential.is_of(&thumbprints));
+        PublicRecord {
+            format: RECORD_FORMAT,
+            owner: self.owner.clone(),
+            tenant_id: self.tenant_id,
+            name: self.declared.address.name.clone(),
+            rotation_id: None,
+            thumbprints: Some(thumbprints),
+            key_id: credential.and_then(|credential| credential.key_id),
+            target: self.target.id,
+            key: None,
+            subject: String::new(),
+            issuer: String::new(),
+            form: String::new(),
+            not_before: credential.and_then(|credential| credential.start),
+            not_after: credential.and_then(|credential| credential.end),
+            phase: RecordedPhase::Promoted,
+            requested_at: credential.and_then(|credential| credential.start).unwrap_or(self.now),
+            promoted_at: Some(self.now),
+            delivered: BTreeMap::new(),
+            rejected: false,
+        }
+    }
+
+    /// Adds, in thought, the record of an adopted current entry that has none. Says whether it did.
+    pub fn record_adopted_current(&mut self) -> bool {
+        let Some(Current::Unrecorded { thumbprints: Some(thumbprints) }) = self.holding.current else {
+            return false;
+        };
+        if !self.declared.adopt.iter().any(|adopt| adopt.thumbprint.names(&thumbprints)) {
+            return false;
+        }
+        let record = self.adopted_record(thumbprints);
+        let holding = self.holding.to_mut();
+        holding.current = Some(Current::Recorded(thumbprints.sha256));
+        holding.generations.push(Generation { handle: String::new(), record, key: KeyState::Held });
+        true
+    }
+}
