@@ -3,9 +3,12 @@
 pub mod calendar;
 pub mod deliveries;
 pub mod digest;
+pub mod document;
+pub mod guard;
 pub mod planner;
 pub mod policy;
 pub mod predecessors;
+pub mod predict;
 pub mod provider;
 pub mod reason;
 pub mod situation;

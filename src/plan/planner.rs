@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::desired::{Cloud, Declared, Desired, Removed, StoreBinding};
-use crate::ids::{Address, KeyId, Name};
+use crate::ids::{KeyId, Name};
 use crate::observed::{
     Credential, Holding, Observed, ObservedTenant, StoreState, Target, TargetState, Untouchable,
 };
@@ -410,9 +410,4 @@ fn refusals(desired: &Desired, observed: &Observed, policy: &Policy, plan: &Plan
         }
     }
     refusals
-}
-
-/// Whether anything is known of that address at all: for the words of an error about `--only` and friends.
-pub fn is_declared(desired: &Desired, address: &Address) -> bool {
-    desired.certificates.contains_key(address)
 }

@@ -27,7 +27,6 @@ pub struct Retirement {
 struct Candidate<'s> {
     credential: &'s Credential,
     sha1: crate::ids::Sha1,
-    generation: Option<&'s Generation>,
 }
 
 /// Decision (b).
@@ -125,7 +124,7 @@ fn candidate<'s>(
     if on_its_way && wanted == Some(situation.rotation_id(current)) {
         return None;
     }
-    Some(Candidate { credential, sha1, generation })
+    Some(Candidate { credential, sha1 })
 }
 
 /// Revoked by the file, or by `--revoke-previous`.

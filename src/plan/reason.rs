@@ -7,7 +7,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{Address, Sha1};
-use crate::period::Period;
 
 fn day(moment: &Timestamp) -> jiff::fmt::strtime::Display<'static> {
     moment.strftime("%Y-%m-%d")
@@ -255,11 +254,6 @@ pub enum Requires {
     ProofInThisRun,
     /// The step before it.
     Previous,
-}
-
-/// The declared overlap, where a note explains a date with it.
-pub fn overlap_words(overlap: &Period, after: &str) -> String {
-    format!("{overlap} after {after}")
 }
 
 /// The command a person runs to acknowledge.

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use crate::desired::{Acknowledgement, Declared, Desired};
-use crate::ids::{Address, KeyId, Name, Owner, RotationId, Sha1, Sha256, Thumbprint};
+use crate::ids::{Address, KeyId, Name, Owner, RotationId, Sha1, Sha256, Thumbprint, Thumbprints};
 use crate::observed::record::{PublicRecord, RECORD_FORMAT, RecordedPhase};
 use crate::observed::{Credential, Current, DeliveryState, Generation, Holding, KeyState, Shape, Target};
 use crate::plan::calendar::{Life, due};
@@ -316,32 +316,6 @@ impl<'a> Situation<'a> {
                 && !self.has_life_left(generation))
     }
 
-    /// The record a store gets for an adopted generation that has none.
-    pub fn adopted_record(&self, thumbprints: crate::ids::Thumbprints) -> PublicRecord {
-        let credential = self.target.client_credentials().find(|credential| credential.is_of(&thumbprints));
-        PublicRecord {
-            format: RECORD_FORMAT,
-            owner: self.owner.clone(),
-            tenant_id: self.tenant_id,
-            name: self.declared.address.name.clone(),
-            rotation_id: None,
-            thumbprints: Some(thumbprints),
-            key_id: credential.and_then(|credential| credential.key_id),
-            target: self.target.id,
-            key: None,
-            subject: String::new(),
-            issuer: String::new(),
-            form: String::new(),
-            not_before: credential.and_then(|credential| credential.start),
-            not_after: credential.and_then(|credential| credential.end),
-            phase: RecordedPhase::Promoted,
-            requested_at: credential.and_then(|credential| credential.start).unwrap_or(self.now),
-            promoted_at: Some(self.now),
-            delivered: BTreeMap::new(),
-            rejected: false,
-        }
-    }
-
     /// Adds, in thought, the record of an adopted current entry that has none. Says whether it did.
     pub fn record_adopted_current(&mut self) -> bool {
         let Some(Current::Unrecorded { thumbprints: Some(thumbprints) }) = self.holding.current else {
@@ -350,10 +324,45 @@ impl<'a> Situation<'a> {
         if !self.declared.adopt.iter().any(|adopt| adopt.thumbprint.names(&thumbprints)) {
             return false;
         }
-        let record = self.adopted_record(thumbprints);
+        let name = &self.declared.address.name;
+        let record = adopted_record(self.owner, self.tenant_id, name, self.target, thumbprints, self.now);
         let holding = self.holding.to_mut();
         holding.current = Some(Current::Recorded(thumbprints.sha256));
         holding.generations.push(Generation { handle: String::new(), record, key: KeyState::Held });
         true
+    }
+}
+
+/// The first record a store gets for an adopted generation. What nobody looked at stays empty: unknown is never a reason
+/// to rotate.
+pub fn adopted_record(
+    owner: &Owner,
+    tenant_id: Uuid,
+    name: &Name,
+    target: &Target,
+    thumbprints: Thumbprints,
+    now: Timestamp,
+) -> PublicRecord {
+    let credential = target.client_credentials().find(|credential| credential.is_of(&thumbprints));
+    PublicRecord {
+        format: RECORD_FORMAT,
+        owner: owner.clone(),
+        tenant_id,
+        name: name.clone(),
+        rotation_id: None,
+        thumbprints: Some(thumbprints),
+        key_id: credential.and_then(|credential| credential.key_id),
+        target: target.id,
+        key: None,
+        subject: String::new(),
+        issuer: String::new(),
+        form: String::new(),
+        not_before: credential.and_then(|credential| credential.start),
+        not_after: credential.and_then(|credential| credential.end),
+        phase: RecordedPhase::Promoted,
+        requested_at: credential.and_then(|credential| credential.start).unwrap_or(now),
+        promoted_at: Some(now),
+        delivered: BTreeMap::new(),
+        rejected: false,
     }
 }

@@ -1,0 +1,333 @@
+//! Refuses a plan that could lock somebody out, wherever the run might stop, and a plan that does not settle.
+//!
+//! The guard does not ask the planner's reasons again; it has rules of its own over what each prefix of the plan leaves
+//! behind, computed from the observation and the declaration.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use crate::desired::{Declared, Desired, Prove};
+use crate::ids::{Address, KeyId, Sha1};
+use crate::observed::{Credential, Current, Observed};
+use crate::plan::policy::Policy;
+use crate::plan::predict::{Context, World};
+use crate::plan::reason::Because;
+use crate::plan::situation::Situation;
+use crate::plan::step::{Evidence, GenerationRef, Step};
+use crate::plan::{CertificatePlan, Plan, planner};
+
+/// Why a plan is refused: a bug in the planner, found before anything was written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the plan for {address} is unsafe at step {step}: {rule}; nothing was changed, please report this as a bug in certroll"
+)]
+pub struct Unsafe {
+    /// The certificate.
+    pub address: Address,
+    /// The step, from 1; 0 for the plan as a whole.
+    pub step: usize,
+    /// The rule it breaks.
+    pub rule: &'static str,
+}
+
+/// Checks every prefix of every chain.
+pub fn check(plan: &Plan, desired: &Desired, observed: &Observed, policy: &Policy) -> Result<(), Unsafe> {
+    plan.certificates.iter().try_for_each(|certificate| {
+        match desired.certificates.get(&certificate.address) {
+            Some(declared) => check_certificate(certificate, declared, desired, observed, policy, plan.now),
+            None => check_removed(certificate),
+        }
+    })
+}
+
+/// What is no longer declared may only lose what `removed:` names; nothing may be made for it.
+fn check_removed(certificate: &CertificatePlan) -> Result<(), Unsafe> {
+    for (index, planned) in certificate.steps.iter().enumerate() {
+        if !matches!((&planned.step, &planned.because), (Step::Retire { .. }, Because::Removed)) {
+            let rule = "an undeclared certificate may only be removed";
+            return Err(Unsafe { address: certificate.address.clone(), step: index + 1, rule });
+        }
+    }
+    Ok(())
+}
+
+struct Guard<'a> {
+    declared: &'a Declared,
+    desired: &'a Desired,
+    policy: &'a Policy,
+    now: Timestamp,
+    /// The world as observed: what consumers may hold is decided by this, not by what the plan predicts.
+    observed: &'a World,
+    /// Thumbprints proven so far in this plan.
+    proven: BTreeSet<Sha1>,
+    /// Thumbprints read back so far in this plan.
+    read_back: BTreeSet<Sha1>,
+}
+
+fn check_certificate(
+    certificate: &CertificatePlan,
+    declared: &Declared,
+    desired: &Desired,
+    observed: &Observed,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<(), Unsafe> {
+    let Some(before) = World::of(declared, observed) else {
+        return match certificate.steps.is_empty() {
+            true => Ok(()),
+            false => {
+                let rule = "steps for a target that was not found";
+                Err(Unsafe { address: certificate.address.clone(), step: 1, rule })
+            }
+        };
+    };
+    let tenant_id =
+        observed.tenants.get(&declared.address.tenant).map(|tenant| tenant.tenant_id).unwrap_or_default();
+    let context = Context { declared, owner: &desired.owner, tenant_id, now, settings: &policy.settings };
+    let mut guard = Guard {
+        declared,
+        desired,
+        policy,
+        now,
+        observed: &before,
+        proven: BTreeSet::new(),
+        read_back: BTreeSet::new(),
+    };
+    let mut world = before.clone();
+    for (index, planned) in certificate.steps.iter().enumerate() {
+        let could_sign_in = offered_can_sign_in(&world, now);
+        let verdict = guard.allows(&planned.step, &planned.because, &world).and_then(|()| {
+            planned.step.predict(&mut world, &context);
+            match could_sign_in && !offered_can_sign_in(&world, now) {
+                true => Err("what consumers read could sign in before it and cannot after it"),
+                false => Ok(()),
+            }
+        });
+        verdict.map_err(|rule| Unsafe { address: certificate.address.clone(), step: index + 1, rule })?;
+    }
+    Ok(())
+}
+
+/// The thumbprint of what consumers read.
+fn offered(world: &World) -> Option<Sha1> {
+    let holding = world.holding()?;
+    match holding.current.as_ref()? {
+        Current::Recorded(sha256) => holding.generation(sha256)?.record.thumbprints.map(|t| t.sha1),
+        Current::Unrecorded { thumbprints } => thumbprints.map(|thumbprints| thumbprints.sha1),
+    }
+}
+
+fn offered_can_sign_in(world: &World, now: Timestamp) -> bool {
+    let Some(sha1) = offered(world) else { return false };
+    world.target.credentials.iter().any(|c| c.sha1() == Some(sha1) && c.is_valid_at(now))
+}
+
+fn on_target(world: &World, sha1: Sha1) -> bool {
+    world.target.credentials.iter().any(|credential| credential.sha1() == Some(sha1))
+}
+
+type Rule = Result<(), &'static str>;
+
+fn rule(holds: bool, words: &'static str) -> Rule {
+    if holds { Ok(()) } else { Err(words) }
+}
+
+impl Guard<'_> {
+    fn allows(&mut self, step: &Step, because: &Because, world: &World) -> Rule {
+        match step {
+            Step::Prove { generation, evidence } => {
+                let Some(sha1) = self.thumbprint(world, generation) else { return Err("a proof of nothing") };
+                rule(on_target(world, sha1), "a proof of a generation that is not published")?;
+                match evidence {
+                    Evidence::SignIn => self.proven.insert(sha1),
+                    Evidence::ReadBack => self.read_back.insert(sha1),
+                };
+                Ok(())
+            }
+            Step::Promote { generation, place: _, before_proof } => {
+                let Some(sha1) = self.thumbprint(world, generation) else {
+                    return Err("a promotion of nothing");
+                };
+                rule(on_target(world, sha1), "promoted before it is published")?;
+                let early = *before_proof && self.declared.prove == Prove::AfterPromotion;
+                let waived = self.declared.prove == Prove::ReadBack && self.read_back.contains(&sha1);
+                rule(early || waived || self.proven.contains(&sha1), "promoted before it is proven")
+            }
+            Step::Publish {
+                generation: _,
+                display_name: _,
+                lifetime_max_seconds: _,
+                dropping,
+                repair: _,
+            } => dropping.iter().try_for_each(|id| self.allows_dropping(id, world)),
+            Step::Retire { credential } => {
+                let found = world.target.credentials.iter().find(|c| c.key_id == Some(credential.key_id));
+                match found {
+                    Some(found) => self.allows_removal(found, because, world),
+                    None => Err("a removal of something that is not there"),
+                }
+            }
+            Step::Destroy { generation, place: _ } | Step::Discard { generation, place: _ } => {
+                let sha1 = self.thumbprint(world, generation);
+                rule(
+                    sha1.is_none() || sha1 != offered(world),
+                    "the key that consumers read would be destroyed",
+                )?;
+                rule(
+                    sha1.is_none_or(|sha1| !on_target(world, sha1)),
+                    "a key whose credential is live would be destroyed",
+                )
+            }
+            Step::Request { .. }
+            | Step::Issue { .. }
+            | Step::Settle { .. }
+            | Step::Deliver { .. }
+            | Step::Record { .. }
+            | Step::Reject { .. } => Ok(()),
+        }
+    }
+
+    fn thumbprint(&self, world: &World, reference: &GenerationRef) -> Option<Sha1> {
+        let held = world.generation(reference).and_then(|generation| generation.record.thumbprints);
+        held.or(reference.thumbprints).map(|thumbprints| thumbprints.sha1)
+    }
+
+    fn allows_dropping(&self, id: &KeyId, world: &World) -> Rule {
+        let credential = world.target.credentials.iter().find(|credential| credential.key_id == Some(*id));
+        let Some(credential) = credential else { return Ok(()) };
+        rule(self.declared.drop_expired_foreign.contains(id), "drops a credential the file does not name")?;
+        rule(credential.reserved.is_none(), "drops a reserved credential")?;
+        rule(credential.is_expired_at(self.now), "drops a credential that has not expired")
+    }
+
+    fn allows_removal(&self, credential: &Credential, because: &Because, world: &World) -> Rule {
+        let Some(sha1) = credential.sha1() else { return Err("removes a credential without a thumbprint") };
+        rule(credential.reserved.is_none(), "removes a reserved credential")?;
+        rule(self.is_ours(credential, sha1, world), "removes a credential that is not ours")?;
+        if self.declared.key_lives_here() {
+            rule(offered(world) != Some(sha1), "removes the credential of what consumers read")?;
+            let successor = offered(world).ok_or("removes a credential without a successor")?;
+            let proven = self.proven.contains(&successor)
+                || (self.declared.prove == Prove::ReadBack && self.read_back.contains(&successor));
+            rule(proven, "removes a credential whose successor was not proven in the same run")?;
+            let overridden = matches!(because, Because::Revoked | Because::RevokePrevious);
+            rule(
+                overridden || credential.is_expired_at(self.now) || self.overlap_is_over(successor),
+                "removes a credential before the overlap is over",
+            )
+        } else {
+            self.allows_provider_removal(credential, because)
+        }
+    }
+
+    /// A key that lives with a provider cannot be proven: its word, or the old one's end, stands instead.
+    fn allows_provider_removal(&self, credential: &Credential, because: &Because) -> Rule {
+        rule(
+            !self.read_back.is_empty(),
+            "removes a provider's credential without reading the newer one back",
+        )?;
+        let confirmed =
+            self.acknowledged(|_| true).is_some_and(|at| self.declared.overlap.after(at) <= self.now);
+        let overridden = matches!(because, Because::Revoked);
+        rule(
+            overridden || confirmed || credential.is_expired_at(self.now),
+            "removes a provider's credential without an acknowledgement",
+        )
+    }
+
+    fn is_ours(&self, credential: &Credential, sha1: Sha1, world: &World) -> bool {
+        let derived = credential.key_id == Some(KeyId::derive(&world.target.id, &sha1));
+        let names = Situation::names_of(self.desired, &self.declared.address);
+        let marked = credential
+            .marker()
+            .is_some_and(|marker| marker.owner == self.desired.owner && names.contains(&marker.name));
+        let holds = |thumbprint: &crate::ids::Thumbprint| {
+            let held = world.holding().into_iter().flat_map(|holding| &holding.generations);
+            let mut held = held.filter_map(|generation| generation.record.thumbprints);
+            credential.is_named(thumbprint) || held.any(|t| t.sha1 == sha1 && thumbprint.names(&t))
+        };
+        let replaced =
+            self.policy.replace.get(&self.declared.address).filter(|_| self.policy.revoke_previous);
+        (marked && derived)
+            || self.declared.adopt.iter().any(|adopt| holds(&adopt.thumbprint))
+            || self.declared.revoked.iter().any(holds)
+            || replaced.is_some_and(holds)
+    }
+
+    /// Counted from what was observed, never from what this plan is about to do.
+    fn overlap_is_over(&self, successor: Sha1) -> bool {
+        if offered(self.observed) != Some(successor) {
+            return false;
+        }
+        let Some(holding) = self.observed.holding() else { return false };
+        let Some(record) = holding.current_generation().map(|generation| &generation.record) else {
+            return false;
+        };
+        let delivered = self
+            .declared
+            .deliveries
+            .iter()
+            .map(|delivery| record.delivered.get(&delivery.slot).map(|d| d.at));
+        let mut moments = vec![record.promoted_at];
+        moments.extend(delivered);
+        if self.declared.acknowledge && record.rotation_id.is_some() {
+            moments.push(self.acknowledged(|named| *named == successor));
+        }
+        let in_use: Option<Vec<Timestamp>> = moments.into_iter().collect();
+        let latest = in_use.and_then(|moments| moments.into_iter().max());
+        latest.is_some_and(|latest| self.declared.overlap.after(latest) <= self.now)
+    }
+
+    fn acknowledged(&self, names: impl Fn(&Sha1) -> bool) -> Option<Timestamp> {
+        let own = Situation::names_of(self.desired, &self.declared.address);
+        let generations = self.observed.holding().into_iter().flat_map(|holding| &holding.generations);
+        let held: Vec<_> = generations.filter_map(|generation| generation.record.thumbprints).collect();
+        let of_it = Situation::acknowledgements_of(self.desired, &own, &self.declared.address.tenant);
+        let counts = |thumbprint: &crate::ids::Thumbprint| match thumbprint {
+            crate::ids::Thumbprint::Sha1(sha1) => names(sha1),
+            crate::ids::Thumbprint::Sha256(_) => {
+                !self.declared.key_lives_here() || held.iter().any(|t| thumbprint.names(t) && names(&t.sha1))
+            }
+        };
+        of_it.into_iter().filter(|ack| counts(&ack.thumbprint)).map(|ack| ack.at).min()
+    }
+}
+
+/// Proves that the plan settles: all steps predicted, planned again at the same moment, nothing is left.
+pub fn settles(plan: &Plan, desired: &Desired, observed: &Observed, policy: &Policy) -> Result<(), Unsafe> {
+    let siblings = planner::siblings(desired);
+    for certificate in plan.certificates.iter().filter(|certificate| !certificate.steps.is_empty()) {
+        let Some(declared) = desired.certificates.get(&certificate.address) else { continue };
+        let Some(mut world) = World::of(declared, observed) else { continue };
+        let Some(tenant) = observed.tenants.get(&declared.address.tenant) else { continue };
+        let context = Context {
+            declared,
+            owner: &desired.owner,
+            tenant_id: tenant.tenant_id,
+            now: plan.now,
+            settings: &policy.settings,
+        };
+        certificate.steps.iter().for_each(|planned| planned.step.predict(&mut world, &context));
+        let mut after = Observed::default();
+        after.tenants.insert(declared.address.tenant.clone(), emptied(tenant));
+        world.into_observed(declared, &mut after);
+        let again = planner::plan_certificate(desired, declared, &after, &siblings, policy, plan.now);
+        if !again.steps.is_empty() {
+            let rule = "carrying it out would leave steps to do at the same moment";
+            return Err(Unsafe { address: certificate.address.clone(), step: 0, rule });
+        }
+    }
+    Ok(())
+}
+
+/// The tenant without its targets, so that ten thousand of them are not copied for each certificate.
+fn emptied(tenant: &crate::observed::ObservedTenant) -> crate::observed::ObservedTenant {
+    crate::observed::ObservedTenant {
+        tenant_id: tenant.tenant_id,
+        clock_skew: tenant.clock_skew,
+        targets: Default::default(),
+        removed: Vec::new(),
+        policies_unread: tenant.policies_unread.clone(),
+    }
+}

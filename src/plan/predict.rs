@@ -1,0 +1,322 @@
+//! The meaning of a step: what the world of one certificate looks like after it. Guard and convergence check stand on this.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::certificate::KeyKind;
+use crate::desired::{Declared, Issuer};
+use crate::ids::{KeyId, Owner, RotationId, Sha1, Sha256, Thumbprints};
+use crate::observed::record::{Delivered, PublicRecord, RECORD_FORMAT, RecordedPhase};
+use crate::observed::{
+    Credential, Current, DeliveryState, Generation, Holding, Identifier, KeyState, Observed, ObservedStore,
+    Removal, StoreState, Target, TargetState,
+};
+use crate::plan::digest;
+use crate::plan::situation::adopted_record;
+use crate::plan::step::{GenerationRef, RecordWrite, Step};
+use crate::settings::Settings;
+
+/// What one certificate's steps can change.
+#[derive(Debug, Clone)]
+pub struct World {
+    /// The object that carries it.
+    pub target: Target,
+    /// Its store; none when no key lives here.
+    pub store: Option<ObservedStore>,
+    /// Its delivery places.
+    pub deliveries: BTreeMap<String, DeliveryState>,
+}
+
+/// What prediction needs to know beyond the step.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The declaration.
+    pub declared: &'a Declared,
+    /// Whose.
+    pub owner: &'a Owner,
+    /// Directory id.
+    pub tenant_id: Uuid,
+    /// The moment of the plan: everything is predicted to happen in it.
+    pub now: Timestamp,
+    /// The numbers.
+    pub settings: &'a Settings,
+}
+
+impl World {
+    /// The part of the observation that one certificate's steps can change; none where its target was not found.
+    pub fn of(declared: &Declared, observed: &Observed) -> Option<World> {
+        let tenant = observed.tenants.get(&declared.address.tenant)?;
+        let Some(TargetState::Found(target)) = tenant.targets.get(&declared.address) else { return None };
+        Some(World {
+            target: (**target).clone(),
+            store: observed.stores.get(&declared.address).cloned(),
+            deliveries: observed.deliveries.get(&declared.address).cloned().unwrap_or_default(),
+        })
+    }
+
+    /// Puts this world into an observation.
+    pub fn into_observed(self, declared: &Declared, observed: &mut Observed) {
+        let address = &declared.address;
+        if let Some(tenant) = observed.tenants.get_mut(&address.tenant) {
+            tenant.targets.insert(address.clone(), TargetState::Found(Box::new(self.target)));
+        }
+        if let Some(store) = self.store {
+            observed.stores.insert(address.clone(), store);
+        }
+        observed.deliveries.insert(address.clone(), self.deliveries);
+    }
+
+    /// What the store holds, if that is known.
+    pub fn holding(&self) -> Option<&Holding> {
+        match &self.store.as_ref()?.state {
+            StoreState::Known(holding) => Some(holding),
+            StoreState::Absent | StoreState::Unreadable { .. } => None,
+        }
+    }
+
+    fn holding_mut(&mut self) -> Option<&mut Holding> {
+        let store = self.store.as_mut()?;
+        if matches!(store.state, StoreState::Absent) {
+            store.state = StoreState::Known(Holding::default());
+        }
+        match &mut store.state {
+            StoreState::Known(holding) => Some(holding),
+            StoreState::Absent | StoreState::Unreadable { .. } => None,
+        }
+    }
+
+    /// The generation a step speaks of.
+    pub fn generation(&self, reference: &GenerationRef) -> Option<&Generation> {
+        self.holding()?.generations.iter().find(|generation| is_referred(generation, reference))
+    }
+
+    fn generation_mut(&mut self, reference: &GenerationRef) -> Option<&mut Generation> {
+        self.holding_mut()?.generations.iter_mut().find(|generation| is_referred(generation, reference))
+    }
+}
+
+fn is_referred(generation: &Generation, reference: &GenerationRef) -> bool {
+    reference.is(&GenerationRef {
+        rotation_id: generation.record.rotation_id,
+        thumbprints: generation.record.thumbprints,
+    })
+}
+
+/// Thumbprints standing for a certificate that is not made yet.
+fn predicted_thumbprints(rotation: &RotationId) -> Thumbprints {
+    let sha256 = digest::text(&format!("predicted {rotation}"));
+    let mut sha1 = [0; 20];
+    sha1.copy_from_slice(&sha256.0[..20]);
+    Thumbprints { sha1: Sha1(sha1), sha256 }
+}
+
+impl Step {
+    /// Changes the world as the step would.
+    pub fn predict(&self, world: &mut World, context: &Context<'_>) {
+        match self {
+            Step::Request { generation, key, subject, place: _ } => {
+                let record = predicted_record(world, context, generation, *key, subject);
+                push_generation(world, generation, record);
+            }
+            Step::Issue {
+                generation,
+                key,
+                signature_hash: _,
+                subject,
+                validity,
+                issuer: _,
+                place: _,
+                requested,
+            } => {
+                let mut record = predicted_record(world, context, generation, *key, subject);
+                let thumbprints = generation.rotation_id.as_ref().map(predicted_thumbprints);
+                record.thumbprints = thumbprints;
+                record.key_id =
+                    thumbprints.map(|thumbprints| KeyId::derive(&world.target.id, &thumbprints.sha1));
+                record.not_before = context.now.checked_sub(context.settings.backdate).ok();
+                record.not_after = Some(validity.after(context.now));
+                record.phase = RecordedPhase::Staged;
+                match world.generation_mut(generation).filter(|_| *requested) {
+                    Some(pending) => pending.record = record,
+                    None => push_generation(world, generation, record),
+                }
+            }
+            Step::Publish { generation, display_name, lifetime_max_seconds, dropping, repair: _ } => {
+                world
+                    .target
+                    .credentials
+                    .retain(|credential| credential.key_id.is_none_or(|id| !dropping.contains(&id)));
+                publish(world, context, generation, display_name, *lifetime_max_seconds);
+            }
+            Step::Settle { generation: _, seconds: _ } | Step::Prove { generation: _, evidence: _ } => {}
+            Step::Promote { generation, place: _, before_proof: _ } => {
+                promote(world, context.now, generation)
+            }
+            Step::Deliver { generation, slot } => deliver(world, context, generation, slot),
+            Step::Record { generation, write: RecordWrite::Promoted } => {
+                if let Some(generation) = world.generation_mut(generation) {
+                    generation.record.promoted_at = Some(context.now);
+                }
+            }
+            Step::Record { generation, write: RecordWrite::Adopted } => adopt(world, context, generation),
+            Step::Reject { generation } => {
+                if let Some(generation) = world.generation_mut(generation) {
+                    generation.record.rejected = true;
+                }
+            }
+            Step::Retire { credential } => {
+                world.target.credentials.retain(|other| other.key_id != Some(credential.key_id));
+            }
+            Step::Destroy { generation, place: _ } | Step::Discard { generation, place: _ } => {
+                destroy(world, generation);
+            }
+        }
+    }
+}
+
+fn predicted_record(
+    world: &World,
+    context: &Context<'_>,
+    generation: &GenerationRef,
+    key: KeyKind,
+    subject: &str,
+) -> PublicRecord {
+    let declared = context.declared;
+    PublicRecord {
+        format: RECORD_FORMAT,
+        owner: context.owner.clone(),
+        tenant_id: context.tenant_id,
+        name: declared.address.name.clone(),
+        rotation_id: generation.rotation_id,
+        thumbprints: None,
+        key_id: None,
+        target: world.target.id,
+        key: Some(key),
+        subject: subject.to_owned(),
+        issuer: declared.issuer.fingerprint(),
+        form: declared.store.as_ref().map(|store| store.form.fingerprint()).unwrap_or_default(),
+        not_before: None,
+        not_after: None,
+        phase: RecordedPhase::Requested,
+        requested_at: context.now,
+        promoted_at: None,
+        delivered: BTreeMap::new(),
+        rejected: false,
+    }
+}
+
+fn push_generation(world: &mut World, reference: &GenerationRef, record: PublicRecord) {
+    let handle = reference.rotation_id.map(|id| id.to_string()).unwrap_or_default();
+    if let Some(holding) = world.holding_mut() {
+        holding.generations.push(Generation { handle, record, key: KeyState::Held });
+    }
+}
+
+/// Start and end of a credential for a certificate with these dates, published at `now`: inside the certificate's own
+/// life, not far in the past, and below a policy's longest life. Also what the applier sends.
+pub fn credential_dates(
+    not_before: Timestamp,
+    not_after: Timestamp,
+    lifetime_max_seconds: Option<i64>,
+    now: Timestamp,
+    settings: &Settings,
+) -> (Timestamp, Timestamp) {
+    let second = SignedDuration::from_secs(1);
+    let earliest = not_before.checked_add(second).unwrap_or(not_before);
+    let start = earliest.max(now.checked_sub(settings.start_margin).unwrap_or(now));
+    let latest = not_after.checked_sub(second).unwrap_or(not_after);
+    let by_policy = lifetime_max_seconds.and_then(|seconds| {
+        let longest = SignedDuration::from_secs(seconds) - settings.policy_margin;
+        start.checked_add(longest).ok()
+    });
+    (start, by_policy.map_or(latest, |by_policy| latest.min(by_policy)))
+}
+
+fn publish(
+    world: &mut World,
+    context: &Context<'_>,
+    reference: &GenerationRef,
+    display_name: &str,
+    lifetime_max_seconds: Option<i64>,
+) {
+    let held = world.generation(reference).and_then(|generation| {
+        let record = &generation.record;
+        Some((record.thumbprints?, record.not_before?, record.not_after?))
+    });
+    let Some((thumbprints, not_before, not_after)) = held.or_else(|| provided(context.declared, reference))
+    else {
+        return;
+    };
+    let (start, end) =
+        credential_dates(not_before, not_after, lifetime_max_seconds, context.now, context.settings);
+    world.target.credentials.push(Credential {
+        key_id: Some(KeyId::derive(&world.target.id, &thumbprints.sha1)),
+        identifier: Identifier::Sha1(thumbprints.sha1),
+        display_name: Some(display_name.to_owned()),
+        start: Some(start),
+        end: Some(end),
+        reserved: None,
+        raw: RawValue::NULL.to_owned(),
+    });
+}
+
+/// A provider's certificate, from the declared files.
+fn provided(declared: &Declared, reference: &GenerationRef) -> Option<(Thumbprints, Timestamp, Timestamp)> {
+    let Issuer::ExternalPublicKey { files } = &declared.issuer else { return None };
+    let certificate = files.iter().map(|file| &file.certificate);
+    let mut of_it = certificate.filter(|certificate| reference.thumbprints == Some(certificate.thumbprints));
+    of_it.next().map(|certificate| (certificate.thumbprints, certificate.not_before, certificate.not_after))
+}
+
+fn promote(world: &mut World, now: Timestamp, reference: &GenerationRef) {
+    let Some(generation) = world.generation_mut(reference) else { return };
+    generation.record.phase = RecordedPhase::Promoted;
+    generation.record.promoted_at = Some(now);
+    let promoted = generation.record.thumbprints;
+    if let (Some(holding), Some(thumbprints)) = (world.holding_mut(), promoted) {
+        holding.current = Some(Current::Recorded(thumbprints.sha256));
+    }
+}
+
+fn deliver(world: &mut World, context: &Context<'_>, reference: &GenerationRef, slot: &str) {
+    let marker = "predicted".to_owned();
+    let form = context.declared.deliveries.iter().find(|delivery| delivery.slot == slot);
+    let form = form.map(|delivery| delivery.form.fingerprint()).unwrap_or_default();
+    let Some(generation) = world.generation_mut(reference) else { return };
+    let delivered = Delivered { at: context.now, marker: marker.clone(), form };
+    generation.record.delivered.insert(slot.to_owned(), delivered);
+    let thumbprints = generation.record.thumbprints;
+    let compared = matches!(world.deliveries.get(slot), Some(DeliveryState::Holds(_)));
+    let state = match thumbprints.filter(|_| compared) {
+        Some(thumbprints) => DeliveryState::Holds(thumbprints),
+        None => DeliveryState::Marker(marker),
+    };
+    world.deliveries.insert(slot.to_owned(), state);
+}
+
+fn adopt(world: &mut World, context: &Context<'_>, reference: &GenerationRef) {
+    let Some(thumbprints) = reference.thumbprints else { return };
+    let name = &context.declared.address.name;
+    let record =
+        adopted_record(context.owner, context.tenant_id, name, &world.target, thumbprints, context.now);
+    push_generation(world, reference, record);
+    if let Some(holding) = world.holding_mut() {
+        holding.current = Some(Current::Recorded(thumbprints.sha256));
+    }
+}
+
+fn destroy(world: &mut World, reference: &GenerationRef) {
+    let disables = world.store.as_ref().is_some_and(|store| store.shape.removal == Removal::Disables);
+    if let Some(generation) = world.generation_mut(reference) {
+        generation.key = if disables { KeyState::Disabled } else { KeyState::Destroyed };
+        generation.record.phase = RecordedPhase::Retired;
+    }
+}
+
+/// The SHA-256 a predicted generation goes by; for tests that look into a predicted world.
+pub fn predicted_sha256(rotation: &RotationId) -> Sha256 {
+    predicted_thumbprints(rotation).sha256
+}
