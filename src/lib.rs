@@ -17,6 +17,7 @@ pub mod ids;
 pub mod observed;
 pub mod period;
 pub mod plan;
+pub mod subject;
 
 pub mod delivery;
 pub mod issuer;
