@@ -19,9 +19,13 @@ pub mod period;
 pub mod plan;
 pub mod subject;
 
+pub mod assertion;
 pub mod delivery;
+pub mod form;
 pub mod issuer;
 pub mod key;
+pub mod pem;
+pub mod random;
 pub mod runtime;
 pub mod settings;
 pub mod store;

@@ -154,7 +154,6 @@ impl fmt::Display for Subject {
 }
 
 /// The short spelling of an attribute type, for names that were read and not made.
-#[allow(dead_code, reason = "certificate.rs reads names with it in the next commit")]
 pub(crate) fn short_name(oid: &[u64]) -> Option<&'static str> {
     TYPES.iter().find(|t| t.oid == oid).map(|t| t.short)
 }
