@@ -189,7 +189,7 @@ fn review_certificate(reviewed: &Plan, fresh: &CertificatePlan) -> Reviewed {
 pub fn schema() -> serde_json::Value {
     let mut schema = schemars::schema_for!(Document).to_value();
     if let Some(object) = schema.as_object_mut() {
-        object.insert("$id".to_owned(), "https://certroll.dev/schemas/plan.v1.schema.json".into());
+        object.insert("$id".to_owned(), "plan.v1.schema.json".into());
     }
     schema
 }
