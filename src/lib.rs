@@ -1,1 +1,3 @@
 //! certroll
+
+pub mod emulator;
