@@ -19,6 +19,7 @@ pub mod period;
 pub mod plan;
 
 pub mod delivery;
+pub mod edges;
 pub mod issuer;
 pub mod key;
 pub mod runtime;
