@@ -22,6 +22,7 @@ pub mod delivery;
 pub mod edges;
 pub mod issuer;
 pub mod key;
+pub mod observe;
 pub mod runtime;
 pub mod settings;
 pub mod store;
