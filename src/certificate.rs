@@ -5,6 +5,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::Thumbprints;
+use crate::key::PrivateKey;
+use crate::pem;
+
+mod read;
 
 /// The key pairs certroll makes. RSA only: Entra does not sign in with elliptic-curve keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -52,6 +56,41 @@ pub enum PublicKey {
     Other(String),
 }
 
+impl std::fmt::Display for PublicKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            PublicKey::Rsa(bits) => write!(f, "RSA {bits}"),
+            PublicKey::Other(name) => f.write_str(name),
+        }
+    }
+}
+
+/// Why bytes are not a certificate.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateError {
+    /// There is nothing.
+    #[error("it is empty")]
+    Empty,
+    /// PEM text where DER was expected.
+    #[error("it is PEM text where DER was expected")]
+    PemInsteadOfDer,
+    /// Not the DER of a certificate.
+    #[error("it is not a certificate in DER: {0}")]
+    NotDer(String),
+    /// Bytes after the certificate.
+    #[error("{0} more bytes follow the certificate")]
+    Trailing(usize),
+    /// Not PEM.
+    #[error("it is not PEM: {0}")]
+    Pem(#[from] pem::PemError),
+    /// PEM, but no certificate in it.
+    #[error("there is no certificate in it")]
+    NoCertificate,
+    /// PEM with several certificates where one was expected.
+    #[error("it holds {0} certificates where one was expected")]
+    Several(usize),
+}
+
 /// A certificate: its DER and what it says. `Debug` shows facts, not bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Certificate {
@@ -69,9 +108,59 @@ pub struct Certificate {
 }
 
 impl Certificate {
+    /// Reads one certificate, the whole input and nothing else. Never panics, whatever the bytes. Says nothing of
+    /// whether the certificate is good for anything: any key, any dates, any signature.
+    pub fn from_der(der: &[u8]) -> Result<Certificate, CertificateError> {
+        read::certificate(der)
+    }
+
+    /// Reads the one certificate in a PEM text. Other blocks, such as a key, are passed over.
+    pub fn from_pem(text: &[u8]) -> Result<Certificate, CertificateError> {
+        let mut all = Certificate::all_from_pem(text)?;
+        match (all.pop(), all.len()) {
+            (Some(only), 0) => Ok(only),
+            (_, further) => Err(CertificateError::Several(further + 1)),
+        }
+    }
+
+    /// Reads every certificate in a PEM text in the order they stand; at least one. Other blocks are passed over.
+    pub fn all_from_pem(text: &[u8]) -> Result<Vec<Certificate>, CertificateError> {
+        let blocks = pem::blocks(text)?;
+        let certificates = blocks.iter().filter(|block| block.is_certificate());
+        let all = certificates.map(|block| Certificate::from_der(&block.contents));
+        let all = all.collect::<Result<Vec<_>, _>>()?;
+        if all.is_empty() { Err(CertificateError::NoCertificate) } else { Ok(all) }
+    }
+
     /// The certificate's bytes.
     pub fn der(&self) -> &[u8] {
         &self.der
+    }
+
+    /// The certificate as one PEM block, line feeds only.
+    pub fn to_pem(&self) -> String {
+        pem::encode("CERTIFICATE", &self.der).to_string()
+    }
+
+    /// Whether this certificate is for that key: their public keys are equal. `false` for a key that is not RSA.
+    pub fn matches_key(&self, key: &PrivateKey) -> bool {
+        match (read::rsa_public_key(&self.der), key.rsa_public_key()) {
+            (Some(own), Ok(other)) => own == other,
+            _ => false,
+        }
+    }
+
+    /// Whether `issuer`'s subject is what this certificate names as its issuer. Says nothing of the signature.
+    pub fn names_issuer(&self, issuer: &Certificate) -> bool {
+        match (read::names(&self.der), read::names(&issuer.der)) {
+            (Some(own), Some(above)) => own.issuer == above.subject,
+            _ => false,
+        }
+    }
+
+    /// Whether the certificate names itself as its issuer, as roots and self-signed ones do.
+    pub fn names_itself(&self) -> bool {
+        self.names_issuer(self)
     }
 }
 

@@ -17,12 +17,17 @@ pub mod ids;
 pub mod observed;
 pub mod period;
 pub mod plan;
+pub mod subject;
 
+pub mod assertion;
 pub mod delivery;
 pub mod edges;
+pub mod form;
 pub mod issuer;
 pub mod key;
 pub mod observe;
+pub mod pem;
+pub mod random;
 pub mod runtime;
 pub mod settings;
 pub mod store;

@@ -7,6 +7,8 @@ use crate::certificate::{Certificate, SignatureHash};
 use crate::key::PrivateKey;
 use crate::period::Period;
 
+pub mod self_signed;
+
 /// A certificate and the chain above it, leaf's issuer first.
 #[derive(Debug, Clone)]
 pub struct Issued {
