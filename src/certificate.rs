@@ -9,6 +9,8 @@ use crate::key::PrivateKey;
 use crate::pem;
 
 mod read;
+#[cfg(test)]
+mod tests;
 
 /// The key pairs certroll makes. RSA only: Entra does not sign in with elliptic-curve keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]

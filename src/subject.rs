@@ -38,6 +38,8 @@ pub enum AttributeType {
     SerialNumber,
     /// `emailAddress`
     EmailAddress,
+    /// `UID`
+    UserId,
 }
 
 /// How the characters of an attribute are encoded in DER.
@@ -63,7 +65,7 @@ struct TypeFacts {
 }
 
 /// Every supported type. `S` and `E` are what Windows writes for `ST` and `emailAddress`.
-const TYPES: [TypeFacts; 10] = {
+const TYPES: [TypeFacts; 11] = {
     use AttributeType::*;
     use Encoding::*;
     [
@@ -77,6 +79,7 @@ const TYPES: [TypeFacts; 10] = {
         facts(DomainComponent, "DC", &["domainComponent"], &[0, 9, 2342, 19_200_300, 100, 1, 25], 63, Ia5),
         facts(SerialNumber, "serialNumber", &[], &[2, 5, 4, 5], 64, Printable),
         facts(EmailAddress, "emailAddress", &["E", "email"], &[1, 2, 840, 113_549, 1, 9, 1], 255, Ia5),
+        facts(UserId, "UID", &["userId"], &[0, 9, 2342, 19_200_300, 100, 1, 1], 256, Utf8),
     ]
 };
 
@@ -327,7 +330,7 @@ mod tests {
             r"CN=\ a\ ",
             r"CN=\#1",
             "CN=Zoë 株式会社",
-            "serialNumber=HRB 1234,emailAddress=ops@contoso.com,DC=contoso,STREET=1 High St",
+            "UID=u1,serialNumber=HRB 1234,emailAddress=ops@contoso.com,DC=contoso,STREET=1 High St",
         ] {
             assert_eq!(read(text).unwrap().to_string(), text);
         }
@@ -361,7 +364,7 @@ mod tests {
             ("CN=", "CN has no value"),
             ("CN=a,OU=b,OU=c", "OU is given twice"),
             ("CN=a+OU=b", "several values"),
-            ("UID=me", "not an attribute type"),
+            ("GN=me", "not an attribute type"),
             ("2.5.4.3=a", "not an attribute type"),
             ("CN=#0403", "hexadecimal"),
             (r#"O="Contoso, Ltd""#, r#"must be written \""#),

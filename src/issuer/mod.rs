@@ -7,6 +7,7 @@ use crate::certificate::{Certificate, SignatureHash};
 use crate::key::PrivateKey;
 use crate::period::Period;
 
+pub mod external_public_key;
 pub mod self_signed;
 
 /// A certificate and the chain above it, leaf's issuer first.
