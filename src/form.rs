@@ -58,11 +58,14 @@ impl std::fmt::Debug for RenderedFile {
 }
 
 /// Writes a generation in a form: one file, or two for a PEM pair. `stem` is the files' name without its extension, and
-/// the friendly name in a PFX.
+/// in a PFX the key's friendly name (Java's alias); the certificates in it are labelled with their subjects.
 ///
 /// `password` matters to a PFX alone. A form without one ([`Password::None`]) gives a PFX that is encrypted with the
 /// *empty* password, as Azure Key Vault hands them out: every reader opens it with `""`, most with none at all. (PKCS#12
 /// also knows an absent password, which is derived differently; nothing here writes that.)
+///
+/// A given password may hold any character of the Basic Multilingual Plane, but Java opens a PFX only if its password is
+/// ASCII. Generated passwords are.
 ///
 /// Refuses a key and a certificate that do not belong together: no consumer could use them.
 pub fn render(

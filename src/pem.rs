@@ -89,8 +89,8 @@ fn boundary<'a>(line: &'a [u8], start: &[u8]) -> Option<&'a str> {
 }
 
 fn block<'a>(label: &str, line: usize, lines: impl Iterator<Item = &'a [u8]>) -> Result<Block, PemError> {
-    // Never grows beyond what is reserved, so that no copy of a key is left behind in freed memory.
-    let mut base64 = Zeroizing::new(Vec::with_capacity(TEXT_BYTES_MAX.min(1 << 16)));
+    // Grows only through `reserve`, so that no copy of a key is left behind in freed memory.
+    let mut base64 = Zeroizing::new(Vec::new());
     let mut encrypted = false;
     for text in lines {
         if let Some(end) = boundary(text, b"-----END ") {
@@ -115,10 +115,14 @@ fn block<'a>(label: &str, line: usize, lines: impl Iterator<Item = &'a [u8]>) ->
     Err(PemError::NotClosed { line })
 }
 
+/// What the base64 of an RSA 4096 key fits into.
+const KEY_CHARS: usize = 4096;
+
 /// Makes room as `Vec` would, but wipes what it leaves.
 fn reserve(buffer: &mut Zeroizing<Vec<u8>>, further: usize) {
     if buffer.capacity() - buffer.len() < further {
-        let mut larger = Zeroizing::new(Vec::with_capacity(2 * (buffer.len() + further)));
+        let capacity = (2 * (buffer.len() + further)).max(KEY_CHARS);
+        let mut larger = Zeroizing::new(Vec::with_capacity(capacity));
         larger.extend_from_slice(buffer);
         *buffer = larger;
     }

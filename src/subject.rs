@@ -385,4 +385,23 @@ mod tests {
         assert!(refusal(&format!("CN={}", "x".repeat(65))).contains("longer than 64 characters"));
         assert!(read(&format!("CN={}", "é".repeat(64))).is_ok());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_value_survives_being_written_and_read(
+            name in "[^\\p{Cc}]{1,64}",
+            unit in "[ #,+\"\\\\<>;=a]{1,12}",
+        ) {
+            let text = format!("CN={},OU={}", escape(&name), escape(&unit));
+            let subject = read(&text).unwrap();
+            proptest::prop_assert_eq!(subject.common_name(), Some(name.as_str()));
+            proptest::prop_assert_eq!(&subject.attributes()[1].value, &unit);
+            proptest::prop_assert_eq!(subject.to_string(), text);
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in "(CN|O|x)?[= ]{0,2}\\PC{0,20}(,[A-Z]{1,2}=(\\\\.{0,2}){0,3})?") {
+            let _ = read(&text);
+        }
+    }
 }
