@@ -21,8 +21,8 @@ pub mod subject;
 
 pub mod assertion;
 pub mod delivery;
-pub mod emulator;
 pub mod edges;
+pub mod emulator;
 pub mod entra;
 pub mod form;
 pub mod issuer;
