@@ -23,6 +23,7 @@ pub mod assertion;
 pub mod delivery;
 pub mod edges;
 pub mod emulator;
+pub mod entra;
 pub mod form;
 pub mod issuer;
 pub mod key;

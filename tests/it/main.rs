@@ -4,6 +4,7 @@
 mod assertions;
 mod emulator;
 mod forms;
+mod entra;
 mod issuers;
 mod tools;
 //! One test binary.
