@@ -5,7 +5,7 @@
 
 use async_trait::async_trait;
 
-use crate::certificate::{Certificate, KeyKind};
+use crate::certificate::KeyKind;
 use crate::desired::StoreBinding;
 use crate::issuer::Issued;
 use crate::key::{PrivateKey, Secret, Signer};
@@ -73,12 +73,8 @@ pub trait StoreReader: Send + Sync {
     /// ([`StoreState::Unreadable`](crate::observed::StoreState)), never taken for absence.
     async fn observe(&self, entry: &StoreBinding) -> ObservedStore;
 
-    /// The certificate of a generation.
-    async fn certificate(
-        &self,
-        entry: &StoreBinding,
-        generation: &Generation,
-    ) -> Result<Certificate, StoreError>;
+    /// The certificate of a generation with the chain above it, as it was issued: a delivery and an assertion may need the chain.
+    async fn issued(&self, entry: &StoreBinding, generation: &Generation) -> Result<Issued, StoreError>;
 }
 
 /// Looking and changing. Every call looks first: what is already done is success, and the state afterwards is the same
