@@ -21,6 +21,7 @@ pub mod subject;
 
 pub mod assertion;
 pub mod delivery;
+pub mod edges;
 pub mod form;
 pub mod issuer;
 pub mod key;
