@@ -27,6 +27,7 @@ pub mod issuer;
 pub mod key;
 pub mod pem;
 pub mod random;
+pub mod observe;
 pub mod runtime;
 pub mod settings;
 pub mod store;

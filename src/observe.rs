@@ -1,0 +1,156 @@
+//! Reads everything a plan needs: all tenants, stores and delivery places at once, within the run's parallelism.
+//!
+//! Trouble with one never hides the others: a store that fails is [`StoreState::Unreadable`], a tenant that fails makes each of
+//! its targets [`TargetState::Unreadable`], and the trouble itself is handed back beside what was read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures_util::future::{join_all, join3};
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use crate::desired::{Declared, Desired, Tenant};
+use crate::edges::{Readers, Trouble};
+use crate::ids::{Address, Name};
+use crate::observed::{
+    DeliveryState, Observed, ObservedStore, ObservedTenant, Removal, Shape, Staging, StoreState, TargetState,
+};
+
+/// What was read, and the tenants that could not be.
+#[derive(Debug, Default)]
+pub struct Observation {
+    /// What was read.
+    pub observed: Observed,
+    /// The tenants that could not be read. Their targets are unreadable in `observed`.
+    pub troubles: BTreeMap<Name, Trouble>,
+}
+
+/// Reads what `desired` speaks of: all of it, or the addresses in `selection`.
+///
+/// `slots` counts the calls to stores and delivery places under way; the directory reader counts its requests itself.
+pub async fn observe(
+    desired: &Desired,
+    readers: &dyn Readers,
+    selection: Option<&BTreeSet<Address>>,
+    slots: &Arc<Semaphore>,
+) -> Observation {
+    let selected = |address: &Address| selection.is_none_or(|chosen| chosen.contains(address));
+    let certificates: Vec<&Declared> =
+        desired.certificates.values().filter(|declared| selected(&declared.address)).collect();
+    let tenants = desired.tenants.values().filter(|tenant| speaks_of(desired, &certificates, tenant, selection));
+    let (tenants, stores, deliveries) = join3(
+        join_all(tenants.map(|tenant| observe_tenant(desired, &certificates, tenant, readers))),
+        join_all(certificates.iter().map(|declared| observe_store(declared, readers, slots))),
+        join_all(certificates.iter().map(|declared| observe_deliveries(declared, readers, slots))),
+    )
+    .await;
+    let mut observation = Observation::default();
+    for (name, tenant, trouble) in tenants {
+        observation.observed.tenants.insert(name.clone(), tenant);
+        observation.troubles.extend(trouble.map(|trouble| (name, trouble)));
+    }
+    observation.observed.stores = stores.into_iter().flatten().collect();
+    observation.observed.deliveries = deliveries.into_iter().flatten().collect();
+    observation
+}
+
+/// Whether anything that was selected, or a `removed:` entry, lives in the tenant. The others are not asked at all.
+fn speaks_of(
+    desired: &Desired,
+    certificates: &[&Declared],
+    tenant: &Tenant,
+    selection: Option<&BTreeSet<Address>>,
+) -> bool {
+    let removed = desired.removed.iter().any(|removed| {
+        removed.address.tenant == tenant.name
+            && selection.is_none_or(|chosen| chosen.contains(&removed.address))
+    });
+    removed || certificates.iter().any(|declared| declared.address.tenant == tenant.name)
+}
+
+async fn observe_tenant(
+    desired: &Desired,
+    certificates: &[&Declared],
+    tenant: &Tenant,
+    readers: &dyn Readers,
+) -> (Name, ObservedTenant, Option<Trouble>) {
+    let wanted: Vec<_> = certificates
+        .iter()
+        .filter(|declared| declared.address.tenant == tenant.name)
+        .map(|declared| (declared.address.clone(), declared.target.clone()))
+        .collect();
+    let removed: Vec<_> = desired
+        .removed
+        .iter()
+        .filter(|removed| removed.address.tenant == tenant.name)
+        .map(|removed| removed.target.clone())
+        .collect();
+    let answer = match readers.directory(&tenant.name) {
+        Ok(directory) => directory.observe(&wanted, &removed).await,
+        Err(trouble) => Err(trouble),
+    };
+    match answer {
+        Ok(observed) => (tenant.name.clone(), observed, None),
+        Err(trouble) => {
+            let unreadable = || TargetState::Unreadable { reason: trouble.to_string() };
+            let observed = ObservedTenant {
+                tenant_id: Uuid::try_parse(&tenant.id).unwrap_or_default(),
+                clock_skew: None,
+                targets: wanted.iter().map(|(address, _)| (address.clone(), unreadable())).collect(),
+                removed: removed.iter().map(|_| unreadable()).collect(),
+                policies_unread: None,
+            };
+            (tenant.name.clone(), observed, Some(trouble))
+        }
+    }
+}
+
+/// A shape that promises nothing, for a store that cannot even be set up.
+const UNKNOWN_SHAPE: Shape = Shape {
+    staging: Staging::AppendIsLive,
+    readable: false,
+    exportable: false,
+    compare_and_set: false,
+    atomic_records: false,
+    removal: Removal::Disables,
+};
+
+async fn observe_store(
+    declared: &Declared,
+    readers: &dyn Readers,
+    slots: &Semaphore,
+) -> Option<(Address, ObservedStore)> {
+    let binding = declared.store.as_ref()?;
+    let observed = match readers.store(binding) {
+        Ok(store) => {
+            let _slot = slots.acquire().await;
+            store.observe(binding).await
+        }
+        Err(trouble) => ObservedStore {
+            shape: UNKNOWN_SHAPE,
+            state: StoreState::Unreadable { reason: trouble.to_string() },
+            warnings: Vec::new(),
+        },
+    };
+    Some((declared.address.clone(), observed))
+}
+
+async fn observe_deliveries(
+    declared: &Declared,
+    readers: &dyn Readers,
+    slots: &Semaphore,
+) -> Option<(Address, BTreeMap<String, DeliveryState>)> {
+    let mut states = BTreeMap::new();
+    for delivery in &declared.deliveries {
+        let state = match readers.delivery(delivery) {
+            Ok(place) => {
+                let _slot = slots.acquire().await;
+                place.observe(delivery).await
+            }
+            Err(trouble) => DeliveryState::Unreadable { reason: trouble.to_string() },
+        };
+        states.insert(delivery.slot.clone(), state);
+    }
+    (!states.is_empty()).then(|| (declared.address.clone(), states))
+}
