@@ -19,15 +19,16 @@ pub mod period;
 pub mod plan;
 pub mod subject;
 
+pub mod apply;
 pub mod assertion;
 pub mod delivery;
 pub mod edges;
 pub mod form;
 pub mod issuer;
 pub mod key;
+pub mod observe;
 pub mod pem;
 pub mod random;
-pub mod observe;
 pub mod runtime;
 pub mod settings;
 pub mod store;
