@@ -23,6 +23,8 @@ pub mod apply;
 pub mod assertion;
 pub mod delivery;
 pub mod edges;
+pub mod emulator;
+pub mod entra;
 pub mod form;
 pub mod issuer;
 pub mod key;

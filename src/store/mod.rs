@@ -3,6 +3,8 @@
 //! Planner and applier know a store only by its [`Shape`]. Reading and writing are two traits, and a writer is made in
 //! `apply` alone. A store keeps the public record beside each generation; observing never touches a key.
 
+pub mod file;
+
 use async_trait::async_trait;
 
 use crate::certificate::KeyKind;

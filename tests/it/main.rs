@@ -1,3 +1,4 @@
-//! One test binary.
+//! All integration tests, in one binary: it links once.
 
+mod emulator;
 mod issuers;

@@ -1,0 +1,165 @@
+//! What went wrong between us and the directory, doing what, and what to try. Nothing here ever holds a secret.
+
+use std::fmt;
+
+use jiff::SignedDuration;
+
+/// Longest text of a service we repeat, in characters.
+const TEXT_MAX: usize = 400;
+
+/// What kind of trouble. The kinds are never mixed: each calls for another action by another person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ErrorKind {
+    /// No usable answer came: name, connection, TLS, time-out.
+    Network,
+    /// The service does not know who we are.
+    Authentication,
+    /// It knows us, and we may not.
+    Authorisation,
+    /// Too many requests.
+    Throttled,
+    /// True soon, not now: something new has not spread yet.
+    NotYet,
+    /// The object does not exist.
+    NotFound,
+    /// Somebody else is writing.
+    Conflict,
+    /// The service refuses what was asked.
+    Refused(Refusal),
+    /// The service itself is in trouble (5xx).
+    Unavailable,
+    /// The answer makes no sense, or would have led somewhere it must not.
+    InvalidAnswer,
+    /// The settings make no sense; nothing was sent.
+    Settings,
+}
+
+/// Why the service refuses a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Refusal {
+    /// An app management policy forbids the credential.
+    Policy,
+    /// The service principal is locked by its application.
+    Locked,
+    /// A credential's end date is not accepted. Possibly that of an expired entry we only sent back.
+    EndDate,
+    /// An entry we sent back is taken for a change.
+    RetainedEntryChanged,
+    /// The object holds too much.
+    TooLarge,
+    /// Anything else that is wrong with the request.
+    Invalid,
+}
+
+/// What failed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EntraError {
+    /// What kind of trouble.
+    pub kind: ErrorKind,
+    /// A gerund and a name: `reading application 5c1d…`.
+    pub doing: String,
+    /// HTTP status, when an answer came.
+    pub status: Option<u16>,
+    /// The service's own code: `Authorization_RequestDenied`, `AADSTS7000215`.
+    pub code: Option<String>,
+    /// The service's text, or the network's, made safe to print and cut to a sane length.
+    pub message: String,
+    /// The service's id of this request, for its support.
+    pub request_id: Option<String>,
+    /// What to try.
+    pub hint: Option<String>,
+    /// The least permission that would have sufficed.
+    pub least_permission: Option<&'static str>,
+    /// How long the service asked us to stay away.
+    pub retry_after: Option<SignedDuration>,
+}
+
+impl EntraError {
+    /// An error of that kind; everything else is added with the `with_…` calls.
+    pub fn new(kind: ErrorKind, doing: impl Into<String>, message: &str) -> EntraError {
+        EntraError {
+            kind,
+            doing: doing.into(),
+            status: None,
+            code: None,
+            message: printable(message),
+            request_id: None,
+            hint: None,
+            least_permission: None,
+            retry_after: None,
+        }
+    }
+
+    /// Adds what to try.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> EntraError {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds the service's code.
+    #[must_use]
+    pub fn with_code(mut self, code: impl Into<String>) -> EntraError {
+        self.code = Some(code.into());
+        self
+    }
+
+    /// The code, or an empty text.
+    pub fn code(&self) -> &str {
+        self.code.as_deref().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for EntraError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.doing)?;
+        if let Some(status) = self.status {
+            write!(f, "the service answered {status}")?;
+            if let Some(code) = &self.code {
+                write!(f, " {code}")?;
+            }
+            if let Some(id) = &self.request_id {
+                write!(f, " (request {id})")?;
+            }
+            f.write_str(": ")?;
+        } else if let Some(code) = &self.code {
+            write!(f, "{code}: ")?;
+        }
+        f.write_str(&self.message)?;
+        if let Some(least) = self.least_permission {
+            write!(f, " (least permission: {least})")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for EntraError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EntraError({:?}, {self})", self.kind)
+    }
+}
+
+impl std::error::Error for EntraError {}
+
+/// A foreign text as one line that a terminal can be shown: control and bidirectional characters become spaces, runs of
+/// spaces one space, and the length is bounded.
+pub fn printable(text: &str) -> String {
+    let bidirectional = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}');
+    let clean: String = text
+        .chars()
+        .take(8 * TEXT_MAX)
+        .map(|c| if c.is_control() || bidirectional(c) { ' ' } else { c })
+        .collect();
+    let words: Vec<&str> = clean.split_whitespace().collect();
+    let line = words.join(" ");
+    if line.chars().count() <= TEXT_MAX {
+        return line;
+    }
+    line.chars().take(TEXT_MAX).chain(['…']).collect()
+}
+
+/// Replaces every occurrence of a secret. Some proxies print the request they could not deliver, headers included.
+pub fn without_secrets(text: &str, secrets: &[&str]) -> String {
+    let long_enough = |secret: &&&str| secret.len() >= 4;
+    secrets.iter().filter(long_enough).fold(text.to_owned(), |text, secret| text.replace(*secret, "[secret]"))
+}

@@ -1,0 +1,114 @@
+//! What every request to one tenant's cloud shares: transport, clock, randomness, the limit on requests in flight, and the
+//! measured difference between the service's clock and ours.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use super::cloud::Endpoints;
+use super::envelope::{header, http_date};
+use super::transport::{Sent, Transport, TransportError, TransportErrorKind};
+use crate::runtime::{Clock, Random};
+
+/// The line to one tenant's cloud. Cheap to clone; clones share everything.
+#[derive(Clone)]
+pub struct Line {
+    /// Carries requests.
+    pub transport: Arc<dyn Transport>,
+    /// Time and waiting.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness, for ids and jitter.
+    pub random: Arc<dyn Random>,
+    /// The hosts.
+    pub endpoints: Endpoints,
+    /// `--parallelism`: one permit for each request in flight, over all tenants. Waiting holds none.
+    pub in_flight: Arc<Semaphore>,
+    /// How far the service's clock is from ours.
+    pub skew: Arc<SkewMeter>,
+}
+
+impl std::fmt::Debug for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Line").field("endpoints", &self.endpoints).finish_non_exhaustive()
+    }
+}
+
+impl Line {
+    /// A line with nothing measured yet.
+    pub fn new(
+        transport: Arc<dyn Transport>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        endpoints: Endpoints,
+        in_flight: Arc<Semaphore>,
+    ) -> Line {
+        Line { transport, clock, random, endpoints, in_flight, skew: Arc::default() }
+    }
+
+    /// Sends one request while holding a permit.
+    pub(super) async fn send(
+        &self,
+        request: http::Request<Vec<u8>>,
+    ) -> Result<http::Response<Vec<u8>>, TransportError> {
+        let closed = |_| TransportError::new(TransportErrorKind::Other, Sent::No, "the run is ending");
+        let permit = self.in_flight.acquire().await.map_err(closed)?;
+        let answer = self.transport.send(request).await;
+        drop(permit);
+        if let Ok(answer) = &answer {
+            self.skew.note(answer.headers(), self.clock.now());
+        }
+        answer
+    }
+
+    /// The present moment by the service's clock, as far as it is known.
+    pub(super) fn service_now(&self) -> Timestamp {
+        let now = self.clock.now();
+        let skew = self.skew.last().unwrap_or_default();
+        now.checked_add(skew).unwrap_or(now)
+    }
+
+    /// A fresh random id.
+    pub(super) fn random_id(&self) -> Uuid {
+        let mut bytes = [0; 16];
+        self.random.fill(&mut bytes);
+        uuid::Builder::from_random_bytes(bytes).into_uuid()
+    }
+}
+
+/// Service time minus ours, from `Date` headers. A header is stamped before its answer has travelled, so a slow answer makes the
+/// service look slow: the smallest difference seen is the best estimate.
+#[derive(Debug, Default)]
+pub struct SkewMeter {
+    seen: Mutex<Option<Seen>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    last: SignedDuration,
+    smallest: SignedDuration,
+}
+
+impl SkewMeter {
+    fn note(&self, headers: &http::HeaderMap, now: Timestamp) {
+        let Some(date) = header(headers, "date").as_deref().and_then(http_date) else { return };
+        let last = date.duration_since(now);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let smallest = match *seen {
+            Some(before) if before.smallest.abs() <= last.abs() => before.smallest,
+            _ => last,
+        };
+        *seen = Some(Seen { last, smallest });
+    }
+
+    /// The latest measurement.
+    pub fn last(&self) -> Option<SignedDuration> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).map(|seen| seen.last)
+    }
+
+    /// The measurement nearest to zero.
+    pub fn smallest(&self) -> Option<SignedDuration> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).map(|seen| seen.smallest)
+    }
+}

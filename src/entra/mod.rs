@@ -1,0 +1,46 @@
+//! The Entra client: reads a tenant into the nouns of [`observed`](crate::observed), replaces one target's credential list,
+//! and proves a key by signing in with it.
+//!
+//! ```text
+//! observe (reader) ---+
+//!                     +--> http: token, pace, retry --> line --> transport --> Entra, or the emulator in process
+//! writer (apply) -----+                                  ^
+//! prove --------------------------------------------------+
+//! ```
+//!
+//! Tokens and secrets go to the configured hosts and nowhere else: redirects are not followed, links only below the version root.
+//! No error, and no `Debug`, holds a secret. The library reads no environment; variables and settings are handed in.
+
+pub mod aadsts;
+pub mod cloud;
+pub mod environment;
+pub mod error;
+pub mod http;
+pub mod https;
+pub mod line;
+pub mod observe;
+pub mod pace;
+pub mod prove;
+pub mod retry;
+pub mod sign_in;
+pub mod transport;
+pub mod writer;
+
+mod batch;
+mod envelope;
+mod odata;
+mod tenant;
+mod token;
+mod wire;
+
+pub use cloud::{EndpointOverrides, Endpoints};
+pub use environment::from_environment;
+pub use error::{EntraError, ErrorKind, Refusal};
+pub use http::{GraphClient, GraphSettings};
+pub use https::{HttpsOptions, HttpsTransport, Trust};
+pub use line::Line;
+pub use observe::{DirectoryReader, observe};
+pub use prove::{Evidence, SignIn, try_sign_in};
+pub use sign_in::OwnCredential;
+pub use transport::{Transport, TransportError};
+pub use writer::{DirectoryWriter, WriteError, new_entry};

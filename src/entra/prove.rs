@@ -1,0 +1,180 @@
+//! Proving a key by signing in with it. The token that comes back is dropped unread; only the ids of the exchange remain.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use uuid::Uuid;
+use zeroize::Zeroize;
+
+use super::aadsts::{TokenError, Verdict};
+use super::envelope::header;
+use super::error::EntraError;
+use super::line::Line;
+use super::sign_in::Proof;
+use super::token::token_request;
+use crate::assertion::client_assertion;
+use crate::key::{SignatureAlgorithm, Signer};
+
+/// What one sign-in with the new key came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SignIn {
+    /// A token was granted.
+    Accepted(Evidence),
+    /// The key, the application or its service principal is not known yet.
+    NotYet {
+        /// Such as `AADSTS700027`.
+        code: String,
+        /// The service's text.
+        reason: String,
+    },
+    /// The credential's end has passed.
+    Expired {
+        /// The service's code.
+        code: String,
+        /// The service's text.
+        reason: String,
+    },
+    /// The credential's start lies ahead, or a clock is wrong.
+    NotYetValid {
+        /// The service's code.
+        code: String,
+        /// The service's text.
+        reason: String,
+    },
+    /// Refused for good: the wrong key, the wrong tenant, a disabled application.
+    Refused {
+        /// The service's code.
+        code: String,
+        /// The service's text.
+        reason: String,
+        /// What to try.
+        hint: Option<&'static str>,
+    },
+    /// A Conditional Access policy blocks sign-ins from here. Says nothing about the key.
+    PolicyBlocked {
+        /// The service's code.
+        code: String,
+        /// The service's text.
+        reason: String,
+    },
+    /// Too many requests, or a busy service.
+    Throttled {
+        /// How long the service asked us to stay away.
+        retry_after: Option<SignedDuration>,
+        /// The service's text.
+        reason: String,
+    },
+    /// No usable answer, or nothing could be asked: the signer, the network, an address.
+    Network {
+        /// What happened.
+        reason: String,
+    },
+}
+
+/// What remains of a successful sign-in: enough to find it in the sign-in log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence {
+    /// When, by our clock.
+    pub at: Timestamp,
+    /// The id we gave the request; the log's correlation id.
+    pub correlation_id: Uuid,
+    /// The service's own id of the request, where it names one.
+    pub trace_id: Option<String>,
+}
+
+/// Signs in once as the application with the signer's key. Tries nothing again: how often, and how far apart, is the caller's
+/// business.
+pub async fn try_sign_in(
+    line: &Line,
+    tenant: &str,
+    app_id: Uuid,
+    signer: &dyn Signer,
+    algorithm: SignatureAlgorithm,
+) -> SignIn {
+    match prepare(line, tenant, app_id, signer, algorithm).await {
+        Ok(prepared) => prepared.send(line).await,
+        Err(reason) => SignIn::Network { reason },
+    }
+}
+
+struct Prepared {
+    request: http::Request<Vec<u8>>,
+    correlation_id: Uuid,
+    proof: Proof,
+}
+
+async fn prepare(
+    line: &Line,
+    tenant: &str,
+    app_id: Uuid,
+    signer: &dyn Signer,
+    algorithm: SignatureAlgorithm,
+) -> Result<Prepared, String> {
+    let text = |error: EntraError| error.to_string();
+    let url = line.endpoints.token_url(tenant).map_err(text)?;
+    let client_id = app_id.to_string();
+    let (now, jti) = (line.service_now(), line.random_id());
+    let jwt = client_assertion(signer, algorithm, &client_id, url.as_str(), now, jti, None)
+        .await
+        .map_err(|error| format!("the key could not sign: {error}"))?;
+    let proof = Proof::assertion(jwt.expose());
+    let correlation_id = line.random_id();
+    let request =
+        token_request(&url, &client_id, line.endpoints.scope(), &proof, correlation_id).map_err(text)?;
+    Ok(Prepared { request, correlation_id, proof })
+}
+
+impl Prepared {
+    async fn send(self, line: &Line) -> SignIn {
+        let answer = match line.send(self.request).await {
+            Ok(answer) => answer,
+            Err(lost) => return SignIn::Network { reason: lost.to_string() },
+        };
+        let (parts, mut body) = answer.into_parts();
+        let now = line.clock.now();
+        if !parts.status.is_success() {
+            let error =
+                TokenError::parse(parts.status.as_u16(), &parts.headers, &body, now, &self.proof.secrets());
+            return outcome(&error, line.service_now());
+        }
+        let granted = grants_token(&body);
+        body.zeroize();
+        if !granted {
+            let reason = "the answer says success and holds no token; something other than the login service may be answering";
+            return SignIn::Network { reason: reason.to_owned() };
+        }
+        SignIn::Accepted(Evidence {
+            at: now,
+            correlation_id: self.correlation_id,
+            trace_id: header(&parts.headers, "x-ms-request-id"),
+        })
+    }
+}
+
+/// Whether a token was granted, without keeping any of it.
+fn grants_token(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Granted {
+        token_type: String,
+        #[serde(rename = "access_token")]
+        _access_token: IgnoredAny,
+    }
+    serde_json::from_slice::<Granted>(body)
+        .is_ok_and(|granted| granted.token_type.eq_ignore_ascii_case("bearer"))
+}
+
+fn outcome(error: &TokenError, now: Timestamp) -> SignIn {
+    let code = error.code();
+    let reason = error.description.clone();
+    match error.verdict(now) {
+        Verdict::NotYet => SignIn::NotYet { code, reason },
+        Verdict::Expired => SignIn::Expired { code, reason },
+        Verdict::NotYetValid => SignIn::NotYetValid { code, reason },
+        Verdict::Refused => SignIn::Refused { code, reason, hint: error.hint() },
+        Verdict::PolicyBlocked => SignIn::PolicyBlocked { code, reason },
+        Verdict::Busy => {
+            let reason = if reason.is_empty() { code } else { reason };
+            SignIn::Throttled { retry_after: error.retry_after, reason }
+        }
+    }
+}

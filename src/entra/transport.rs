@@ -1,0 +1,134 @@
+//! Requests out, answers in. What crosses this line is plain HTTP, so that the emulator can stand behind it in process and
+//! a simulation can own time.
+
+use std::error::Error;
+use std::fmt;
+
+use async_trait::async_trait;
+
+use super::error::printable;
+
+/// Carries one request to its host and brings back the answer. Follows no redirect and repeats nothing.
+#[async_trait]
+pub trait Transport: Send + Sync {
+    /// Sends one request. An answer of any status is `Ok`.
+    async fn send(&self, request: http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, TransportError>;
+}
+
+/// Why no answer came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TransportErrorKind {
+    /// The host is there and refuses the connection, or no route leads to it.
+    Refused,
+    /// The name does not resolve.
+    Dns,
+    /// TLS could not be agreed, or the certificate is not trusted.
+    Tls,
+    /// Nothing came in time.
+    Timeout,
+    /// The connection ended while a request was under way.
+    Lost,
+    /// The answer is larger than we are willing to hold.
+    TooLarge,
+    /// We refuse to send this: plain HTTP to another machine, an address we cannot read.
+    NotAllowed,
+    /// Anything else.
+    Other,
+}
+
+/// Whether the service may have seen the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Sent {
+    /// It cannot have: no connection was made.
+    No,
+    /// It may have acted on it. Nobody knows without looking.
+    Unknown,
+}
+
+/// No answer. Says why, without the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransportError {
+    /// What happened.
+    pub kind: TransportErrorKind,
+    /// Whether the service may have seen the request.
+    pub sent: Sent,
+    /// The reason, one line.
+    pub reason: String,
+}
+
+impl TransportError {
+    /// An error whose reason is already a sentence.
+    pub fn new(kind: TransportErrorKind, sent: Sent, reason: &str) -> TransportError {
+        TransportError { kind, sent, reason: printable(reason) }
+    }
+
+    /// Whether the same request may well succeed later.
+    pub fn is_passing(&self) -> bool {
+        match self.kind {
+            TransportErrorKind::Refused
+            | TransportErrorKind::Dns
+            | TransportErrorKind::Timeout
+            | TransportErrorKind::Lost
+            | TransportErrorKind::Other => true,
+            TransportErrorKind::Tls | TransportErrorKind::TooLarge | TransportErrorKind::NotAllowed => false,
+        }
+    }
+
+    /// What to try.
+    pub fn hint(&self) -> &'static str {
+        match self.kind {
+            TransportErrorKind::Refused => {
+                "check the address, the proxy (HTTPS_PROXY, NO_PROXY) and the firewall"
+            }
+            TransportErrorKind::Dns => "check the host name and this machine's name resolution",
+            TransportErrorKind::Tls => {
+                "if a proxy inspects TLS, name its certificate authority in CERTROLL_CA_FILE"
+            }
+            TransportErrorKind::Timeout | TransportErrorKind::Lost | TransportErrorKind::Other => {
+                "run the same command again; what is done stays done"
+            }
+            TransportErrorKind::TooLarge => "something other than the service may be answering",
+            TransportErrorKind::NotAllowed => "use https, or http to loopback only",
+        }
+    }
+}
+
+impl fmt::Display for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            TransportErrorKind::Refused => "the connection was refused",
+            TransportErrorKind::Dns => "the host name could not be resolved",
+            TransportErrorKind::Tls => "TLS failed",
+            TransportErrorKind::Timeout => "no answer in time",
+            TransportErrorKind::Lost => "the connection ended before the answer",
+            TransportErrorKind::TooLarge => "the answer is too large",
+            TransportErrorKind::NotAllowed => "not sent",
+            TransportErrorKind::Other => "the request failed",
+        })?;
+        if self.reason.is_empty() { Ok(()) } else { write!(f, " ({})", self.reason) }
+    }
+}
+
+impl Error for TransportError {}
+
+/// The texts of an error and its causes as one line, without repetitions. Outer texts of HTTP libraries say little ("error
+/// sending request"); the reason is further down.
+pub(super) fn causes(error: &(dyn Error + 'static)) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let text = error.to_string();
+        if !texts.iter().any(|seen| seen.contains(&text)) {
+            texts.push(text);
+        }
+        next = error.source();
+    }
+    printable(&texts.join(": "))
+}
+
+/// Whether a host is this machine. Names are not resolved: only the spelling counts.
+pub fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let is_loopback_address = bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    is_loopback_address || bare.eq_ignore_ascii_case("localhost") || bare.ends_with(".localhost")
+}

@@ -1,0 +1,380 @@
+//! The file store: a folder on this machine.
+//!
+//! A *pointer* store. A generation is a folder that appears complete under its final name; `current` is a symbolic link that is
+//! replaced in one step. The layout is drawn in `layout.rs`; `docs/stores/file.md` tells what the next run sees after a
+//! death at any point. It refuses to keep keys in a Git work tree that does not ignore them.
+
+mod contents;
+mod disk;
+mod git;
+mod ignore;
+mod layout;
+mod lock;
+mod name;
+mod write;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::desired::StoreBinding;
+use crate::issuer::Issued;
+use crate::key::{LocalSigner, PrivateKey, Secret, Signer};
+use crate::observed::record::PublicRecord;
+use crate::observed::{Current, Generation, KeyState, ObservedStore, Removal, Shape, Staging, StoreState};
+use crate::store::{KeyRequest, Pending, StoreError, StoreErrorKind, StoreReader, StoreWriter};
+pub use disk::{Action, Probe};
+use disk::{Fault, Folder};
+use layout::Reading;
+pub use name::entry_problem;
+use write::Entry;
+
+/// How long a writer waits for another to let go of an entry, if not said otherwise.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+/// How long it waits between two tries.
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
+
+/// A store in a folder.
+#[derive(Clone)]
+pub struct FileStore {
+    directory: PathBuf,
+    lock_wait: Duration,
+    probe: Option<Arc<dyn Probe>>,
+}
+
+impl std::fmt::Debug for FileStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "FileStore({})", self.directory.display())
+    }
+}
+
+impl FileStore {
+    /// A store in that folder, which need not exist yet.
+    pub fn new(directory: impl Into<PathBuf>) -> FileStore {
+        FileStore { directory: directory.into(), lock_wait: LOCK_WAIT, probe: None }
+    }
+
+    /// Waits at most so long for another writer; 10 s if not said.
+    pub fn lock_wait(mut self, wait: Duration) -> FileStore {
+        self.lock_wait = wait;
+        self
+    }
+
+    /// Tells every action to a probe before it happens. For tests.
+    pub fn probe(mut self, probe: Arc<dyn Probe>) -> FileStore {
+        self.probe = Some(probe);
+        self
+    }
+
+    /// Key and certificate of a generation. Writes nothing and takes no lock: a key's file never changes.
+    async fn key(
+        &self,
+        entry: &StoreBinding,
+        generation: &Generation,
+    ) -> Result<(PrivateKey, Issued), StoreError> {
+        let (place, generation) = (self.place(entry), generation.clone());
+        let read = move || {
+            let Some((folder, _)) = place.find()? else {
+                return Err(Fault::new(StoreErrorKind::Missing, "there is no such entry"));
+            };
+            let reading = layout::read(&folder, name::stem(&place.entry))?;
+            contents::key_and_certificate(&folder, layout::same(&reading.holding, &generation)?)
+        };
+        let doing = || format!("reading a key of {}/{}", entry.store, entry.entry);
+        blocking(read).await.map_err(|fault| error(doing(), fault))
+    }
+
+    fn place(&self, entry: &StoreBinding) -> Place {
+        Place { directory: self.directory.clone(), entry: entry.entry.clone(), probe: self.probe.clone() }
+    }
+
+    /// Runs `work` in the entry's folder, made if it is missing, under its lock, on a thread that may block.
+    async fn locked<T: Send + 'static>(
+        &self,
+        entry: &StoreBinding,
+        verb: &str,
+        work: impl FnOnce(&Entry<'_>) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let doing = format!("{verb} {}/{}", entry.store, entry.entry);
+        self.locked_or_fault(entry, work).await.map_err(|fault| error(doing, fault))
+    }
+
+    async fn locked_or_fault<T: Send + 'static>(
+        &self,
+        entry: &StoreBinding,
+        work: impl FnOnce(&Entry<'_>) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let place = self.place(entry);
+        let folder = Arc::new(blocking(move || place.make()).await?);
+        let mut waited = Duration::ZERO;
+        let lock = loop {
+            let attempt = folder.clone();
+            match blocking(move || lock::try_lock(&attempt)).await? {
+                Ok(lock) => break lock,
+                Err(held) if waited >= self.lock_wait => {
+                    return Err(lock::busy(&folder, &held, self.lock_wait.as_secs()));
+                }
+                Err(_) => {
+                    tokio::time::sleep(LOCK_PAUSE).await;
+                    waited += LOCK_PAUSE;
+                }
+            }
+        };
+        let stem = name::stem(&entry.entry).to_owned();
+        blocking(move || {
+            let entry = Entry { folder: &folder, stem: &stem };
+            let done = entry.sweep().and_then(|()| work(&entry));
+            drop(lock);
+            done
+        })
+        .await
+    }
+}
+
+/// Where an entry lies.
+struct Place {
+    directory: PathBuf,
+    entry: String,
+    probe: Option<Arc<dyn Probe>>,
+}
+
+impl Place {
+    fn check_name(&self) -> Result<(), Fault> {
+        match entry_problem(&self.entry) {
+            Some(problem) => Err(Fault::new(
+                StoreErrorKind::Refused,
+                format!("the entry's name {:?} {problem}", self.entry),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// The entry's folder if there is one, with what a person should know of the folders it lies in.
+    fn find(&self) -> Result<Option<(Folder, Vec<String>)>, Fault> {
+        self.check_name()?;
+        let mut warnings: Vec<String> = self.git_trouble()?.into_iter().collect();
+        let mut folder = match Folder::open(&self.directory, self.probe.clone()) {
+            Ok(folder) => folder,
+            Err(fault) if fault.kind == StoreErrorKind::Missing && !is_link(&self.directory) => {
+                return Ok(None);
+            }
+            Err(fault) => return Err(fault),
+        };
+        warnings.extend(exposure(&folder)?);
+        for part in self.entry.split('/') {
+            let Some(inner) = folder.folder(part)? else { return Ok(None) };
+            folder = inner;
+            warnings.extend(exposure(&folder)?);
+        }
+        Ok(Some((folder, warnings)))
+    }
+
+    /// The entry's folder, made if it is missing.
+    fn make(&self) -> Result<Folder, Fault> {
+        self.check_name()?;
+        if let Some(trouble) = self.git_trouble()? {
+            return Err(Fault::new(StoreErrorKind::Refused, trouble).hint(format!(
+                "add {} to .gitignore, or keep the store elsewhere",
+                self.directory.display()
+            )));
+        }
+        Folder::make_path(&self.directory, self.probe.as_ref())?;
+        let mut folder = Folder::open(&self.directory, self.probe.clone())?;
+        for part in self.entry.split('/') {
+            refuse_other_case(&folder, part)?;
+            folder = folder.ensure_folder(part)?;
+        }
+        Ok(folder)
+    }
+
+    fn git_trouble(&self) -> Result<Option<String>, Fault> {
+        let folder = self.directory.join(&self.entry);
+        let found = git::unignored_work_tree(&folder).map_err(|error| {
+            let kind = match error.kind() {
+                std::io::ErrorKind::PermissionDenied => StoreErrorKind::Denied,
+                std::io::ErrorKind::NotADirectory => StoreErrorKind::Corrupt,
+                _ => StoreErrorKind::Unavailable,
+            };
+            Fault::new(kind, format!("{}: {error}", folder.display()))
+        })?;
+        Ok(found.map(|top| {
+            format!(
+                "{} lies in the Git work tree {} and is not ignored there",
+                folder.display(),
+                top.display()
+            )
+        }))
+    }
+
+    fn read(&self) -> Result<Option<Reading>, Fault> {
+        let Some((folder, warnings)) = self.find()? else { return Ok(None) };
+        let mut reading = layout::read(&folder, name::stem(&self.entry))?;
+        reading.warnings.splice(0..0, warnings);
+        Ok(Some(reading))
+    }
+}
+
+fn is_link(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|found| found.is_symlink())
+}
+
+/// On file systems that do not tell upper from lower case two such entries would be one.
+fn refuse_other_case(folder: &Folder, part: &str) -> Result<(), Fault> {
+    let other = folder.names()?.into_iter().find(|name| name.eq_ignore_ascii_case(part) && name != part);
+    match other {
+        Some(other) => {
+            let reason = format!(
+                "{} holds {other:?}, which differs from {part:?} only in case",
+                folder.path().display()
+            );
+            Err(Fault::new(StoreErrorKind::Refused, reason))
+        }
+        None => Ok(()),
+    }
+}
+
+fn exposure(folder: &Folder) -> Result<Option<String>, Fault> {
+    let mode = folder.mode()?;
+    Ok((mode & 0o077 != 0).then(|| {
+        format!("{} is open to others (mode {:04o}); 0700 is enough", folder.path().display(), mode & 0o7777)
+    }))
+}
+
+fn error(doing: String, fault: Fault) -> StoreError {
+    StoreError { kind: fault.kind, doing, reason: fault.reason, hint: fault.hint }
+}
+
+/// Runs file work on a thread that may block.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(_) => Err(Fault::new(StoreErrorKind::Unavailable, "the work was cut off")),
+    }
+}
+
+#[async_trait]
+impl StoreReader for FileStore {
+    fn shape(&self, _entry: &StoreBinding) -> Shape {
+        Shape {
+            staging: Staging::Pointer,
+            readable: true,
+            exportable: true,
+            compare_and_set: true,
+            atomic_records: true,
+            removal: Removal::Destroys,
+        }
+    }
+
+    async fn observe(&self, entry: &StoreBinding) -> ObservedStore {
+        let place = self.place(entry);
+        let (state, warnings) = match blocking(move || place.read()).await {
+            Ok(Some(reading)) => (StoreState::Known(reading.holding), reading.warnings),
+            Ok(None) => (StoreState::Absent, Vec::new()),
+            Err(fault) => (StoreState::Unreadable { reason: fault.reason }, Vec::new()),
+        };
+        ObservedStore { shape: self.shape(entry), state, warnings }
+    }
+
+    async fn issued(&self, entry: &StoreBinding, generation: &Generation) -> Result<Issued, StoreError> {
+        let doing = format!("reading a certificate of {}/{}", entry.store, entry.entry);
+        let (place, handle) = (self.place(entry), generation.handle.clone());
+        let read = move || match place.find()? {
+            Some((folder, _)) => {
+                layout::generation_folder(&folder, &handle).and_then(|folder| contents::issued(&folder))
+            }
+            None => Err(Fault::new(StoreErrorKind::Missing, "there is no such entry")),
+        };
+        let issued = blocking(read).await.map_err(|fault| error(doing.clone(), fault))?;
+        if Some(issued.certificate.thumbprints) != generation.record.thumbprints {
+            let reason =
+                format!("the certificate of generation {} is not the recorded one", generation.handle);
+            return Err(error(doing, Fault::new(StoreErrorKind::Corrupt, reason)));
+        }
+        Ok(issued)
+    }
+}
+
+#[async_trait]
+impl StoreWriter for FileStore {
+    async fn stage(
+        &self,
+        entry: &StoreBinding,
+        key: &PrivateKey,
+        issued: &Issued,
+        record: &PublicRecord,
+    ) -> Result<Generation, StoreError> {
+        let (key, issued, record) = (write::copy(key), issued.clone(), record.clone());
+        self.locked(entry, "staging a key in", move |entry| entry.stage(&key, &issued, &record)).await
+    }
+
+    async fn request(
+        &self,
+        entry: &StoreBinding,
+        _request: &KeyRequest,
+        _record: &PublicRecord,
+    ) -> Result<Pending, StoreError> {
+        Err(unsupported(entry, "making a key in"))
+    }
+
+    async fn attach(
+        &self,
+        entry: &StoreBinding,
+        _generation: &Generation,
+        _issued: &Issued,
+        _record: &PublicRecord,
+    ) -> Result<Generation, StoreError> {
+        Err(unsupported(entry, "attaching a certificate in"))
+    }
+
+    async fn signer(
+        &self,
+        entry: &StoreBinding,
+        generation: &Generation,
+    ) -> Result<Box<dyn Signer>, StoreError> {
+        let (key, issued) = self.key(entry, generation).await?;
+        let signer = LocalSigner::new(&key, issued.certificate).map_err(|problem| {
+            let doing = format!("reading a key of {}/{}", entry.store, entry.entry);
+            error(doing, Fault::new(StoreErrorKind::Corrupt, problem.to_string()))
+        })?;
+        Ok(Box::new(signer))
+    }
+
+    async fn export(&self, entry: &StoreBinding, generation: &Generation) -> Result<PrivateKey, StoreError> {
+        self.key(entry, generation).await.map(|(key, _)| key)
+    }
+
+    async fn promote(
+        &self,
+        entry: &StoreBinding,
+        generation: &Generation,
+        expected: Option<&Current>,
+        password: Option<&Secret>,
+        record: &PublicRecord,
+    ) -> Result<Generation, StoreError> {
+        let (generation, expected, password) = (generation.clone(), expected.cloned(), password.cloned());
+        let (form, record) = (entry.form.clone(), record.clone());
+        self.locked(entry, "promoting a key in", move |entry| {
+            entry.promote(&generation, expected.as_ref(), &form, password.as_ref(), &record)
+        })
+        .await
+    }
+
+    async fn write_record(&self, entry: &StoreBinding, record: &PublicRecord) -> Result<(), StoreError> {
+        let record = record.clone();
+        self.locked(entry, "writing the record of", move |entry| entry.write_record(&record)).await
+    }
+
+    async fn remove(&self, entry: &StoreBinding, generation: &Generation) -> Result<KeyState, StoreError> {
+        let generation = generation.clone();
+        self.locked(entry, "removing a key from", move |entry| entry.remove(&generation)).await
+    }
+}
+
+fn unsupported(entry: &StoreBinding, verb: &str) -> StoreError {
+    let reason = "a file store holds no keys whose certificate is still awaited";
+    error(format!("{verb} {}/{}", entry.store, entry.entry), Fault::new(StoreErrorKind::Unsupported, reason))
+}

@@ -1,0 +1,73 @@
+//! One writer at a time for each entry: an advisory lock on a file in the entry's folder.
+//!
+//! It works between threads and between processes, and the kernel lets go of it when a process dies. It does not
+//! work on every network file system; the store's documentation says so.
+
+use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+
+use super::disk::{Fault, Folder};
+use crate::store::StoreErrorKind;
+
+/// The lock file's name in the entry's folder.
+pub(super) const LOCK: &str = ".lock";
+
+/// Held until it is dropped.
+pub(super) struct Lock {
+    _file: File,
+}
+
+/// Somebody else holds the lock: what the lock file says of them.
+#[derive(Debug)]
+pub(super) struct Held(pub(super) String);
+
+/// Tries once to take the lock of an entry's folder.
+pub(super) fn try_lock(folder: &Folder) -> Result<Result<Lock, Held>, Fault> {
+    let mut file = folder.lock_file(LOCK)?;
+    let trouble = |what: &str, error: std::io::Error| {
+        let reason = format!("{what} {}/{LOCK}: {error}", folder.path().display());
+        Fault::new(StoreErrorKind::Unavailable, reason).hint(
+            "the folder must be on a file system that supports locks; not every network file system does",
+        )
+    };
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(Err(Held(holder(&mut file)))),
+        Err(TryLockError::Error(error)) => return Err(trouble("locking", error)),
+    }
+    if !folder.still_names(LOCK, &file)? {
+        // Somebody removed the file between our opening and our locking it; the next try meets the new one.
+        return Ok(Err(Held("another process".into())));
+    }
+    file.set_len(0)
+        .and_then(|()| file.seek(SeekFrom::Start(0)))
+        .and_then(|_| write!(file, "process {}", std::process::id()))
+        .map_err(|error| trouble("writing", error))?;
+    Ok(Ok(Lock { _file: file }))
+}
+
+/// Who says to hold the lock. Only for a message.
+fn holder(file: &mut File) -> String {
+    let mut text = String::new();
+    let read = file.take(64).read_to_string(&mut text);
+    match read {
+        Ok(_)
+            if text.starts_with("process ")
+                && text.chars().all(|c| c.is_ascii_alphanumeric() || c == ' ') =>
+        {
+            text
+        }
+        _ => "another process".into(),
+    }
+}
+
+/// The error after waiting in vain.
+pub(super) fn busy(folder: &Folder, held: &Held, waited_seconds: u64) -> Fault {
+    let Held(holder) = held;
+    let reason = format!(
+        "{holder} holds {}/{LOCK} and did not let go for {waited_seconds} s",
+        folder.path().display()
+    );
+    Fault::new(StoreErrorKind::Unavailable, reason)
+        .hint("another run of certroll is writing here; wait for it and run again")
+}

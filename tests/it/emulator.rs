@@ -1,0 +1,12 @@
+//! The emulator, seen as a client sees it: requests in, answers out. Expected values come from the documented or
+//! recorded behaviour of the service, never from the emulator's own types.
+
+mod batches;
+mod faults;
+mod keys;
+mod lists;
+mod policies;
+mod sign_in;
+mod state;
+mod tidy;
+mod world;
