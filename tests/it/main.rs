@@ -1,4 +1,9 @@
-//! All integration tests, in one binary: it links once.
+//! One test binary.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+#![allow(clippy::disallowed_methods, reason = "a test has a clock, an environment and files")]
 
-mod emulator;
+#[path = "../support/mod.rs"]
+mod support;
+
 mod issuers;
+mod stores;

@@ -1,0 +1,1 @@
+//! The file store, judged by what lies on the disk.

@@ -1,0 +1,87 @@
+//! A certification authority for tests: signs requests (CSR) for keys that stay elsewhere, and keys in this process.
+
+use async_trait::async_trait;
+use certroll::certificate::Certificate;
+use certroll::issuer::{CertificateRequest, IssueError, Issued, Issuer, SubjectKey};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, DistinguishedName,
+    DnType, IsCa, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, SerialNumber,
+};
+use time::OffsetDateTime;
+
+use super::keys;
+
+/// A root that signs leaves directly.
+pub struct TestCa {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    certificate: Certificate,
+}
+
+impl TestCa {
+    /// Makes the CA, valid from 2020 to 2050.
+    pub fn new() -> TestCa {
+        let key = KeyPair::from_pkcs8_der_and_sign_algo(
+            &keys::key(11).expose_pkcs8().to_vec().into(),
+            &PKCS_RSA_SHA256,
+        );
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, "certroll test CA");
+        params.not_before = OffsetDateTime::from_unix_timestamp(1_577_836_800).unwrap();
+        params.not_after = OffsetDateTime::from_unix_timestamp(2_524_608_000).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let issuer = CertifiedIssuer::self_signed(params, key.unwrap()).unwrap();
+        let certificate = Certificate::from_der(issuer.der()).unwrap();
+        TestCa { issuer, certificate }
+    }
+
+    /// The root's certificate.
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+}
+
+#[async_trait]
+impl Issuer for TestCa {
+    async fn issue(&self, request: &CertificateRequest, key: SubjectKey<'_>) -> Result<Issued, IssueError> {
+        let failed = |error: rcgen::Error| IssueError {
+            doing: format!("signing {}", request.subject),
+            reason: error.to_string(),
+        };
+        let set = |params: &mut CertificateParams| {
+            params.not_before = OffsetDateTime::from_unix_timestamp(request.not_before.as_second()).unwrap();
+            params.not_after =
+                OffsetDateTime::from_unix_timestamp(request.validity.after(request.now).as_second()).unwrap();
+            params.serial_number = Some(SerialNumber::from_slice(&request.serial));
+            params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+            params.is_ca = IsCa::ExplicitNoCa;
+        };
+        let signed = match key {
+            SubjectKey::Request(csr) => {
+                let mut csr =
+                    CertificateSigningRequestParams::from_der(&csr.to_vec().into()).map_err(failed)?;
+                set(&mut csr.params);
+                csr.signed_by(&self.issuer).map_err(failed)?
+            }
+            SubjectKey::Local(key) => {
+                let pair = KeyPair::from_pkcs8_der_and_sign_algo(
+                    &key.expose_pkcs8().to_vec().into(),
+                    &PKCS_RSA_SHA256,
+                )
+                .map_err(failed)?;
+                let mut params = CertificateParams::default();
+                params.distinguished_name = DistinguishedName::new();
+                let name = request.subject.strip_prefix("CN=").unwrap_or(&request.subject);
+                params.distinguished_name.push(DnType::CommonName, name);
+                set(&mut params);
+                params.signed_by(&pair, &self.issuer).map_err(failed)?
+            }
+        };
+        let certificate = Certificate::from_der(signed.der()).map_err(|error| IssueError {
+            doing: "reading what was signed".into(),
+            reason: error.to_string(),
+        })?;
+        Ok(Issued { certificate, chain: vec![] })
+    }
+}

@@ -1,0 +1,11 @@
+//! What several tests share: stores, deliveries and a CA that are difficult on purpose, and the contract every store
+//! has to keep.
+#![allow(dead_code, reason = "not every test uses everything")]
+#![allow(unreachable_pub, reason = "shared between test binaries")]
+
+pub mod ca;
+pub mod contract;
+pub mod deliveries;
+pub mod keys;
+pub mod stores;
+pub mod trouble;
