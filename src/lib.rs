@@ -19,6 +19,7 @@ pub mod period;
 pub mod plan;
 pub mod subject;
 
+pub mod apply;
 pub mod assertion;
 pub mod delivery;
 pub mod edges;

@@ -1,0 +1,171 @@
+//! Carries a plan out: one chain of steps per certificate, one outcome each. Decides nothing: every choice is in the steps.
+//!
+//! ```text
+//! plan ──> reviewed? ──> chains ──┬── one client id after another ──> step, step, step ──> report
+//!                                 └── others at the same time
+//! ```
+//!
+//! Every step looks first, so that a run can be stopped anywhere and begun again. A chain that waits holds no slot and no key.
+
+mod cancel;
+mod chain;
+mod context;
+mod deliver;
+pub mod events;
+mod keys;
+pub mod outcome;
+mod prove;
+mod publish;
+pub mod receipt;
+mod replace;
+mod retire;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+pub use cancel::{Cancel, Canceller, cancellation};
+
+use crate::apply::chain::Chain;
+use crate::apply::context::Run;
+use crate::apply::events::{Event, Events};
+use crate::apply::outcome::{CertificateReport, Report};
+use crate::desired::Desired;
+use crate::edges::Writers;
+use crate::key::SignatureAlgorithm;
+use crate::observed::Observed;
+use crate::plan::step::Step;
+use crate::plan::{CertificatePlan, Plan};
+use crate::runtime::{Clock, Random};
+use crate::settings::Settings;
+
+/// Version of the events; the last number grows when something is added.
+const EVENTS_FORMAT: &str = "1.0";
+
+/// Everything a run needs.
+pub struct Job<'a> {
+    /// The declaration the plan was made from.
+    pub desired: &'a Desired,
+    /// The plan, made a moment ago.
+    pub plan: &'a Plan,
+    /// The plan somebody reviewed, if that is another one. Only steps that are also in it are carried out.
+    pub reviewed: Option<&'a Plan>,
+    /// What the plan was made from.
+    pub observed: &'a Observed,
+    /// What may be written to.
+    pub writers: &'a dyn Writers,
+    /// Time and waiting.
+    pub clock: &'a dyn Clock,
+    /// Randomness.
+    pub random: &'a dyn Random,
+    /// The numbers.
+    pub settings: &'a Settings,
+    /// How the sign-ins that prove a generation are signed.
+    pub algorithm: SignatureAlgorithm,
+    /// Who is told.
+    pub events: &'a dyn Events,
+    /// Asks the run to stop.
+    pub cancel: &'a Cancel,
+    /// Requests in flight at a time. The directories of `writers` take theirs from the same semaphore.
+    pub slots: Arc<Semaphore>,
+}
+
+/// Carries the plan out and reports what became of it. Does not fail: every failure is some certificate's outcome.
+pub async fn apply(job: Job<'_>) -> Report {
+    let began = job.clock.now();
+    let run = Run::new(&job);
+    tell_what_is_planned(&job);
+    let groups = groups(&job.plan.certificates);
+    let carried_out = join_all(groups.into_iter().map(|group| one_after_another(&run, group))).await;
+    let mut certificates: Vec<CertificateReport> = carried_out.into_iter().flatten().collect();
+    certificates.sort_by(|one, two| one.address.cmp(&two.address));
+    let report = Report {
+        emulator: job.plan.emulator,
+        interrupted: job.cancel.is_cancelled(),
+        began,
+        ended: job.clock.now(),
+        certificates,
+    };
+    job.events.emit(Event::ChangeSummary {
+        at: report.ended,
+        outcomes: report.outcomes(),
+        exit_code: report.ending().exit_code(),
+    });
+    report
+}
+
+async fn one_after_another<'a>(run: &'a Run<'a>, group: Vec<&'a CertificatePlan>) -> Vec<CertificateReport> {
+    let mut reports = Vec::with_capacity(group.len());
+    for plan in group {
+        let reviewed = reviewed_steps(run.job, plan);
+        reports.push(Chain::new(run, plan, reviewed).carry_out().await);
+    }
+    reports
+}
+
+/// Chains on one client id belong together: an application and its service principal share sign-in, and their writes must not meet.
+/// Groups with a repair begin first; within a group repairs, then chains that publish, so that a removal sees what was published.
+fn groups(certificates: &[CertificatePlan]) -> Vec<Vec<&CertificatePlan>> {
+    let mut groups: BTreeMap<(Option<(Uuid, Uuid)>, usize), Vec<&CertificatePlan>> = BTreeMap::new();
+    for (index, plan) in certificates.iter().enumerate() {
+        let key = match &plan.target {
+            Some(target) => (Some((target.tenant_id, target.app_id)), 0),
+            None => (None, index),
+        };
+        groups.entry(key).or_default().push(plan);
+    }
+    let mut groups: Vec<_> = groups.into_values().collect();
+    for group in &mut groups {
+        group.sort_by_key(|plan| urgency(plan));
+    }
+    groups.sort_by_key(|group| group.first().map(|plan| (!plan.is_repair(), &plan.address)));
+    groups
+}
+
+fn urgency(plan: &CertificatePlan) -> u8 {
+    let publishes = plan.steps.iter().any(|planned| matches!(planned.step, Step::Publish { .. }));
+    match (plan.is_repair(), publishes) {
+        (true, _) => 0,
+        (false, true) => 1,
+        (false, false) => 2,
+    }
+}
+
+/// How many steps of the chain, from its first, are also in the reviewed plan. The chain ends before the first that is not: what
+/// comes after it was reviewed on the understanding that it happens.
+fn reviewed_steps(job: &Job<'_>, fresh: &CertificatePlan) -> usize {
+    if !job.plan.applyable() {
+        return 0;
+    }
+    let Some(reviewed) = job.reviewed else { return fresh.steps.len() };
+    let reviewed = reviewed.certificates.iter().find(|plan| plan.address == fresh.address);
+    // A chain whose object is another one than was reviewed is another chain.
+    let same_object = |plan: &&CertificatePlan| match (&plan.target, &fresh.target) {
+        (Some(one), Some(two)) => (one.id, one.tenant_id) == (two.id, two.tenant_id),
+        (one, two) => one.is_none() && two.is_none(),
+    };
+    let Some(reviewed) = reviewed.filter(same_object) else { return 0 };
+    let is_reviewed = |step: &Step| reviewed.steps.iter().any(|other| step.is_reviewed_by(&other.step));
+    fresh.steps.iter().take_while(|planned| is_reviewed(&planned.step)).count()
+}
+
+fn tell_what_is_planned(job: &Job<'_>) {
+    job.events.emit(Event::Version {
+        certroll: env!("CARGO_PKG_VERSION").to_owned(),
+        format: EVENTS_FORMAT.to_owned(),
+        emulator: job.plan.emulator,
+    });
+    for plan in &job.plan.certificates {
+        for planned in plan.steps.iter().take(reviewed_steps(job, plan)) {
+            job.events.emit(Event::PlannedChange {
+                address: plan.address.clone(),
+                action: planned.step.verb().to_owned(),
+                what: planned.step.to_string(),
+                step: planned.step.clone(),
+            });
+        }
+    }
+}
