@@ -32,3 +32,6 @@ pub mod random;
 pub mod runtime;
 pub mod settings;
 pub mod store;
+
+pub mod cli;
+pub mod error;
