@@ -21,8 +21,8 @@ pub mod subject;
 
 pub mod assertion;
 pub mod delivery;
-pub mod emulator;
 pub mod edges;
+pub mod emulator;
 pub mod form;
 pub mod issuer;
 pub mod key;
@@ -35,3 +35,4 @@ pub mod store;
 
 pub mod cli;
 pub mod error;
+pub mod report;

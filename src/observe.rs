@@ -38,7 +38,8 @@ pub async fn observe(
     let selected = |address: &Address| selection.is_none_or(|chosen| chosen.contains(address));
     let certificates: Vec<&Declared> =
         desired.certificates.values().filter(|declared| selected(&declared.address)).collect();
-    let tenants = desired.tenants.values().filter(|tenant| speaks_of(desired, &certificates, tenant, selection));
+    let tenants =
+        desired.tenants.values().filter(|tenant| speaks_of(desired, &certificates, tenant, selection));
     let (tenants, stores, deliveries) = join3(
         join_all(tenants.map(|tenant| observe_tenant(desired, &certificates, tenant, readers))),
         join_all(certificates.iter().map(|declared| observe_store(declared, readers, slots))),
