@@ -34,3 +34,7 @@ pub mod random;
 pub mod runtime;
 pub mod settings;
 pub mod store;
+
+pub mod cli;
+pub mod error;
+pub mod report;

@@ -1,1 +1,76 @@
-fn main() {}
+//! Connects clock, environment, streams, signals and exit code, and calls the command line.
+#![allow(clippy::disallowed_methods, reason = "the one place that reads the real environment")]
+
+use std::io::IsTerminal;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use certroll::cli::clock::SystemClock;
+use certroll::cli::world::{Stream, World};
+use certroll::cli::{self, exit::Ending};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+fn main() {
+    // A core file of this process could hold private keys (promise P3).
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    std::panic::set_hook(Box::new(panic_text));
+    let code = std::panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or(Ending::Error.code());
+    std::process::exit(code);
+}
+
+fn run() -> i32 {
+    let text = |value: std::ffi::OsString| value.into_string().ok();
+    let world = World {
+        env: std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?))).collect(),
+        cwd: std::env::current_dir().unwrap_or_default(),
+        stdin: Box::new(std::io::BufReader::new(std::io::stdin())),
+        stdin_is_terminal: std::io::stdin().is_terminal(),
+        stdout: Stream::new(std::io::stdout()).on_terminal(std::io::stdout().is_terminal()),
+        stderr: Stream::new(std::io::stderr()).on_terminal(std::io::stderr().is_terminal()),
+        clock: Arc::new(SystemClock),
+        random: Arc::new(certroll::random::SystemRandom),
+        signals: signals(),
+    };
+    cli::run(std::env::args_os().collect(), world)
+}
+
+/// Says where a fault is and nothing of what was at hand: a panic's own text may quote a value.
+fn panic_text(info: &std::panic::PanicHookInfo<'_>) {
+    use std::io::Write;
+    let place = info.location().map(|at| format!("{}:{}", at.file(), at.line())).unwrap_or_default();
+    let _ = writeln!(
+        std::io::stderr(),
+        "Error: certroll has a fault (at {place}); what it had begun, the next run continues\nHint: please report this line"
+    );
+}
+
+/// Counts SIGINT, SIGTERM and SIGHUP. The first asks the run to stop; the second ends the process at once.
+fn signals() -> watch::Receiver<u32> {
+    let (count, signals) = watch::channel(0);
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let Ok(runtime) = runtime else { return };
+        runtime.block_on(count_signals(&count));
+    });
+    signals
+}
+
+async fn count_signals(count: &watch::Sender<u32>) {
+    let kinds =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()));
+    let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) = kinds else { return };
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+        let is_second = *count.borrow() > 0;
+        if is_second {
+            std::process::exit(Ending::Interrupted.code());
+        }
+        count.send_modify(|count| *count += 1);
+    }
+}

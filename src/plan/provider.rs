@@ -230,15 +230,9 @@ fn push_removals(
 /// A product that rotates by itself: certroll watches. What it makes is an *adopted generation*; nothing of it is removed.
 fn rotator(situation: &Situation<'_>, matching: &RotatorMatch) -> Retirement {
     let mut retirement = Retirement::default();
-    let matches = |credential: &Credential| match matching {
-        RotatorMatch::DisplayName(pattern) => {
-            credential.display_name.as_deref().is_some_and(|name| glob_matches(pattern, name))
-        }
-        RotatorMatch::Thumbprints(thumbprints) => thumbprints.iter().any(|t| credential.is_named(t)),
-    };
     let mut adopted: Vec<(Option<Timestamp>, Option<Sha1>)> = Vec::new();
     for credential in &situation.target.credentials {
-        if credential.reserved.is_none() && matches(credential) {
+        if credential.reserved.is_none() && is_matched(matching, credential) {
             adopted.push((credential.end, credential.sha1()));
         } else if matches!(situation.standing(credential), Standing::Foreign | Standing::Reserved) {
             retirement.left_alone += 1;
@@ -288,4 +282,14 @@ fn rotator(situation: &Situation<'_>, matching: &RotatorMatch) -> Retirement {
     };
     retirement.notes.push(about(note));
     retirement
+}
+
+/// Whether a credential is one of the rotating product's.
+pub fn is_matched(matching: &RotatorMatch, credential: &Credential) -> bool {
+    match matching {
+        RotatorMatch::DisplayName(pattern) => {
+            credential.display_name.as_deref().is_some_and(|name| glob_matches(pattern, name))
+        }
+        RotatorMatch::Thumbprints(thumbprints) => thumbprints.iter().any(|t| credential.is_named(t)),
+    }
 }

@@ -1,0 +1,210 @@
+//! How a plan is laid out for the person who approves it. A saved plan and a fresh one go through the same code.
+
+use std::collections::BTreeSet;
+
+use crate::cli::text::{Ink, Text, counted};
+use crate::ids::TargetKind;
+use crate::plan::reason::{Because, Note, NoteKind};
+use crate::plan::step::Step;
+use crate::plan::{CertificatePlan, Counts, Plan, PlannedStep};
+
+/// What of a plan is shown.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct View {
+    /// Whether in colour.
+    pub colour: bool,
+    /// Whether unchanged certificates are listed, not only counted.
+    pub unchanged: bool,
+}
+
+/// What stands at the head of everything that is about an emulated tenant.
+pub const EMULATOR_STAMP: &str = "emulator: nothing here is Microsoft Entra ID";
+
+/// The plan as text.
+pub fn plan(plan: &Plan, view: View) -> String {
+    let mut text = Text::new(view.colour);
+    if plan.emulator {
+        text.put(Ink::Attention, EMULATOR_STAMP).end().gap();
+    }
+    for certificate in &plan.certificates {
+        if view.unchanged || is_worth_showing(certificate) {
+            certificate_block(&mut text, plan, certificate);
+            text.gap();
+        }
+    }
+    for refusal in &plan.refusals {
+        text.put(Ink::Bad, "refused").plain("  ").line(&refusal.to_string()).gap();
+    }
+    let counts = plan.counts();
+    unchanged_line(&mut text, plan, counts, view);
+    if !plan.complete {
+        text.line("Only a part of the declaration was planned (--only).");
+    }
+    text.put(Ink::Heading, &summary(counts));
+    text.plain(if plan.emulator { " (emulator)" } else { "" }).end();
+    text.into_string()
+}
+
+/// The last line: how many of what.
+pub fn summary(counts: Counts) -> String {
+    let Counts { issue, repair, retire, later, waiting, blocked, steps, unchanged: _ } = counts;
+    if steps == 0 && waiting == 0 && blocked == 0 {
+        return format!("Plan: nothing to do, {later} later.");
+    }
+    format!(
+        "Plan: {issue} to issue, {repair} to repair, {retire} to retire now, {later} later, {waiting} waiting, \
+         {blocked} blocked."
+    )
+}
+
+/// A certificate without steps is worth showing when somebody should know something of it, or when a credential is on
+/// its way out. The date of its next rotation alone is not: with a thousand certificates it would bury the rest.
+fn is_worth_showing(certificate: &CertificatePlan) -> bool {
+    !certificate.steps.is_empty()
+        || certificate.notes.iter().any(|note| match note.kind {
+            NoteKind::Blocked | NoteKind::Waiting | NoteKind::Warning | NoteKind::HandOff => true,
+            NoteKind::Later => !is_next_rotation(note),
+            NoteKind::Info => false,
+        })
+}
+
+/// Whether the note is only the date on which a healthy certificate is due.
+fn is_next_rotation(note: &Note) -> bool {
+    note.kind == NoteKind::Later && note.text.starts_with("rotate;")
+}
+
+fn certificate_block(text: &mut Text, plan: &Plan, certificate: &CertificatePlan) {
+    heading(text, certificate);
+    let mut said = BTreeSet::new();
+    for planned in &certificate.steps {
+        step(text, plan, planned, &mut said);
+    }
+    let mut notes: Vec<&Note> = certificate.notes.iter().collect();
+    notes.sort_by_key(|note| place_of(note.kind));
+    for note in notes {
+        note_lines(text, note);
+    }
+    if certificate.left_alone > 0 {
+        let left = counted(certificate.left_alone, "foreign credential", "foreign credentials");
+        text.plain("  ").put(Ink::Faint, ".").line(&format!(" {left} left alone"));
+    }
+}
+
+fn heading(text: &mut Text, certificate: &CertificatePlan) {
+    text.put(Ink::Heading, &certificate.address.to_string()).plain("  (").plain(&certificate.title);
+    if let Some(target) = &certificate.target {
+        let kind = match target.id.kind {
+            TargetKind::Application => "application",
+            TargetKind::ServicePrincipal => "service principal",
+        };
+        let id = target.app_id.to_string();
+        text.plain(&format!(", {kind} {}…", &id[..4]));
+    }
+    text.line(")");
+}
+
+/// A step, and why, unless the line above has said so or the whole chain is about it.
+fn step(text: &mut Text, plan: &Plan, planned: &PlannedStep, said: &mut BTreeSet<String>) {
+    let PlannedStep { step, because, not_before, requires: _ } = planned;
+    text.plain("  ").put(ink_of(step), &step.mark().to_string());
+    text.plain(&format!(" {:<9}{step}", step.verb())).end();
+    if *not_before > plan.now {
+        text.line(&format!("      not before {}", not_before.strftime("%Y-%m-%d %H:%M UTC")));
+    }
+    let words = because.to_string();
+    if *because != Because::PartOfRotation && said.insert(words.clone()) {
+        text.line(&format!("      because {words}"));
+    }
+}
+
+fn ink_of(step: &Step) -> Ink {
+    match step.mark() {
+        '+' => Ink::Makes,
+        '-' => Ink::Removes,
+        '?' => Ink::Asks,
+        _ => Ink::Changes,
+    }
+}
+
+/// Notes in the order in which a person needs them: what comes next first, what is for completeness last.
+fn place_of(kind: NoteKind) -> u8 {
+    match kind {
+        NoteKind::Blocked => 0,
+        NoteKind::Waiting => 1,
+        NoteKind::HandOff => 2,
+        NoteKind::Later => 3,
+        NoteKind::Warning => 4,
+        NoteKind::Info => 5,
+    }
+}
+
+fn note_lines(text: &mut Text, note: &Note) {
+    let (ink, mark) = match note.kind {
+        NoteKind::Blocked => (Ink::Bad, "blocked  "),
+        NoteKind::Waiting => (Ink::Attention, "waiting  "),
+        NoteKind::Later => (Ink::Plain, "later  "),
+        NoteKind::Warning => (Ink::Attention, "! warning: "),
+        NoteKind::HandOff => (Ink::Attention, "! "),
+        NoteKind::Info => (Ink::Faint, ". "),
+    };
+    text.plain("  ").put(ink, mark).line(&note_words(note));
+    if let Some(hint) = &note.hint {
+        text.line(&format!("      try: {hint}"));
+    }
+}
+
+/// A note's words with what it is about and when: `retire 9F2C41D0… on 2026-12-02 …`, `9F2C41D0… is kept …`.
+pub fn note_words(note: &Note) -> String {
+    let Note { kind: _, about, at, text, hint: _ } = note;
+    let about = about.map(|sha1| format!("{}…", sha1.short()));
+    let at = at.map(|at| format!("on {}", day(at)));
+    let (first, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let subject_missing = matches!(first, "is" | "carries");
+    let verb = first.trim_end_matches([';', ',']);
+    if matches!(verb, "retire" | "rotate") {
+        let mark = &first[verb.len()..];
+        let words = [Some(verb.to_owned()), about, at].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        return if rest.is_empty() { words } else { format!("{words}{mark} {rest}") };
+    }
+    let when = at.map(|at| format!(" ({at})")).unwrap_or_default();
+    match about {
+        Some(about) if subject_missing => format!("{about} {text}{when}"),
+        Some(about) => format!("{text} ({about}){when}"),
+        None => format!("{text}{when}"),
+    }
+}
+
+/// A day, with the time of day where it is not midnight: a date alone would be a day off for half of the world.
+fn day(moment: jiff::Timestamp) -> String {
+    let midnight = moment.as_second().rem_euclid(86_400) == 0;
+    moment.strftime(if midnight { "%Y-%m-%d" } else { "%Y-%m-%d %H:%M UTC" }).to_string()
+}
+
+/// The unchanged ones as a count, with the next date among them.
+fn unchanged_line(text: &mut Text, plan: &Plan, counts: Counts, view: View) {
+    if counts.unchanged == 0 || view.unchanged {
+        return;
+    }
+    let next = plan
+        .certificates
+        .iter()
+        .filter(|certificate| certificate.steps.is_empty())
+        .flat_map(|certificate| certificate.notes.iter().map(move |note| (certificate, note)))
+        .filter(|(_, note)| is_next_rotation(note))
+        .filter_map(|(certificate, note)| Some((note.at?, &certificate.address)))
+        .min();
+    let unchanged = counted(counts.unchanged, "certificate", "certificates");
+    match next {
+        Some((at, address)) => {
+            let day = at.strftime("%Y-%m-%d");
+            text.line(&format!("{unchanged} unchanged; next is {address} on {day} (-v lists them)."));
+        }
+        None => {
+            text.line(&format!("{unchanged} unchanged (-v lists them)."));
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "human_tests.rs"]
+mod tests;
