@@ -11,8 +11,11 @@
 //! no network, no files, no clock, no environment. Everything is decided while planning, so that the applier has no
 //! choices left to make. The library never prints.
 
+pub mod backends;
 pub mod certificate;
+pub mod consumer;
 pub mod desired;
+pub mod diagnostic;
 pub mod ids;
 pub mod observed;
 pub mod period;

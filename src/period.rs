@@ -34,6 +34,11 @@ impl Period {
         Period { text: format!("{days}d"), span: i64::from(days.min(36_500)).days() }
     }
 
+    /// A period of calendar years. Bounded to [`YEARS_MAX`].
+    pub fn years(years: u8) -> Period {
+        Period { text: format!("P{years}Y"), span: i64::from(years).min(YEARS_MAX).years() }
+    }
+
     /// A period of whole hours.
     pub fn hours(hours: u16) -> Period {
         Period { text: format!("{hours}h"), span: i64::from(hours).hours() }
@@ -65,6 +70,16 @@ impl Period {
     /// Whether this period followed by `next` is shorter than `whole`, whenever it starts.
     pub fn then_always_shorter_than(&self, next: &Period, whole: &Period) -> bool {
         reference_moments().all(|start| next.after(self.after(start)) < whole.after(start))
+    }
+
+    /// Whether this is never longer than `other`, whenever both start.
+    pub fn never_longer_than(&self, other: &Period) -> bool {
+        reference_moments().all(|start| self.after(start) <= other.after(start))
+    }
+
+    /// Whether this period followed by `next` is never longer than `whole`, whenever it starts.
+    pub fn then_never_longer_than(&self, next: &Period, whole: &Period) -> bool {
+        reference_moments().all(|start| next.after(self.after(start)) <= whole.after(start))
     }
 
     /// Length in seconds when counted from a fixed ordinary moment. For hashing and proportions only.

@@ -3,6 +3,8 @@
 //! `desired::file` reads the YAML as written and makes these; nothing here knows of files or text positions beyond
 //! [`Origin`], which lets a later error point back into the file.
 
+pub mod file;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -383,6 +385,8 @@ pub enum Issuer {
         namespace: Option<String>,
         /// Which issuer of the mount.
         issuer_ref: Option<String>,
+        /// The operator's connection that may be used, if one is named.
+        connection: Option<Name>,
     },
     /// Azure Key Vault.
     KeyVault {
@@ -390,6 +394,8 @@ pub enum Issuer {
         vault: String,
         /// `Self` or a registered issuer.
         issuer: String,
+        /// The operator's connection that may be used, if one is named.
+        connection: Option<Name>,
     },
     /// A person signs requests from a folder.
     Csr {
@@ -450,10 +456,10 @@ impl Issuer {
         match self {
             Issuer::SelfSigned => "self_signed".into(),
             Issuer::CaFile { .. } => "ca_file".into(),
-            Issuer::VaultPki { mount, role, namespace, issuer_ref } => {
+            Issuer::VaultPki { mount, role, namespace, issuer_ref, connection: _ } => {
                 format!("vault_pki {mount} {role} {namespace:?} {issuer_ref:?}")
             }
-            Issuer::KeyVault { vault, issuer } => format!("key_vault {vault} {issuer}"),
+            Issuer::KeyVault { vault, issuer, connection: _ } => format!("key_vault {vault} {issuer}"),
             Issuer::Csr { .. } => "csr".into(),
             Issuer::ExternalPublicKey { .. } => "external_public_key".into(),
             Issuer::ExternalRotator { .. } => "external_rotator".into(),
@@ -575,6 +581,9 @@ impl PfxProfile {
         }
     }
 }
+
+/// What every environment variable begins with that a declaration may name as the source of a secret.
+pub const SECRET_VARIABLE_PREFIX: &str = "CERTROLL_SECRET_";
 
 /// Where the password of a PFX comes from. Never the password.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -9,6 +9,7 @@ mod assertions;
 mod emulator;
 mod entra;
 mod forms;
+mod file;
 mod issuers;
 mod stores;
 mod tools;

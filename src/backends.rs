@@ -1,0 +1,90 @@
+//! What this version of certroll can do, of all the grammar can say. The one place that knows; whatever is missing here is
+//! refused with one clear error where the file uses it.
+
+use std::collections::BTreeSet;
+
+/// Something a declaration uses that may not be built yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// A kind of store.
+    Store,
+    /// A kind of issuer.
+    Issuer,
+    /// A kind of delivery.
+    Delivery,
+}
+
+impl Part {
+    fn as_str(self) -> &'static str {
+        match self {
+            Part::Store => "store",
+            Part::Issuer => "issuer",
+            Part::Delivery => "delivery",
+        }
+    }
+}
+
+/// The kinds that have a back end, by the words the file uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backends {
+    /// Kinds of store.
+    pub stores: BTreeSet<&'static str>,
+    /// Kinds of issuer.
+    pub issuers: BTreeSet<&'static str>,
+    /// Kinds of delivery.
+    pub deliveries: BTreeSet<&'static str>,
+    /// Whether the operator can name connections.
+    pub connections: bool,
+}
+
+impl Backends {
+    /// What this version has. `external_rotator` needs no back end: nothing is made, only watched.
+    pub fn shipped() -> Backends {
+        Backends {
+            stores: ["file"].into(),
+            issuers: ["self_signed", "external_public_key", "external_rotator"].into(),
+            deliveries: [].into(),
+            connections: false,
+        }
+    }
+
+    /// Everything the grammar knows. For tests of what comes before any back end.
+    pub fn all() -> Backends {
+        Backends {
+            stores: ["file", "azure_key_vault", "hashicorp_vault", "kubernetes"].into(),
+            issuers: [
+                "self_signed",
+                "ca_file",
+                "vault_pki",
+                "key_vault",
+                "csr",
+                "external_public_key",
+                "external_rotator",
+            ]
+            .into(),
+            deliveries: ["github_actions", "gitlab_ci", "azure_devops", "kubernetes", "file", "exec"].into(),
+            connections: true,
+        }
+    }
+
+    /// Why a kind cannot be used, if it cannot.
+    pub fn refuse_kind(&self, part: Part, kind: &str) -> Option<String> {
+        let built = match part {
+            Part::Store => &self.stores,
+            Part::Issuer => &self.issuers,
+            Part::Delivery => &self.deliveries,
+        };
+        if built.contains(kind) {
+            return None;
+        }
+        let has: Vec<&str> = built.iter().copied().collect();
+        let has = if has.is_empty() { "none".to_owned() } else { has.join(", ") };
+        Some(format!("{} kind {kind} is not in this version of certroll (it has: {has})", part.as_str()))
+    }
+
+    /// Why a connection cannot be named, if it cannot.
+    pub fn refuse_connection(&self) -> Option<String> {
+        let message = "connections are not in this version of certroll";
+        (!self.connections).then(|| message.to_owned())
+    }
+}

@@ -1,0 +1,40 @@
+//! Places that hold a key. No two certificates may share one: each would overwrite what the other's consumer reads.
+
+use std::collections::BTreeMap;
+
+use crate::diagnostic::{Code, Diagnostic, Place};
+
+/// Every place taken so far, by its canonical name.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    taken: BTreeMap<String, Taken>,
+}
+
+#[derive(Debug)]
+struct Taken {
+    by: String,
+    place: Place,
+}
+
+impl Places {
+    /// Takes a place for a certificate, or says who has it. `what` names the sort of place: "store entry".
+    ///
+    /// Files lie in folders, so `a/b` is taken by `a` too; elsewhere a slash is a letter like others.
+    pub(super) fn take(&mut self, canonical: &str, what: &str, by: &str, place: Place) -> Option<Diagnostic> {
+        let in_folders = canonical.starts_with(super::delivery::FILE_PLACE);
+        let above = canonical.match_indices('/').map(|(at, _)| &canonical[..at]).filter(|_| in_folders);
+        let other = above.chain([canonical]).find_map(|name| self.taken.get(name));
+        let below = format!("{canonical}/");
+        let below = || self.taken.range(below.clone()..).next().filter(|(name, _)| name.starts_with(&below));
+        if let Some(other) = other.or_else(|| below().map(|(_, taken)| taken)) {
+            let message = format!("certificates `{}` and `{by}` would share a {what}", other.by);
+            return Some(
+                Diagnostic::error(Code::Conflict, place, message)
+                    .label(other.place.clone(), "the same place, taken here")
+                    .help("give one of them another name"),
+            );
+        }
+        self.taken.insert(canonical.to_owned(), Taken { by: by.to_owned(), place });
+        None
+    }
+}
