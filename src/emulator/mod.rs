@@ -25,6 +25,7 @@ mod login;
 mod seed;
 mod server;
 mod settings;
+mod start;
 mod throttle;
 mod wire;
 mod world;
@@ -56,6 +57,7 @@ pub use journal::JournalEntry;
 pub use seed::Seeded;
 pub use server::{Server, serve};
 pub use settings::{CustomKeyIdentifier, PolicyLifetime, Settings};
+pub use start::{Start, StartApplication, StartCertificate};
 pub use world::Kind;
 
 /// The emulator. Clones share one state.
