@@ -1,3 +1,4 @@
 //! certroll
 
+pub mod cli;
 pub mod emulator;

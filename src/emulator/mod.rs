@@ -25,6 +25,7 @@ mod login;
 mod seed;
 mod server;
 mod settings;
+mod shapes;
 mod throttle;
 mod wire;
 mod world;
