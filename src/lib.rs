@@ -26,6 +26,7 @@ pub mod apply;
 pub mod assertion;
 pub mod delivery;
 pub mod edges;
+pub mod cli;
 pub mod emulator;
 pub mod entra;
 pub mod form;

@@ -25,6 +25,7 @@ mod login;
 mod seed;
 mod server;
 mod settings;
+mod shapes;
 mod start;
 mod throttle;
 mod wire;

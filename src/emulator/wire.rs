@@ -21,6 +21,8 @@ pub(crate) struct Call {
     pub(crate) body: Vec<u8>,
     /// Scheme and host under which this emulator was reached.
     pub(crate) base: String,
+    /// An item of a batch.
+    pub(crate) in_batch: bool,
 }
 
 impl Call {
@@ -53,7 +55,7 @@ impl Call {
         let segments =
             path.split('/').filter(|part| !part.is_empty()).map(|part| decode(part, false)).collect();
         let query = form(query);
-        Call { method, target: target.to_owned(), segments, query, headers, body, base }
+        Call { method, target: target.to_owned(), segments, query, headers, body, base, in_batch: false }
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {

@@ -11,6 +11,7 @@ use crate::emulator::clock::Clock;
 use crate::emulator::faults::Faults;
 use crate::emulator::ids;
 use crate::emulator::settings::Settings;
+use crate::emulator::shapes;
 
 /// The two kinds of directory object that carry credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -71,7 +72,7 @@ pub(crate) struct Object {
     pub(crate) id: Uuid,
     pub(crate) app_id: Uuid,
     pub(crate) kind: Kind,
-    /// All properties but the credentials.
+    /// The properties that differ from what they begin with, credentials apart.
     pub(crate) properties: Map<String, Value>,
     pub(crate) keys: Vec<KeyCredential>,
     pub(crate) passwords: Vec<PasswordCredential>,
@@ -91,12 +92,17 @@ pub(crate) struct Object {
 }
 
 impl Object {
+    /// A property that is no credential, whether it was ever set or not.
+    pub(crate) fn value(&self, property: &str) -> Option<&Value> {
+        self.properties.get(property).or_else(|| shapes::defaults(self.kind).get(property))
+    }
+
     pub(crate) fn text(&self, property: &str) -> Option<&str> {
-        self.properties.get(property).and_then(Value::as_str)
+        self.value(property).and_then(Value::as_str)
     }
 
     pub(crate) fn flag(&self, property: &str) -> Option<bool> {
-        self.properties.get(property).and_then(Value::as_bool)
+        self.value(property).and_then(Value::as_bool)
     }
 }
 

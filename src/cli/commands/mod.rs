@@ -1,6 +1,7 @@
 //! The commands, one file each. Each reads like the picture in the crate's documentation.
 
 pub mod about;
+pub mod emulator;
 
 use crate::cli::args::{Cli, Command};
 use crate::cli::exit::Ending;

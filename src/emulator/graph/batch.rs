@@ -135,7 +135,8 @@ fn item(exchange: &mut Exchange<'_>, call: &Call, request: &Request) -> Reply {
     let version = call.segments.first().map_or("v1.0", String::as_str);
     let target = format!("/{version}{}", request.url);
     let body = request.body.as_ref().map_or_else(Vec::new, |body| body.to_string().into_bytes());
-    let inner = Call::parsed(request.method.clone(), &target, headers, body, call.base.clone());
+    let mut inner = Call::parsed(request.method.clone(), &target, headers, body, call.base.clone());
+    inner.in_batch = true;
     // The envelope reads; what writes is an item.
     let envelope_writes = exchange.writes;
     let reply = single(exchange, &inner);

@@ -199,7 +199,7 @@ fn texts(object: &Object, name: &str) -> Vec<String> {
     match name {
         "id" => vec![object.id.to_string()],
         "appId" => vec![object.app_id.to_string()],
-        _ => match object.properties.get(name) {
+        _ => match object.value(name) {
             Some(Value::Array(list)) => list.iter().filter_map(plain).collect(),
             Some(value) => plain(value).into_iter().collect(),
             None => Vec::new(),

@@ -53,7 +53,7 @@ pub(crate) fn list(call: &Call, kind: Kind) -> Result<ListQuery, Refusal> {
     if advanced && call.parameter("$expand").is_some() {
         return Err(Refusal::unsupported("Query parameter $expand is not supported with advanced queries."));
     }
-    if advanced && call.base.len() + call.target.len() > URL_LENGTH_MAX {
+    if advanced && !call.in_batch && call.base.len() + call.target.len() > URL_LENGTH_MAX {
         return Err(Refusal::new(414, "UriTooLong", "The request URL is longer than 2048 characters."));
     }
     let filter = match call.parameter("$filter") {

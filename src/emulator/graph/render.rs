@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::emulator::shapes::defaults;
 use crate::emulator::world::{KeyCredential, Kind, Object};
 
 /// How much of `keyCredentials` a read shows.
@@ -11,40 +12,6 @@ pub(crate) enum Keys {
     Null,
     /// Entries with their certificates.
     Shown,
-}
-
-/// Properties every application has from its creation, with the values they begin with.
-pub(crate) fn defaults(kind: Kind) -> Map<String, Value> {
-    let value = match kind {
-        Kind::Application => json!({
-            "deletedDateTime": null, "displayName": null, "createdDateTime": null, "description": null,
-            "disabledByMicrosoftStatus": null, "isDisabled": null, "groupMembershipClaims": null,
-            "identifierUris": [], "isDeviceOnlyAuthSupported": null, "isFallbackPublicClient": null,
-            "nativeAuthenticationApisEnabled": null, "notes": null, "publisherDomain": null,
-            "serviceManagementReference": null, "signInAudience": "AzureADMyOrg", "tags": [],
-            "tokenEncryptionKeyId": null, "uniqueName": null, "samlMetadataUrl": null,
-            "servicePrincipalLockConfiguration": null, "addIns": [], "appRoles": [],
-            "api": {}, "info": {}, "web": {}, "spa": {}, "publicClient": {}, "optionalClaims": null,
-            "requiredResourceAccess": [], "verifiedPublisher": {}, "parentalControlSettings": {},
-            "certification": null, "defaultRedirectUri": null, "requestSignatureVerification": null,
-        }),
-        Kind::ServicePrincipal => json!({
-            "deletedDateTime": null, "accountEnabled": true, "alternativeNames": [], "appDisplayName": null,
-            "appDescription": null, "appOwnerOrganizationId": null, "appRoleAssignmentRequired": false,
-            "applicationTemplateId": null, "createdDateTime": null, "description": null,
-            "disabledByMicrosoftStatus": null, "displayName": null, "homepage": null, "loginUrl": null,
-            "logoutUrl": null, "notes": null, "notificationEmailAddresses": [], "preferredSingleSignOnMode": null,
-            "preferredTokenSigningKeyThumbprint": null, "replyUrls": [], "servicePrincipalNames": [],
-            "servicePrincipalType": "Application", "signInAudience": "AzureADMyOrg", "tags": [],
-            "tokenEncryptionKeyId": null, "samlSingleSignOnSettings": null, "addIns": [], "appRoles": [],
-            "info": {}, "oauth2PermissionScopes": [], "resourceSpecificApplicationPermissions": [],
-            "verifiedPublisher": {}, "isDisabled": null,
-        }),
-    };
-    match value {
-        Value::Object(members) => members,
-        _ => Map::new(),
-    }
 }
 
 /// Whether objects of this kind have the property.
@@ -73,10 +40,10 @@ pub(crate) fn object(
     }
     shown.insert("id".to_owned(), Value::from(object.id.to_string()));
     shown.insert("appId".to_owned(), Value::from(object.app_id.to_string()));
-    for (name, value) in &object.properties {
-        if name != "@odata.type" {
-            shown.insert(name.clone(), value.clone());
-        }
+    for name in
+        defaults(object.kind).keys().chain(object.properties.keys()).filter(|name| *name != "@odata.type")
+    {
+        shown.insert(name.clone(), property(object, name, keys));
     }
     if let Some(at) = object.deleted {
         shown.insert("deletedDateTime".to_owned(), Value::from(crate::emulator::clock::whole_seconds(at)));
@@ -102,7 +69,7 @@ fn property(object: &Object, name: &str, keys: Keys) -> Value {
         "passwordCredentials" => {
             object.passwords.iter().map(|credential| Value::Object(credential.entry.clone())).collect()
         }
-        _ => object.properties.get(name).cloned().unwrap_or(Value::Null),
+        _ => object.value(name).cloned().unwrap_or(Value::Null),
     }
 }
 

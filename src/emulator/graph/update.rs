@@ -134,7 +134,7 @@ fn editable(exchange: &Exchange<'_>, tenant: Uuid, before: &Object, after: &Obje
     if home_tenant == tenant && settings.lock_spares_home_tenant {
         return Ok(());
     }
-    let lock = application.properties.get("servicePrincipalLockConfiguration");
+    let lock = application.value("servicePrincipalLockConfiguration");
     let locked = |name: &str| lock.and_then(|lock| lock.get(name)).and_then(Value::as_bool).unwrap_or(false);
     if !locked("isEnabled") {
         return Ok(());
@@ -247,7 +247,7 @@ fn new_service_principal(
     let mut object = blank(Kind::ServicePrincipal, id, app_id);
     let home = home_application(exchange, &object);
     let (home_tenant, name) = match home {
-        Some((tenant, application)) => (tenant, application.properties.get("displayName").cloned()),
+        Some((tenant, application)) => (tenant, application.value("displayName").cloned()),
         None => {
             return Err(Refusal::bad_request(format!(
                 "When using this permission, the backing application of the service principal being created must in \
@@ -292,7 +292,7 @@ pub(crate) fn blank(kind: Kind, id: Uuid, app_id: Uuid) -> Object {
         id,
         app_id,
         kind,
-        properties: render::defaults(kind),
+        properties: Map::new(),
         keys: Vec::new(),
         passwords: Vec::new(),
         federated: Vec::new(),

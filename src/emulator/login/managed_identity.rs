@@ -88,7 +88,7 @@ fn identity(exchange: &Exchange<'_>, call: &Call, resource_ids: &[&str]) -> Opti
 }
 
 fn has_name(object: &Object, name: &str) -> bool {
-    let names = object.properties.get("alternativeNames").and_then(Value::as_array);
+    let names = object.value("alternativeNames").and_then(Value::as_array);
     names.is_some_and(|names| {
         names.iter().filter_map(Value::as_str).any(|other| other.eq_ignore_ascii_case(name))
     })

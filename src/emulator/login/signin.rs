@@ -310,8 +310,7 @@ fn audience(
     let is_app = |object: &Object| {
         object.app_id.to_string() == resource
             || object
-                .properties
-                .get("identifierUris")
+                .value("identifierUris")
                 .and_then(Value::as_array)
                 .is_some_and(|uris| uris.iter().any(|uri| uri.as_str() == Some(resource)))
     };
