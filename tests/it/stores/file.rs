@@ -34,7 +34,9 @@ struct FileBench {
 
 impl FileBench {
     async fn new() -> FileBench {
-        FileBench::with_rival(keys::self_signed("CN=by hand", Rotation::First.start(), 3, &keys::key(10)).await)
+        FileBench::with_rival(
+            keys::self_signed("CN=by hand", Rotation::First.start(), 3, &keys::key(10)).await,
+        )
     }
 
     fn with_rival(rival: Issued) -> FileBench {

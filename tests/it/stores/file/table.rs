@@ -9,8 +9,8 @@ use certroll::observed::record::{PublicRecord, RecordedPhase};
 use certroll::observed::{Current, Generation, KeyState, StoreState};
 use certroll::store::{StoreError, StoreReader};
 
-use super::FileBench;
 use super::super::binding;
+use super::FileBench;
 use crate::support::contract::{self, Bench, Rotation};
 use crate::support::trouble::Mischief;
 
@@ -75,7 +75,10 @@ async fn up_to(bench: &FileBench, call: &str, mischief: Option<u64>) -> Result<(
     if call == "promote again" {
         let current = Current::Recorded(second.record.thumbprints.unwrap().sha256);
         arm("promote again");
-        let again = PublicRecord { promoted_at: Some(Rotation::Second.promoted_at()), ..record(&first, Rotation::First) };
+        let again = PublicRecord {
+            promoted_at: Some(Rotation::Second.promoted_at()),
+            ..record(&first, Rotation::First)
+        };
         store.promote(&entry, &first, Some(&current), Some(&password), &again).await?;
         return Ok(());
     }
@@ -175,7 +178,12 @@ async fn walk(call: &str) {
         rows.iter().map(|(effect, seen)| format!("| `{effect}` | {seen} |\n")).collect()
     };
     let written = rows(call);
-    assert!(made == written, "docs/stores/file.md says of `{call}`:\n{}what happens:\n{}", table(&written), table(&made));
+    assert!(
+        made == written,
+        "docs/stores/file.md says of `{call}`:\n{}what happens:\n{}",
+        table(&written),
+        table(&made)
+    );
 }
 
 #[tokio::test]
