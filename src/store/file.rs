@@ -79,8 +79,9 @@ impl FileStore {
             let Some((folder, _)) = place.find()? else {
                 return Err(Fault::new(StoreErrorKind::Missing, "there is no such entry"));
             };
-            let reading = layout::read(&folder, name::stem(&place.entry))?;
-            contents::key_and_certificate(&folder, layout::same(&reading.holding, &generation)?)
+            let stem = name::stem(&place.entry);
+            let reading = layout::read(&folder, stem)?;
+            contents::key_and_certificate(&folder, layout::same(&reading.holding, &generation)?, stem)
         };
         let doing = || format!("reading a key of {}/{}", entry.store, entry.entry);
         blocking(read).await.map_err(|fault| error(doing(), fault))

@@ -3,8 +3,9 @@
 use super::disk::{Fault, Folder};
 use super::layout::{CERTIFICATE, KEY, generation_folder};
 use crate::certificate::Certificate;
+use crate::form::{read_pem, read_pfx};
 use crate::issuer::Issued;
-use crate::key::PrivateKey;
+use crate::key::{PrivateKey, Secret};
 use crate::observed::Generation;
 use crate::observed::record::PublicRecord;
 use crate::store::StoreErrorKind;
@@ -51,10 +52,18 @@ pub(super) fn read_key(folder: &Folder) -> Result<PrivateKey, Fault> {
     }
 }
 
-/// Key and certificate of a generation, once it is sure that they belong together.
-pub(super) fn key_and_certificate(entry: &Folder, held: &Generation) -> Result<(PrivateKey, Issued), Fault> {
+/// Key and certificate of a generation, once it is sure that they belong together. `stem` names the files of an adopted
+/// generation, whose key is where somebody else put it.
+pub(super) fn key_and_certificate(
+    entry: &Folder,
+    held: &Generation,
+    stem: &str,
+) -> Result<(PrivateKey, Issued), Fault> {
     let folder = generation_folder(entry, &held.handle)?;
-    let (key, issued) = (read_key(&folder)?, issued(&folder)?);
+    let (key, issued) = match held.record.rotation_id {
+        Some(_) => (read_key(&folder)?, issued(&folder)?),
+        None => adopted(&folder, stem)?,
+    };
     let recorded = Some(issued.certificate.thumbprints) == held.record.thumbprints;
     if !recorded || !issued.certificate.matches_key(&key) {
         let reason =
@@ -62,4 +71,27 @@ pub(super) fn key_and_certificate(entry: &Folder, held: &Generation) -> Result<(
         return Err(Fault::new(StoreErrorKind::Corrupt, reason));
     }
     Ok((key, issued))
+}
+
+/// What somebody else put there: a combined PEM, or a PFX that has no password or one beside it.
+fn adopted(folder: &Folder, stem: &str) -> Result<(PrivateKey, Issued), Fault> {
+    let found = if let Some(text) = folder.read(&format!("{stem}.pem"))? {
+        read_pem(&text)
+    } else if let Some(bytes) = folder.read(&format!("{stem}.pfx"))? {
+        let password = folder.read(&format!("{stem}.password"))?;
+        let password = password
+            .and_then(|text| std::str::from_utf8(&text).ok().map(|t| Secret::new(t.trim_end().to_owned())));
+        read_pfx(&bytes, password.as_ref())
+    } else {
+        let reason = format!("{} holds neither {stem}.pem nor {stem}.pfx", folder.path().display());
+        return Err(Fault::new(StoreErrorKind::Missing, reason)
+            .hint("an adopted key can be used from these two only"));
+    };
+    let identity = found.map_err(|error| {
+        Fault::new(
+            StoreErrorKind::Corrupt,
+            format!("the adopted key in {}: {error}", folder.path().display()),
+        )
+    })?;
+    Ok((identity.key, Issued { certificate: identity.certificate, chain: identity.chain }))
 }

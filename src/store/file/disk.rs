@@ -154,7 +154,13 @@ impl Folder {
             probe.before(Action::MakeFolder, path).map_err(fail)?;
         }
         match std::fs::DirBuilder::new().mode(FOLDER_MODE.as_raw_mode()).create(path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if path.is_dir() {
+                    Ok(())
+                } else {
+                    Err(fail(Errno::NOTDIR.into()))
+                }
+            }
             other => other.map_err(fail),
         }
     }

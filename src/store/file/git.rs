@@ -32,8 +32,14 @@ fn real_path(folder: &Path) -> std::io::Result<PathBuf> {
     loop {
         match existing.canonicalize() {
             Ok(real) => return Ok(missing.iter().rev().fold(real, |path, part| path.join(part))),
+            // Something missing, or a file where a folder should be: what is above it decides.
             Err(error) => match (existing.parent(), existing.file_name()) {
-                (Some(parent), Some(name)) if error.kind() == std::io::ErrorKind::NotFound => {
+                (Some(parent), Some(name))
+                    if matches!(
+                        error.kind(),
+                        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+                    ) =>
+                {
                     missing.push(name.to_owned());
                     existing = parent;
                 }

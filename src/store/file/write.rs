@@ -73,6 +73,11 @@ impl Entry<'_> {
         {
             return Ok(staged.clone());
         }
+        if record.thumbprints != Some(issued.certificate.thumbprints) || !issued.certificate.matches_key(key)
+        {
+            let reason = "key, certificate and record do not belong together";
+            return Err(Fault::new(StoreErrorKind::Refused, reason));
+        }
         let handle = handle(record)?;
         let generations = self.generations()?;
         if generations.kind(&handle)?.is_some() {
