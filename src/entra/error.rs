@@ -1,6 +1,7 @@
 //! What went wrong between us and the directory, doing what, and what to try. Nothing here ever holds a secret.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 
 use jiff::SignedDuration;
 
@@ -51,9 +52,13 @@ pub enum Refusal {
     Invalid,
 }
 
-/// What failed.
+/// What failed. Its facts are the fields of [`Facts`], boxed to keep results small.
 #[derive(Clone, PartialEq, Eq)]
-pub struct EntraError {
+pub struct EntraError(Box<Facts>);
+
+/// The facts of an [`EntraError`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct Facts {
     /// What kind of trouble.
     pub kind: ErrorKind,
     /// A gerund and a name: `reading application 5c1d…`.
@@ -77,7 +82,7 @@ pub struct EntraError {
 impl EntraError {
     /// An error of that kind; everything else is added with the `with_…` calls.
     pub fn new(kind: ErrorKind, doing: impl Into<String>, message: &str) -> EntraError {
-        EntraError {
+        EntraError(Box::new(Facts {
             kind,
             doing: doing.into(),
             status: None,
@@ -87,7 +92,7 @@ impl EntraError {
             hint: None,
             least_permission: None,
             retry_after: None,
-        }
+        }))
     }
 
     /// Adds what to try.
@@ -107,6 +112,19 @@ impl EntraError {
     /// The code, or an empty text.
     pub fn code(&self) -> &str {
         self.code.as_deref().unwrap_or_default()
+    }
+}
+
+impl Deref for EntraError {
+    type Target = Facts;
+    fn deref(&self) -> &Facts {
+        &self.0
+    }
+}
+
+impl DerefMut for EntraError {
+    fn deref_mut(&mut self) -> &mut Facts {
+        &mut self.0
     }
 }
 

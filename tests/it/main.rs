@@ -5,5 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod emulator;
+mod entra;
 mod issuers;
 mod stores;

@@ -95,6 +95,9 @@ fn property(object: &Object, name: &str, keys: Keys) -> Value {
     match name {
         "id" => Value::from(object.id.to_string()),
         "appId" => Value::from(object.app_id.to_string()),
+        "deletedDateTime" => {
+            object.deleted.map_or(Value::Null, |at| Value::from(crate::emulator::clock::whole_seconds(at)))
+        }
         "keyCredentials" => object.keys.iter().map(|credential| key_credential(credential, keys)).collect(),
         "passwordCredentials" => {
             object.passwords.iter().map(|credential| Value::Object(credential.entry.clone())).collect()

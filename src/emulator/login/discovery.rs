@@ -7,15 +7,17 @@ use crate::emulator::wire::{Call, Exchange, Reply};
 
 /// `GET /{tenant}/v2.0/.well-known/openid-configuration`.
 pub(crate) fn openid(exchange: &Exchange<'_>, call: &Call, name: &str) -> Reply {
-    // The placeholders for "any tenant" are answered without looking.
-    if !matches!(name, "common" | "organizations" | "consumers") {
-        if let Err(error) = signin::tenant(exchange.world, name) {
-            return error.reply(exchange, call);
+    // The placeholders for "any tenant" are answered without looking. For others the issuer names the tenant by id, also
+    // when it was asked for by domain.
+    let issuer = if matches!(name, "common" | "organizations" | "consumers") {
+        format!("{}/{{tenantid}}/v2.0", call.base)
+    } else {
+        match signin::tenant(exchange.world, name) {
+            Ok(id) => format!("{}/{id}/v2.0", call.base),
+            Err(error) => return error.reply(exchange, call),
         }
-    }
+    };
     let here = format!("{}/{name}", call.base);
-    let issuer =
-        if name == "common" { format!("{}/{{tenantid}}/v2.0", call.base) } else { format!("{here}/v2.0") };
     Reply::json(
         200,
         json!({
