@@ -1,0 +1,3 @@
+//! What this version of certroll can do.
+
+pub mod shipped;
