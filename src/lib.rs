@@ -39,6 +39,5 @@ pub mod runtime;
 pub mod settings;
 pub mod store;
 
-pub mod cli;
 pub mod error;
 pub mod report;
