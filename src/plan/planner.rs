@@ -45,10 +45,11 @@ pub fn plan(desired: &Desired, observed: &Observed, policy: &Policy, now: Timest
     plan
 }
 
-/// The names declared in each tenant.
+/// The names of each tenant that the files account for: declared ones and those of `removed:` entries.
 pub fn siblings(desired: &Desired) -> BTreeMap<Name, BTreeSet<Name>> {
     let mut siblings: BTreeMap<Name, BTreeSet<Name>> = BTreeMap::new();
-    for address in desired.certificates.keys() {
+    let removed = desired.removed.iter().map(|removed| &removed.address);
+    for address in desired.certificates.keys().chain(removed) {
         siblings.entry(address.tenant.clone()).or_default().insert(address.name.clone());
     }
     siblings

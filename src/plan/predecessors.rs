@@ -42,7 +42,9 @@ pub fn decide(
         if let Some(note) = left_alone(situation, credential, standing, &mut retirement.left_alone) {
             retirement.notes.push(note);
         }
-        let Some(candidate) = candidate(situation, current, credential, standing) else { continue };
+        let Some(candidate) = candidate(situation, current, succession, credential, standing) else {
+            continue;
+        };
         match verdict(situation, current, succession, &candidate) {
             Verdict::Keep(note) => retirement.notes.push(note),
             Verdict::Retire(because) => removals.push((candidate, because)),
@@ -95,10 +97,12 @@ fn left_alone(
     }
 }
 
-/// Whether the credential is another one of this certificate than the current one and the one on its way.
+/// Whether the credential is another one of this certificate than the current one and the one on its way. The current one
+/// counts when it is revoked, or expired and succeeded in this run.
 fn candidate<'s>(
     situation: &'s Situation<'_>,
     current: Option<&CurrentView<'_>>,
+    succession: &Succession,
     credential: &'s Credential,
     standing: Standing<'s>,
 ) -> Option<Candidate<'s>> {
@@ -115,7 +119,9 @@ fn candidate<'s>(
         }
     };
     let is_current = current.is_some_and(|current| current.sha1 == sha1);
-    if is_current && !is_sentenced(situation, credential) {
+    // One that has expired is nobody's any more as soon as its successor is in use.
+    let outlived = succession.successor.is_some() && credential.is_expired_at(situation.now);
+    if is_current && !outlived && !is_sentenced(situation, credential) {
         return None;
     }
     let on_its_way = generations_on_their_way(situation)

@@ -33,7 +33,7 @@ pub struct Situation<'a> {
     pub deliveries: &'a BTreeMap<String, DeliveryState>,
     /// Its names: its own and those it was moved from.
     pub names: BTreeSet<Name>,
-    /// Every name declared in its tenant.
+    /// Every name its tenant's files account for, `removed:` entries included.
     pub siblings: &'a BTreeSet<Name>,
     /// Acknowledgements of it, under any of its names.
     pub acknowledgements: Vec<&'a Acknowledgement>,
@@ -61,7 +61,7 @@ pub enum Standing<'a> {
     Revoked,
     /// Carries our marker but not the key id we would have given it.
     Claimed,
-    /// Of another declared certificate on the same target.
+    /// Of another certificate on the same target, declared or named by `removed:`.
     Sibling,
     /// Carries our owner's marker for a name nobody declares.
     Undeclared,

@@ -13,3 +13,4 @@ mod forms;
 mod issuers;
 mod stores;
 mod tools;
+mod planning;

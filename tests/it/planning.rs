@@ -1,0 +1,26 @@
+//! The planner, judged by the design. Expected steps and notes are written down from the design's tables; nothing here asks the
+//! planner's own reasons what is right.
+
+#[path = "../support/observed.rs"]
+mod observed;
+
+mod rows;
+mod rows_current;
+mod rows_others;
+
+use rows::{Row, check};
+
+/// All rows in one test, so that a new reason cannot change an old answer unseen.
+#[test]
+fn every_row_gets_its_answer() {
+    let all: Vec<Row> = [rows_current::rows(), rows_others::rows()].concat();
+    let failures: Vec<String> = all.iter().filter_map(|row| check(row).err()).collect();
+    assert!(failures.is_empty(), "{} of {} rows:\n\n{}", failures.len(), all.len(), failures.join("\n\n"));
+}
+
+#[test]
+fn rows_have_different_names() {
+    let all: Vec<Row> = [rows_current::rows(), rows_others::rows()].concat();
+    let names: std::collections::BTreeSet<_> = all.iter().map(|row| row.story).collect();
+    assert_eq!(names.len(), all.len());
+}
