@@ -11,6 +11,8 @@ pub mod files;
 pub mod human;
 pub mod json;
 pub mod log;
+pub mod outcome_text;
+pub mod progress;
 pub mod text;
 pub mod world;
 
