@@ -1,6 +1,8 @@
 //! What this version of certroll can do, of all the grammar can say. The one place that knows; whatever is missing here is
 //! refused with one clear error where the file uses it.
 
+pub mod shipped;
+
 use std::collections::BTreeSet;
 
 /// Something a declaration uses that may not be built yet.

@@ -234,6 +234,9 @@ pub enum WriteTrouble {
 /// parallelism, and a wait between requests holds none.
 #[async_trait]
 pub trait DirectoryWriter: Send + Sync {
+    /// Waits until a write could go out at once. Called before the reads that feed a write, so that they are not old by then.
+    async fn ready(&self) {}
+
     /// The object's credentials now, in the order received, without certificates.
     async fn credentials(&self, target: &TargetId) -> Result<Vec<Credential>, Trouble>;
 

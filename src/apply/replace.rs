@@ -84,6 +84,7 @@ pub(crate) async fn carefully(
     let mut before: Option<Vec<Credential>> = None;
     let mut last = None;
     for attempt in 0..=run.job.settings.write_retries {
+        run.looking(directory.ready()).await?;
         let feed = feeding_read(run, directory, change, before.as_deref()).await?;
         let Some(keep) = kept(change, &feed, run.now(), &mut written.dropped)? else {
             return finish_done(run, directory, change, feed, written).await;
