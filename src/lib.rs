@@ -24,7 +24,6 @@ pub mod subject;
 
 pub mod apply;
 pub mod assertion;
-pub mod backends;
 pub mod delivery;
 pub mod edges;
 pub mod emulator;
