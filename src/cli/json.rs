@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::error::Error;
+use crate::report::drift::{Drift, Finding, Rule, Severity};
 
 /// An error as a `diagnostic` object.
 pub fn diagnostic(error: &Error) -> Value {
@@ -25,4 +26,41 @@ pub fn line(value: &Value) -> String {
 /// One object laid out for reading.
 pub fn pretty(value: &Value) -> String {
     format!("{value:#}\n")
+}
+
+/// Drift for a program. The skeleton (`summary`, `managed`, `unmanaged`, `missing`, `coverage`, `alerts`, `date`) is the one
+/// that drift reports of other tools have.
+pub fn drift(drift: &Drift) -> Value {
+    let of = |rules: &[Rule]| -> Vec<&Finding> {
+        drift.findings.iter().filter(|f| f.ignored.is_none() && rules.contains(&f.rule)).collect()
+    };
+    let unmanaged = of(&[Rule::Foreign, Rule::Undeclared, Rule::Claimed, Rule::Orphan]);
+    let missing = of(&[Rule::Missing, Rule::NotIssued, Rule::TargetMissing, Rule::TargetDeleted]);
+    let live = drift.managed.len();
+    let total = live + unmanaged.len() + missing.len();
+    let alerts: Vec<_> = drift.counted().filter(|finding| finding.severity == Severity::Alert).collect();
+    json!({
+        "format_version": "1.0",
+        "date": drift.date,
+        "owner": drift.owner,
+        "emulator": drift.emulator,
+        "has_drift": drift.has_drift(),
+        "needs_somebody": drift.needs_somebody(),
+        "summary": {
+            "total_resources": total,
+            "total_managed": live,
+            "total_unmanaged": unmanaged.len(),
+            "total_missing": missing.len(),
+        },
+        // Percentage of what is on the targets or declared that is declared and live, rounded down.
+        "coverage": (live * 100).checked_div(total).unwrap_or(100),
+        "managed": drift.managed,
+        "unmanaged": unmanaged,
+        "missing": missing,
+        "changed": of(&[Rule::Changed, Rule::Differs, Rule::DeliveryDiffers]),
+        "expiring": of(&[Rule::Expiring, Rule::Expired]),
+        "ignored": drift.findings.iter().filter(|finding| finding.ignored.is_some()).collect::<Vec<_>>(),
+        "alerts": alerts,
+        "findings": drift.findings,
+    })
 }

@@ -1,13 +1,18 @@
 //! The command line: arguments, streams, exit codes. Reads the environment it is given, prints, and decides nothing that
 //! a plan should decide.
 
+pub mod acknowledgements;
 pub mod args;
 pub mod clock;
 pub mod commands;
+pub mod drift_text;
 pub mod exit;
+pub mod files;
 pub mod human;
 pub mod json;
 pub mod log;
+pub mod outcome_text;
+pub mod progress;
 pub mod text;
 pub mod world;
 
