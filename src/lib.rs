@@ -24,9 +24,9 @@ pub mod subject;
 
 pub mod apply;
 pub mod assertion;
+pub mod cli;
 pub mod delivery;
 pub mod edges;
-pub mod cli;
 pub mod emulator;
 pub mod entra;
 pub mod form;

@@ -11,6 +11,6 @@ mod entra;
 mod file;
 mod forms;
 mod issuers;
+mod planning;
 mod stores;
 mod tools;
-mod planning;
