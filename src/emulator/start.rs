@@ -103,7 +103,11 @@ fn entry(start: &StartCertificate, now: Timestamp) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use jiff::Timestamp;
+    use serde_json::json;
+    use uuid::Uuid;
+
+    use crate::emulator::{Emulator, Start};
 
     #[test]
     fn dates_are_counted_from_the_moment_it_is_read_and_thumbprints_are_always_the_same() {
