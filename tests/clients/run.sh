@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Official client libraries, unchanged, against `certroll emulator serve`. Needs python3 with venv and a package index.
+# CERTROLL names a built binary; without it the debug build is made. Nothing is skipped: what is missing is a failure.
+set -euo pipefail
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+root="$(cd "$here/../.." && pwd)"
+target="${CARGO_TARGET_DIR:-$root/target}"
+work="$target/clients"
+mkdir -p "$work"
+
+if [ -z "${CERTROLL:-}" ]; then
+    (cd "$root" && cargo build --quiet --bin certroll)
+    CERTROLL="$target/debug/certroll"
+fi
+
+venv="$work/venv"
+if ! cmp -s "$here/requirements.txt" "$venv/installed.txt"; then
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$here/requirements.txt"
+    cp "$here/requirements.txt" "$venv/installed.txt"
+fi
+
+state="$(mktemp -d "$work/state.XXXXXX")"
+server=
+finish() {
+    if [ -n "$server" ]; then
+        kill "$server" 2>/dev/null || true
+        wait "$server" 2>/dev/null || true
+    fi
+    rm -rf "$state"
+}
+trap finish EXIT
+
+"$CERTROLL" emulator serve --listen 127.0.0.1:0 --state "$state/emulator.json" --ca-out "$state/ca.pem" >"$state/ready" &
+server=$!
+for _ in $(seq 100); do
+    [ -s "$state/ready" ] && break
+    kill -0 "$server" 2>/dev/null || { echo "the emulator did not start" >&2; exit 1; }
+    sleep 0.1
+done
+[ -s "$state/ready" ] || { echo "the emulator was not ready in time" >&2; exit 1; }
+
+EMULATOR_READY="$(head -n 1 "$state/ready")" EMULATOR_CA="$state/ca.pem" PYTHONDONTWRITEBYTECODE=1 \
+    "$venv/bin/python" "$here/run.py"
