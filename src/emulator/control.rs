@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::emulator::Emulator;
-use crate::emulator::door::Change;
+use crate::emulator::change::Change;
 use crate::emulator::error::EmulatorError;
 use crate::emulator::wire::Call;
 use crate::emulator::world::Kind;

@@ -12,6 +12,7 @@
 //! ```
 
 mod certificate;
+mod change;
 mod clock;
 mod control;
 mod disk;
@@ -48,7 +49,8 @@ use wire::{Body, Call, Exchange, Fate, Reply};
 use world::World;
 
 pub use control::control;
-pub use door::{Change, NewApplication, NewServicePrincipal, Operator};
+pub use change::{Change, NewApplication, NewServicePrincipal};
+pub use door::Operator;
 pub use error::EmulatorError;
 pub use faults::{
     DroppedWrites, Every, Faults, LostAnswer, RivalChange, RivalWrite, StaleReads, Throttled, TokenFaults,

@@ -3,9 +3,11 @@
 
 mod batches;
 mod faults;
+mod hostile;
 mod keys;
 mod lists;
 mod policies;
+mod server;
 mod sign_in;
 mod state;
 mod tidy;
