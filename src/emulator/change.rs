@@ -183,4 +183,3 @@ pub enum Change {
         credential: Map<String, Value>,
     },
 }
-

@@ -48,8 +48,8 @@ use throttle::Windows;
 use wire::{Body, Call, Exchange, Fate, Reply};
 use world::World;
 
-pub use control::control;
 pub use change::{Change, NewApplication, NewServicePrincipal};
+pub use control::control;
 pub use door::Operator;
 pub use error::EmulatorError;
 pub use faults::{

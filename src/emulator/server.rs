@@ -5,7 +5,6 @@
 )]
 
 use std::convert::Infallible;
-use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -137,20 +136,13 @@ impl Server {
     }
 }
 
-fn connection(
-    stream: TcpStream,
-    acceptor: TlsAcceptor,
-    emulator: Emulator,
-    latency: Duration,
-) -> impl Future<Output = ()> + Send {
-    async move {
-        // A client that does not trust the certificate hangs up here; that is its business.
-        let Ok(stream) = acceptor.accept(stream).await else { return };
-        let service = service_fn(move |request| answer(request, emulator.clone(), latency));
-        let served = auto::Builder::new(TokioExecutor::new());
-        // An error ends this connection and nothing else: lost answers end here.
-        let _ = served.serve_connection(TokioIo::new(stream), service).await;
-    }
+async fn connection(stream: TcpStream, acceptor: TlsAcceptor, emulator: Emulator, latency: Duration) {
+    // A client that does not trust the certificate hangs up here; that is its business.
+    let Ok(stream) = acceptor.accept(stream).await else { return };
+    let service = service_fn(move |request| answer(request, emulator.clone(), latency));
+    let served = auto::Builder::new(TokioExecutor::new());
+    // An error ends this connection and nothing else: lost answers end here.
+    let _ = served.serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn answer(

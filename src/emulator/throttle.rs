@@ -36,10 +36,13 @@ pub(crate) struct Exceeded {
     pub(crate) used: f64,
 }
 
+/// What is counted together: a limit, a tenant and, where it counts each apart, a client.
+type Account = (&'static str, Uuid, Option<Uuid>);
+
 /// What was spent lately.
 #[derive(Default)]
 pub(crate) struct Windows {
-    spent: BTreeMap<(&'static str, Uuid, Option<Uuid>), VecDeque<(Timestamp, u64)>>,
+    spent: BTreeMap<Account, VecDeque<(Timestamp, u64)>>,
 }
 
 impl Windows {

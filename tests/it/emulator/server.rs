@@ -23,7 +23,8 @@ fn client(ca: &str, http1: bool) -> reqwest::Client {
 }
 
 async fn served(directory: &Directory, latency: Duration) -> (String, String) {
-    let server = Server::bind(directory.emulator.clone(), "127.0.0.1:0".parse().unwrap(), latency).await.unwrap();
+    let server =
+        Server::bind(directory.emulator.clone(), "127.0.0.1:0".parse().unwrap(), latency).await.unwrap();
     let (url, ca) = (server.url(), server.ca_pem().to_owned());
     tokio::spawn(server.run());
     (url, ca)
@@ -31,7 +32,8 @@ async fn served(directory: &Directory, latency: Duration) -> (String, String) {
 
 /// Runs a command as the binary would; answers what it printed.
 async fn command(env: &EmulatorEnv, arguments: &[&str]) -> Result<String, String> {
-    let parsed = Arguments::try_parse_from([&["emulator"], arguments].concat()).map_err(|error| error.to_string())?;
+    let parsed =
+        Arguments::try_parse_from([&["emulator"], arguments].concat()).map_err(|error| error.to_string())?;
     let (mut out, mut err) = (Vec::new(), Vec::new());
     run(parsed.command, env.clone(), &mut out, &mut err).await.map_err(|error| error.to_string())?;
     Ok(String::from_utf8(out).unwrap())
@@ -51,7 +53,12 @@ async fn both_versions_of_http_work_over_tls_and_links_name_the_served_host() {
         let answer = request.bearer_auth(&directory.token).send().await.unwrap();
         assert_eq!((answer.status().as_u16(), answer.version()), (200, version));
         let body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
-        assert!(body["@odata.nextLink"].as_str().unwrap().starts_with(&format!("{url}/v1.0/applications?$top=1&")));
+        assert!(
+            body["@odata.nextLink"]
+                .as_str()
+                .unwrap()
+                .starts_with(&format!("{url}/v1.0/applications?$top=1&"))
+        );
     }
     let stranger = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
     assert!(stranger.get(format!("{url}/v1.0/applications")).send().await.is_err());
@@ -61,14 +68,24 @@ async fn both_versions_of_http_work_over_tls_and_links_name_the_served_host() {
 async fn a_lost_answer_drops_the_connection_and_not_the_server() {
     let directory = Directory::new();
     let (id, _) = directory.application("orders-api", vec![]);
-    directory.emulator.set_faults(Faults { lost_answers: vec![LostAnswer { write: 1, happened: true }], ..Faults::default() });
+    directory.emulator.set_faults(Faults {
+        lost_answers: vec![LostAnswer { write: 1, happened: true }],
+        ..Faults::default()
+    });
     let (url, ca) = served(&directory, Duration::ZERO).await;
     for http1 in [true, false] {
         directory.emulator.set_faults(directory.emulator.faults());
         let client = client(&ca, http1);
         let path = format!("{url}/v1.0/applications/{id}");
         let body = r#"{"notes":"x"}"#;
-        let patch = || client.patch(&path).bearer_auth(&directory.token).header("Content-Type", "application/json").body(body).send();
+        let patch = || {
+            client
+                .patch(&path)
+                .bearer_auth(&directory.token)
+                .header("Content-Type", "application/json")
+                .body(body)
+                .send()
+        };
         assert!(patch().await.is_err());
         assert_eq!(patch().await.unwrap().status().as_u16(), 204);
     }
@@ -87,7 +104,10 @@ async fn latency_is_waited_for_by_the_server_alone() {
 async fn it_listens_on_loopback_only() {
     let emulator = Emulator::in_memory(start(), 1);
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
-        assert!(Server::bind(emulator.clone(), address.parse().unwrap(), Duration::ZERO).await.is_err(), "{address}");
+        assert!(
+            Server::bind(emulator.clone(), address.parse().unwrap(), Duration::ZERO).await.is_err(),
+            "{address}"
+        );
     }
 }
 
@@ -96,13 +116,21 @@ async fn the_other_door_is_closed_to_pages_in_a_browser() {
     let directory = Directory::new();
     let (url, ca) = served(&directory, Duration::ZERO).await;
     let client = client(&ca, true);
-    let ask = |name: &'static str, value: &'static str| client.get(format!("{url}/_emulator/clock")).header(name, value).send();
+    let ask = |name: &'static str, value: &'static str| {
+        client.get(format!("{url}/_emulator/clock")).header(name, value).send()
+    };
     assert_eq!(ask("Origin", "https://evil.example").await.unwrap().status().as_u16(), 403);
     assert_eq!(ask("Host", "evil.example").await.unwrap().status().as_u16(), 403);
     assert_eq!(ask("Accept", "*/*").await.unwrap().status().as_u16(), 200);
     // It is no part of the service: in process nobody finds it.
     assert_eq!(directory.get("/_emulator/clock").status, 404);
-    assert!(directory.emulator.journal().iter().all(|entry| entry.path != "/_emulator/clock" || entry.status == 404));
+    assert!(
+        directory
+            .emulator
+            .journal()
+            .iter()
+            .all(|entry| entry.path != "/_emulator/clock" || entry.status == 404)
+    );
 }
 
 #[tokio::test]
@@ -110,30 +138,46 @@ async fn the_commands_work_on_a_state_file() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("emulator.json");
     let env = on(&state);
-    assert_eq!(command(&env, &["clock", "--set", "2026-03-01T00:00:00Z"]).await.unwrap(), "2026-03-01T00:00:00Z\n");
+    assert_eq!(
+        command(&env, &["clock", "--set", "2026-03-01T00:00:00Z"]).await.unwrap(),
+        "2026-03-01T00:00:00Z\n"
+    );
     // 30 calendar days; March has 31.
     assert_eq!(command(&env, &["clock", "+30d"]).await.unwrap(), "2026-03-31T00:00:00Z\n");
     assert_eq!(command(&env, &["clock", "+P1M"]).await.unwrap(), "2026-04-30T00:00:00Z\n");
     assert_eq!(command(&env, &["clock", "-36h"]).await.unwrap(), "2026-04-28T12:00:00Z\n");
     assert!(command(&env, &["clock", "+30"]).await.unwrap_err().contains("duration"));
-    let seeded: Value = serde_json::from_str(&command(&env, &["seed", "--applications", "4"]).await.unwrap()).unwrap();
+    let seeded: Value =
+        serde_json::from_str(&command(&env, &["seed", "--applications", "4"]).await.unwrap()).unwrap();
     assert_eq!(seeded["applications"], 4);
     let shown = command(&env, &["show"]).await.unwrap();
     let line = shown.lines().find(|line| line.contains("legacy-ci")).unwrap().trim();
     let thumbprint = line.split(' ').next().unwrap();
     assert_eq!(thumbprint.len(), 40, "{line}");
-    let owner = shown.lines().rev().skip_while(|other| other.trim() != line).find(|line| line.contains("application")).unwrap();
+    let owner = shown
+        .lines()
+        .rev()
+        .skip_while(|other| other.trim() != line)
+        .find(|line| line.contains("application"))
+        .unwrap();
     let name = owner.split('"').nth(1).unwrap();
     let breaking = ["break", "delete-credential", "--application", name, "--thumbprint", &thumbprint[..8]];
     command(&env, &breaking).await.unwrap();
     assert!(!command(&env, &["show"]).await.unwrap().contains(thumbprint));
     assert!(command(&env, &breaking).await.unwrap_err().contains("has no credential"));
-    command(&env, &["break", "add-credential", "--application", name, "--name", "\u{1b}[31mred"]).await.unwrap();
+    command(&env, &["break", "add-credential", "--application", name, "--name", "\u{1b}[31mred"])
+        .await
+        .unwrap();
     let shown = command(&env, &["show"]).await.unwrap();
     assert!(shown.contains(r"\u{1b}[31mred") && !shown.contains('\u{1b}'));
     command(&env, &["break", "delete-application", "--application", name]).await.unwrap();
     assert!(!command(&env, &["show"]).await.unwrap().contains(name));
-    assert!(command(&env, &["break", "disable", "--application", "nobody"]).await.unwrap_err().contains("no application is called"));
+    assert!(
+        command(&env, &["break", "disable", "--application", "nobody"])
+            .await
+            .unwrap_err()
+            .contains("no application is called")
+    );
     command(&env, &["break", "change", r#"{"change":"conditional_access","blocks":true}"#]).await.unwrap();
     assert!(command(&env, &["break", "change", r#"{"change":"conditional_acess"}"#]).await.is_err());
     command(&env, &["reset"]).await.unwrap();
@@ -153,7 +197,10 @@ async fn the_commands_work_on_a_running_server() {
     directory.get("/v1.0/applications");
     let journal = command(&env, &["journal"]).await.unwrap();
     let last: Value = serde_json::from_str(journal.lines().last().unwrap()).unwrap();
-    assert_eq!((last["method"].as_str(), last["path"].as_str(), last["status"].as_u64()), (Some("GET"), Some("/v1.0/applications"), Some(401)));
+    assert_eq!(
+        (last["method"].as_str(), last["path"].as_str(), last["status"].as_u64()),
+        (Some("GET"), Some("/v1.0/applications"), Some(401))
+    );
     command(&env, &["journal", "--clear"]).await.unwrap();
     assert!(directory.emulator.journal().is_empty());
     let faults = folder.path().join("faults.json");
@@ -163,7 +210,12 @@ async fn the_commands_work_on_a_running_server() {
     command(&env, &["faults", "--clear"]).await.unwrap();
     assert_eq!(directory.emulator.faults(), Faults::default());
     std::fs::write(&faults, r#"{"conflict": {"every": 2}}"#).unwrap();
-    assert!(command(&env, &["faults", faults.to_str().unwrap()]).await.unwrap_err().contains("unknown field `conflict`"));
+    assert!(
+        command(&env, &["faults", faults.to_str().unwrap()])
+            .await
+            .unwrap_err()
+            .contains("unknown field `conflict`")
+    );
     let without = EmulatorEnv { ca_file: None, ..env };
     assert!(command(&without, &["clock"]).await.unwrap_err().contains("CERTROLL_CA_FILE"));
 }
@@ -175,8 +227,10 @@ async fn seeding_with_declarations_writes_files_that_name_every_application() {
     let declared = folder.path().join("declared");
     let path = declared.to_str().unwrap();
     command(&env, &["seed", "--applications", "1500", "--declare", path]).await.unwrap();
-    let mut names: Vec<String> =
-        std::fs::read_dir(&declared).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<String> = std::fs::read_dir(&declared)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     assert_eq!(names, ["certificates-0001.yaml", "certificates-0002.yaml", "certroll.yaml"]);
     let read = |name: &str| -> Value {
@@ -193,7 +247,10 @@ async fn seeding_with_declarations_writes_files_that_name_every_application() {
         let file = read(name);
         for (name, certificate) in file["certificates"].as_object().unwrap() {
             let app_id = certificate["application"]["app_id"].as_str().unwrap().parse().unwrap();
-            assert!(emulator.object(tenant, certroll::emulator::Kind::Application, app_id).is_some(), "{name}");
+            assert!(
+                emulator.object(tenant, certroll::emulator::Kind::Application, app_id).is_some(),
+                "{name}"
+            );
             assert_eq!(file["defaults"]["store"], "runner");
         }
     }
