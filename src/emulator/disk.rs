@@ -99,7 +99,11 @@ impl Disk {
     pub(crate) fn refresh(&mut self, world: &mut World) -> Result<bool, EmulatorError> {
         let found = match fs::metadata(&self.path) {
             Ok(found) => identity(&found),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // Never written, or removed meanwhile: the next change writes all of it.
+                self.seen = None;
+                return Ok(false);
+            }
             Err(error) => return Err(failed("reading", &self.path)(error)),
         };
         if self.seen != Some(found) {
@@ -166,6 +170,12 @@ impl Disk {
         }
         self.log_read += complete as u64;
         Ok(())
+    }
+
+    /// Drops changes that must not be saved; the next refresh reads everything again.
+    pub(crate) fn forget(&mut self, world: &mut World) {
+        world.dirty = Default::default();
+        self.seen = None;
     }
 
     /// Writes what has changed. Call with the lock held.

@@ -152,7 +152,7 @@ impl Emulator {
 }
 
 fn ensure_tenant(world: &mut World, tenant: Uuid, domain: Option<&str>) {
-    if !world.tenants.contains_key(&tenant) {
+    if let std::collections::btree_map::Entry::Vacant(e) = world.tenants.entry(tenant) {
         let facts = TenantFacts {
             id: tenant,
             domain: None,
@@ -163,7 +163,7 @@ fn ensure_tenant(world: &mut World, tenant: Uuid, domain: Option<&str>) {
             operator: None,
             grants: Default::default(),
         };
-        world.tenants.insert(tenant, Tenant::empty(facts));
+        e.insert(Tenant::empty(facts));
         world.dirty.tenants.insert(tenant);
     }
     if let (Some(domain), Some(facts)) = (domain, world.facts_mut(tenant)) {
@@ -359,7 +359,7 @@ fn apply(world: &mut World, tenant: Uuid, change: Change) -> Result<(), Emulator
             if after.keys.len() == before.keys.len() {
                 return Err(EmulatorError::refused(format!("{object} has no credential {credential}")));
             }
-            graph::note_removed(&before, &mut after, now);
+            graph::note_removed(&world.meta.faults, &before, &mut after, now);
             world.store(tenant, after);
         }
         Change::AddForeignCredential { object, kind, display_name } => {

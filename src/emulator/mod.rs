@@ -89,7 +89,7 @@ struct Core {
     answers: u64,
     /// Makes request ids differ between processes that share a state file.
     process_seed: u64,
-    /// Why the state could not be saved; every later request is refused with it.
+    /// Why the state could not be read or saved the last time; the request was answered with it.
     broken: Option<String>,
 }
 
@@ -249,7 +249,7 @@ impl Emulator {
         self.clear_journal();
     }
 
-    /// Why the emulator can no longer save its state, if so. Requests are then answered with 500.
+    /// Why the emulator could not read or save its state the last time, if so. The request was answered with 500.
     pub fn failure(&self) -> Option<String> {
         self.lock().broken.clone()
     }
@@ -278,30 +278,35 @@ impl Emulator {
 }
 
 impl Core {
-    /// Runs `work` on the present world with all other processes kept out, and saves what it changed.
+    /// Runs `work` on the present world with all other processes kept out, and saves what it changed. When the state
+    /// cannot be read, nothing is saved over it, and what `work` did is forgotten.
     fn locked<T>(&mut self, work: impl FnOnce(&mut Core) -> T) -> T {
-        let locked = match &mut self.disk {
-            None => None,
-            Some(disk) => {
-                match disk.lock().and_then(|locked| disk.refresh(&mut self.world).map(|_| locked)) {
-                    Ok(locked) => Some(locked),
-                    Err(error) => {
-                        self.break_down(&error);
-                        None
-                    }
-                }
+        let Some(disk) = &mut self.disk else {
+            let result = work(self);
+            self.world.dirty = Default::default();
+            return result;
+        };
+        let held = disk.lock().and_then(|held| disk.refresh(&mut self.world).map(|_| held));
+        self.broken = None;
+        let held = match held {
+            Ok(held) => Some(held),
+            Err(error) => {
+                self.break_down(&error);
+                None
             }
         };
         let result = work(self);
-        match &mut self.disk {
-            None => self.world.dirty = Default::default(),
-            Some(disk) => {
-                if let Err(error) = disk.save(&mut self.world) {
-                    self.break_down(&error);
-                }
+        let Some(disk) = &mut self.disk else { return result };
+        let saved = match held {
+            Some(_) => disk.save(&mut self.world),
+            None => {
+                disk.forget(&mut self.world);
+                Ok(())
             }
+        };
+        if let Err(error) = saved {
+            self.break_down(&error);
         }
-        drop(locked);
         result
     }
 

@@ -14,6 +14,7 @@ mod keys;
 mod killed;
 mod lists;
 mod policies;
+mod scale;
 mod server;
 mod sign_in;
 mod state;

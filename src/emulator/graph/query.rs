@@ -50,8 +50,9 @@ pub(crate) fn list(call: &Call, kind: Kind) -> Result<ListQuery, Refusal> {
             "Request with $search query parameter is not imitated by this emulator.",
         ));
     }
-    if advanced && call.parameter("$expand").is_some() {
-        return Err(Refusal::unsupported("Query parameter $expand is not supported with advanced queries."));
+    if call.parameter("$expand").is_some() {
+        // With advanced queries the service refuses it too.
+        return Err(Refusal::unsupported("Query parameter $expand is not imitated here except on policies."));
     }
     if advanced && !call.in_batch && call.base.len() + call.target.len() > URL_LENGTH_MAX {
         return Err(Refusal::new(414, "UriTooLong", "The request URL is longer than 2048 characters."));

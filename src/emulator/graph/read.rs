@@ -34,13 +34,13 @@ fn seen<'a>(
     id: Uuid,
     replica: u32,
 ) -> Option<Cow<'a, Object>> {
-    if let Some(lags) = counters.lags.get_mut(&id) {
-        if let Some(lag) = lags.iter_mut().find(|lag| lag.replica == replica) {
-            lag.reads_left = lag.reads_left.saturating_sub(1);
-            let shows = lag.shows.clone();
-            lags.retain(|lag: &Lag| lag.reads_left > 0);
-            return shows.filter(|object| object.deleted.is_none()).map(Cow::Owned);
-        }
+    if let Some(lags) = counters.lags.get_mut(&id)
+        && let Some(lag) = lags.iter_mut().find(|lag| lag.replica == replica)
+    {
+        lag.reads_left = lag.reads_left.saturating_sub(1);
+        let shows = lag.shows.clone();
+        lags.retain(|lag: &Lag| lag.reads_left > 0);
+        return shows.filter(|object| object.deleted.is_none()).map(Cow::Owned);
     }
     tenant.live(kind, id).map(Cow::Borrowed)
 }
@@ -170,10 +170,10 @@ pub(crate) fn list(exchange: &mut Exchange<'_>, call: &Call, caller: &Caller, ki
     if query.count {
         answer.insert("@odata.count".to_owned(), Value::from(total));
     }
-    if from + page.len() < total {
-        if let Some((place, _)) = page.last() {
-            answer.insert("@odata.nextLink".to_owned(), Value::from(next_link(call, place)));
-        }
+    if from + page.len() < total
+        && let Some((place, _)) = page.last()
+    {
+        answer.insert("@odata.nextLink".to_owned(), Value::from(next_link(call, place)));
     }
     answer.insert("value".to_owned(), Value::Array(values));
     Ok(Reply::json(200, Value::Object(answer)))

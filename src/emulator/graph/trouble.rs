@@ -11,7 +11,10 @@ use crate::emulator::graph::refusal::{Outcome, Refusal};
 use crate::emulator::graph::route::{self, Place};
 use crate::emulator::seed;
 use crate::emulator::wire::{Call, Exchange, Fate, Reply};
-use crate::emulator::world::Object;
+use crate::emulator::world::{Object, Removed};
+
+/// How many removed credentials of one object are remembered.
+const REMOVED_MAX: usize = 8;
 
 /// Failures that come before anybody looks at the request. The value is a failure that comes after the work.
 pub(crate) fn before_anything(exchange: &mut Exchange<'_>) -> Result<Option<Refusal>, Refusal> {
@@ -22,19 +25,18 @@ pub(crate) fn before_anything(exchange: &mut Exchange<'_>) -> Result<Option<Refu
     exchange.world.dirty.counters = true;
     let number = exchange.world.counters.graph_requests;
     let faults = &exchange.world.meta.faults;
-    if let Some(throttled) = faults.throttled {
-        if strikes(Some(throttled.every), number) {
-            return Err(Refusal::too_many(throttled.retry_after_seconds.map(u64::from)));
-        }
+    if let Some(throttled) = faults.throttled
+        && strikes(Some(throttled.every), number)
+    {
+        return Err(Refusal::too_many(throttled.retry_after_seconds.map(u64::from)));
     }
-    if let Some(unavailable) = faults.unavailable {
-        if strikes(Some(unavailable.every), number) {
-            let status = unavailable.status.clamp(500, 599);
-            let code = if status == 503 { "serviceNotAvailable" } else { "Service_InternalServerError" };
-            let refusal =
-                Refusal::new(status, code, "The service is temporarily unavailable. Please try again.");
-            return if unavailable.happened { Ok(Some(refusal)) } else { Err(refusal) };
-        }
+    if let Some(unavailable) = faults.unavailable
+        && strikes(Some(unavailable.every), number)
+    {
+        let status = unavailable.status.clamp(500, 599);
+        let code = if status == 503 { "serviceNotAvailable" } else { "Service_InternalServerError" };
+        let refusal = Refusal::new(status, code, "The service is temporarily unavailable. Please try again.");
+        return if unavailable.happened { Ok(Some(refusal)) } else { Err(refusal) };
     }
     Ok(None)
 }
@@ -144,16 +146,16 @@ fn adds_credential(call: &Call, target: &Object) -> bool {
     written.is_some_and(|entries| entries.iter().any(|entry| !present.contains(&id(entry))))
 }
 
-/// When a removed credential was removed, for front ends that still accept it.
-pub(crate) fn note_removed(before: &Object, after: &mut Object, now: Timestamp) {
-    for credential in &before.keys {
-        let kept = after.keys.iter().any(|other| other.key_id() == credential.key_id());
-        if !kept {
-            let credential = credential.clone();
-            after.removed.push(crate::emulator::world::Removed { credential, at: now });
-        }
+/// Remembers which credentials an update removes, for front ends that still accept them. Nothing else looks at
+/// them, so without that fault nothing is kept.
+pub(crate) fn note_removed(faults: &Faults, before: &Object, after: &mut Object, now: Timestamp) {
+    if !faults.token_propagation.is_some_and(|propagation| propagation.removals) {
+        after.removed.clear();
+        return;
     }
+    let gone = before.keys.iter().filter(|old| !after.keys.iter().any(|key| key.key_id() == old.key_id()));
+    after.removed.extend(gone.map(|credential| Removed { credential: credential.clone(), at: now }));
     // Enough for any overlap a test is about; older ones are known everywhere.
-    let surplus = after.removed.len().saturating_sub(8);
+    let surplus = after.removed.len().saturating_sub(REMOVED_MAX);
     after.removed.drain(..surplus);
 }

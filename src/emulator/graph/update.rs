@@ -68,7 +68,7 @@ pub(crate) fn commit(
     sign_entries_have_passwords(&after)?;
     encryption_key_exists(&after)?;
     policies::check(exchange, tenant, before, &after)?;
-    trouble::note_removed(before, &mut after, exchange.now);
+    trouble::note_removed(&exchange.world.meta.faults, before, &mut after, exchange.now);
     exchange.world.store(tenant, after);
     Ok(())
 }

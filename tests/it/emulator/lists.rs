@@ -114,6 +114,7 @@ fn page_sizes_and_tokens_are_checked() {
     assert_eq!(directory.get("/v1.0/applications?$skiptoken=made-up").code(), "Directory_ExpiredPageToken");
     assert_eq!(directory.get("/v1.0/applications?$select=id,nonsense").status, 400);
     assert_eq!(directory.get("/v1.0/applications?$nonsense=1").status, 400);
+    assert_eq!(directory.get("/v1.0/applications?$expand=owners").code(), "Request_UnsupportedQuery");
 }
 
 #[test]

@@ -177,6 +177,35 @@ fn a_file_that_is_no_state_is_refused_and_not_overwritten() {
 }
 
 #[test]
+fn a_state_spoilt_meanwhile_is_answered_with_500_and_not_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = open(folder.path());
+    let (id, _) = directory.application("orders-api", vec![]);
+    let path = folder.path().join("state/emulator.json");
+    let good = fs::read(&path).unwrap();
+    fs::write(&path, "spoilt").unwrap();
+    let got = directory.write_keys(id, vec![new_entry(identity(0), "first")]);
+    assert_eq!(got.status, 500);
+    assert!(directory.emulator.failure().is_some());
+    assert_eq!(fs::read_to_string(&path).unwrap(), "spoilt");
+    fs::write(&path, good).unwrap();
+    assert_eq!(directory.entries(id).len(), 0);
+    assert!(directory.emulator.failure().is_none());
+}
+
+#[test]
+fn a_state_removed_meanwhile_is_written_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = open(folder.path());
+    directory.emulator.seed(TENANT, 60);
+    let (id, _) = directory.application("orders-api", vec![]);
+    fs::remove_file(folder.path().join("state/emulator.json")).unwrap();
+    assert_eq!(directory.write_keys(id, vec![new_entry(identity(0), "first")]).status, 204);
+    let again = Emulator::open(&folder.path().join("state/emulator.json")).unwrap();
+    assert_eq!(again.objects(TENANT, Kind::Application).len(), 62);
+}
+
+#[test]
 fn a_running_clock_keeps_its_distance_and_a_frozen_one_stands() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("emulator.json");
