@@ -185,7 +185,7 @@ fn set_clock(emulator: &Emulator, change: ClockChange) -> Result<(), Wrong> {
         let span: Span = text
             .trim_start_matches('+')
             .parse()
-            .map_err(|_| wrong("advance must be a duration such as 30d, 36h or P1Y"))?;
+            .map_err(|_| wrong("the clock moves by a duration such as +30d, +36h or +P1Y, or to a moment such as 2026-03-01T00:00:00Z"))?;
         // Days, months and years are calendar units in UTC.
         let now = emulator.now().to_zoned(jiff::tz::TimeZone::UTC);
         let to = now.checked_add(span).map_err(|_| wrong("the clock cannot go that far"))?;

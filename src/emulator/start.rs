@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use crate::emulator::change::{Change, NewApplication};
 use crate::emulator::clock::{moved, whole_seconds};
-use crate::emulator::door::{Change, NewApplication};
 use crate::emulator::{Emulator, EmulatorError, certificate, seed};
 
 /// The file's content.

@@ -1,11 +1,5 @@
 //! The emulator, seen as a client sees it: requests in, answers out. Expected values come from the documented or
 //! recorded behaviour of the service, never from the emulator's own types.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::disallowed_methods,
-    reason = "tests fail by panicking, and read files"
-)]
 
 mod batches;
 mod faults;

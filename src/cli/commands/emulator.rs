@@ -116,17 +116,14 @@ pub struct ServeArgs {
 /// Options of `clock`.
 #[derive(Debug, Args)]
 pub struct ClockArgs {
-    /// By how much to move, such as +30d, +36h or +P1Y
-    #[arg(value_name = "DURATION", allow_hyphen_values = true)]
-    pub advance: Option<String>,
-    /// Set the clock to this moment and stop it there
-    #[arg(long, value_name = "TIME", conflicts_with = "advance")]
-    pub set: Option<Timestamp>,
+    /// By how much to move it, such as +30d, +36h or +P1Y; or a moment such as 2026-03-01T00:00:00Z, where it stops
+    #[arg(value_name = "MOVE", allow_hyphen_values = true)]
+    pub change: Option<String>,
     /// Stop it where it is
-    #[arg(long, conflicts_with_all = ["set", "run"])]
+    #[arg(long, conflicts_with = "run")]
     pub freeze: bool,
     /// Let it run on from where it stands
-    #[arg(long, conflicts_with = "set")]
+    #[arg(long)]
     pub run: bool,
     /// The state to change
     #[command(flatten)]
@@ -367,13 +364,12 @@ fn read_faults(path: &Path) -> Result<Faults, EmulatorCliError> {
 async fn clock(args: ClockArgs, env: &EmulatorEnv, out: &mut dyn Write) -> Result<(), EmulatorCliError> {
     let door = Door::new(&args.state, env)?;
     let mut change = json!({"freeze": args.freeze, "run": args.run});
-    if let Some(by) = &args.advance {
-        change["advance"] = json!(by);
+    match args.change.as_deref().map(|text| (text, text.parse::<Timestamp>())) {
+        None => {}
+        Some((_, Ok(at))) => change["set"] = json!(at),
+        Some((by, Err(_))) => change["advance"] = json!(by),
     }
-    if let Some(at) = args.set {
-        change["set"] = json!(at);
-    }
-    let moves = args.advance.is_some() || args.set.is_some() || args.freeze || args.run;
+    let moves = args.change.is_some() || args.freeze || args.run;
     let shown = match moves {
         true => door.json(Method::POST, "clock", Some(change)).await?,
         false => door.json(Method::GET, "clock", None).await?,

@@ -45,9 +45,6 @@ pub(crate) fn object(
     {
         shown.insert(name.clone(), property(object, name, keys));
     }
-    if let Some(at) = object.deleted {
-        shown.insert("deletedDateTime".to_owned(), Value::from(crate::emulator::clock::whole_seconds(at)));
-    }
     for name in ["keyCredentials", "passwordCredentials"] {
         shown.insert(name.to_owned(), property(object, name, keys));
     }
