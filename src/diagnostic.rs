@@ -65,10 +65,12 @@ pub enum Code {
 pub struct Excerpt {
     text: String,
     mark: Range<usize>,
+    /// Whether the column of the mark is that of the file: nothing before it was cut or hidden.
+    aligned: bool,
 }
 
 /// Longest quoted line, in characters. A longer one is cut around what is meant.
-const EXCERPT_CHARS_MAX: usize = 160;
+const EXCERPT_CHARS_MAX: usize = 120;
 /// What is kept of a cut line before the marked text, in characters.
 const EXCERPT_CHARS_BEFORE: usize = 40;
 
@@ -78,7 +80,7 @@ impl Excerpt {
         let marked_from = line.get(..mark.start).map_or(0, |before| before.chars().count());
         let long = line.chars().nth(EXCERPT_CHARS_MAX).is_some();
         let skipped = if long { marked_from.saturating_sub(EXCERPT_CHARS_BEFORE) } else { 0 };
-        let mut excerpt = Excerpt { text: String::new(), mark: 0..0 };
+        let mut excerpt = Excerpt { text: String::new(), mark: 0..0, aligned: skipped == 0 };
         if skipped > 0 {
             excerpt.text.push('…');
         }
@@ -94,7 +96,10 @@ impl Excerpt {
             }
             let hide = hidden.iter().any(|range| range.contains(&at));
             match (hide, hiding) {
-                (true, false) => excerpt.text.push_str("***"),
+                (true, false) => {
+                    excerpt.text.push_str("***");
+                    excerpt.aligned &= start.is_some();
+                }
                 (true, true) => {}
                 (false, _) => excerpt.text.push(clean_char(c)),
             }
@@ -125,9 +130,9 @@ fn clean_char(c: char) -> char {
     }
 }
 
-/// Text with every character replaced that could change how the rest looks, and cut to 200 characters.
+/// Text with every character replaced that could change how the rest looks, and cut to a thousand characters.
 pub fn cleaned(text: &str) -> String {
-    const CHARS_MAX: usize = 200;
+    const CHARS_MAX: usize = 1000;
     let mut clean: String = text.chars().take(CHARS_MAX).map(clean_char).collect();
     if text.chars().nth(CHARS_MAX).is_some() {
         clean.push('…');
@@ -262,26 +267,24 @@ fn elements_of_label(label: &Label) -> Vec<Element<'static>> {
     elements(&label.place, AnnotationKind::Context, Some(cleaned(&label.text)))
 }
 
-/// A place as annotate-snippets shows it. The header is our own, because a cut line no longer tells its column.
+/// A place as annotate-snippets shows it. Where the quoted line no longer tells its column, the header is our own.
 fn elements(place: &Place, kind: AnnotationKind, label: Option<String>) -> Vec<Element<'static>> {
     let file = cleaned(&place.file);
-    let Some(position) = &place.position else {
-        let mut elements = vec![Header::path(file).into()];
-        elements.extend(label.map(|label| Level::NOTE.message(label).into()));
-        return elements;
-    };
-    let header = Header::path(file).line(position.line as usize).char_column(position.column as usize);
-    let mut elements: Vec<Element<'static>> = vec![header.into()];
-    match &position.excerpt {
-        Some(excerpt) => {
-            let annotation = kind.span(excerpt.mark.clone()).label(label);
-            let line = position.line as usize;
-            let snippet = Snippet::source(excerpt.text.clone()).line_start(line).annotation(annotation);
-            elements.push(snippet.into());
+    let header = Header::path(file.clone());
+    let (header, excerpt, line) = match &place.position {
+        None => (header, None, 1),
+        Some(at) => {
+            let header = header.line(at.line as usize).char_column(at.column as usize);
+            (header, at.excerpt.as_ref(), at.line as usize)
         }
-        None => elements.extend(label.map(|label| Level::NOTE.message(label).into())),
-    }
-    elements
+    };
+    let Some(excerpt) = excerpt else {
+        let note = label.map(|label| Level::NOTE.message(label).into());
+        return [header.into()].into_iter().chain(note).collect();
+    };
+    let annotation = kind.span(excerpt.mark.clone()).label(label);
+    let snippet = Snippet::source(excerpt.text.clone()).line_start(line).annotation(annotation);
+    if excerpt.aligned { vec![snippet.path(file).into()] } else { vec![header.into(), snippet.into()] }
 }
 
 /// The one-line form: `file:line:column: error: message; help`.

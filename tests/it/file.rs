@@ -8,26 +8,29 @@ use certroll::desired::file::{LoadOptions, Loaded, PathKind, STARTER, SourceErro
 use certroll::desired::{Cloud, Desired, Issuer, SelectBy, StoreKind, Timing};
 use certroll::diagnostic::Diagnostic;
 
+/// The working directory of [`Memory`].
+const HERE: &str = "/here";
+
 /// Files in memory. `/` separates; folders exist where files do.
 #[derive(Default)]
-pub struct Memory {
+pub(crate) struct Memory {
     files: BTreeMap<PathBuf, Vec<u8>>,
     links: BTreeMap<PathBuf, PathBuf>,
 }
 
 impl Memory {
-    pub fn of(files: &[(&str, &str)]) -> Memory {
-        let files = files.iter().map(|(name, text)| (PathBuf::from(name), text.as_bytes().to_vec()));
+    pub(crate) fn of(files: &[(&str, &str)]) -> Memory {
+        let files = files.iter().map(|(name, text)| (Path::new(HERE).join(name), text.as_bytes().to_vec()));
         Memory { files: files.collect(), links: BTreeMap::new() }
     }
 
-    pub fn with(mut self, name: &str, bytes: &[u8]) -> Memory {
-        self.files.insert(name.into(), bytes.to_vec());
+    pub(crate) fn with(mut self, name: &str, bytes: &[u8]) -> Memory {
+        self.files.insert(Path::new(HERE).join(name), bytes.to_vec());
         self
     }
 
-    pub fn link(mut self, name: &str, to: &str) -> Memory {
-        self.links.insert(name.into(), to.into());
+    pub(crate) fn link(mut self, name: &str, to: &str) -> Memory {
+        self.links.insert(Path::new(HERE).join(name), to.into());
         self
     }
 }
@@ -38,7 +41,7 @@ impl Sources for Memory {
         if self.files.contains_key(&path) {
             return Ok(PathKind::File);
         }
-        let is_folder = path.as_os_str().is_empty() || self.files.keys().any(|file| file.starts_with(&path));
+        let is_folder = path == Path::new(HERE) || self.files.keys().any(|file| file.starts_with(&path));
         if is_folder { Ok(PathKind::Folder) } else { Err(SourceError::NotFound) }
     }
 
@@ -57,33 +60,33 @@ impl Sources for Memory {
     }
 
     fn canonical(&self, path: &Path) -> Result<PathBuf, SourceError> {
-        let mut plain = PathBuf::new();
+        let mut plain = PathBuf::from(HERE);
         for part in path.components().filter(|part| !matches!(part, Component::CurDir)) {
             plain.push(part);
             if let Some(target) = self.links.get(&plain) {
-                plain = target.clone();
+                plain.clone_from(target);
             }
         }
         Ok(plain)
     }
 }
 
-pub fn everything() -> LoadOptions {
+pub(crate) fn everything() -> LoadOptions {
     LoadOptions { backends: Backends::all(), ..LoadOptions::new(["."]) }
 }
 
-pub fn read(text: &str) -> Result<Loaded, Vec<Diagnostic>> {
+pub(crate) fn read(text: &str) -> Result<Loaded, Vec<Diagnostic>> {
     load(&Memory::of(&[("certroll.yaml", text)]), &everything())
 }
 
-pub fn desired(text: &str) -> Desired {
+pub(crate) fn desired(text: &str) -> Desired {
     match read(text) {
         Ok(loaded) => loaded.desired,
         Err(found) => panic!("{}", shown(&found)),
     }
 }
 
-pub fn shown(found: &[Diagnostic]) -> String {
+pub(crate) fn shown(found: &[Diagnostic]) -> String {
     found.iter().map(|one| one.render(false) + "\n\n").collect()
 }
 
@@ -100,4 +103,13 @@ fn the_starter_loads_without_a_warning() {
     assert_eq!(certificate.timing, Timing::RotationPeriod("180d".parse().unwrap()));
     let store = &loaded.desired.stores[&"keys".parse().unwrap()];
     assert_eq!(store.kind, StoreKind::File { directory: "secrets".into() });
+}
+
+#[test]
+fn the_example_of_the_language_page_loads() {
+    let memory = Memory::of(&[("certroll.yaml", include_str!("file_cases/language.yaml"))])
+        .with("keys/aucloud-2027.cer", include_bytes!("file_cases/keys/good.cer"));
+    let loaded = load(&memory, &everything()).unwrap_or_else(|found| panic!("{}", shown(&found)));
+    let warnings: Vec<&str> = loaded.warnings.iter().map(|one| one.message.as_str()).collect();
+    assert_eq!(warnings, ["the target is found by its display name, which anybody may change or use again"]);
 }

@@ -10,6 +10,7 @@ mod emulator;
 mod entra;
 mod file;
 mod forms;
+mod file_errors;
 mod issuers;
 mod planning;
 mod stores;

@@ -33,6 +33,16 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("folder", "directory"),
 ];
 
+/// What the key of a map from names is called.
+const A_NAME: &str = "a name";
+
+/// As much of a text as a message repeats.
+fn short(text: &str) -> String {
+    const CHARS_MAX: usize = 60;
+    let cut = if text.chars().nth(CHARS_MAX).is_some() { "…" } else { "" };
+    text.chars().take(CHARS_MAX).chain(cut.chars()).collect()
+}
+
 /// Collects what is wrong with one file.
 pub(super) struct Checker<'a> {
     file: &'a SourceFile,
@@ -95,7 +105,7 @@ impl<'a> Checker<'a> {
             return;
         }
         let shown =
-            if self.file.is_hidden(&at.node.span()) { "this value".into() } else { format!("`{text}`") };
+            if self.file.is_hidden(&at.node.span()) { "this value".into() } else { format!("`{}`", short(text)) };
         self.error(Code::WrongType, at.node, format!("`{}` takes {wanted}, not {shown}", at.name));
     }
 
@@ -112,8 +122,9 @@ impl<'a> Checker<'a> {
         } else if let Err(problem) = check(text) {
             self.error(Code::WrongValue, at.node, problem);
         } else if let Some(kind) = kind {
-            let message = format!("YAML reads `{text}` as {kind}; `{}` takes a text", at.name);
-            self.error(Code::WrongType, at.node, message).help.push(format!("quote this: \"{text}\""));
+            let wanted = if at.name == A_NAME { "a name is a text".into() } else { format!("`{}` takes a text", at.name) };
+            let message = format!("YAML reads `{}` as {kind}; {wanted}", short(text));
+            self.error(Code::WrongType, at.node, message).help.push(format!("quote this: \"{}\"", short(text)));
         } else {
             self.characters(at.node, text);
         }
@@ -142,7 +153,7 @@ impl<'a> Checker<'a> {
             return;
         }
         let hidden = self.file.is_hidden(&at.node.span());
-        let shown = if hidden { "this value".to_owned() } else { format!("`{text}`") };
+        let shown = if hidden { "this value".to_owned() } else { format!("`{}`", short(text)) };
         let near = nearest(text, choices.iter().map(String::as_str)).filter(|_| !hidden);
         let elliptic = choices.iter().any(|choice| choice == "rsa-2048")
             && ["ec", "p-", "p2", "p3", "p5", "ed"].iter().any(|tell| text.to_lowercase().starts_with(tell));
@@ -235,7 +246,7 @@ impl<'a> Checker<'a> {
         let synonym = synonym.filter(|ours| known.clone().any(|known| known == ours));
         let near = synonym.or_else(|| nearest(name, known.clone().map(String::as_str)));
         let of_other = others.into_iter().flatten().find(|(_, keys)| keys.known.contains_key(name));
-        let error = self.error(Code::UnknownKey, key, format!("unknown key `{name}`"));
+        let error = self.error(Code::UnknownKey, key, format!("unknown key `{}`", short(name)));
         if let Some(near) = near {
             error.help.push(format!("did you mean `{near}`?"));
         } else if let Some((kind, _)) = of_other {
@@ -262,7 +273,7 @@ impl<'a> Checker<'a> {
     /// Checks a key that is a name; whether it is free of mistakes.
     pub(super) fn name(&mut self, check: Option<fn(&str) -> Result<(), String>>, key: NodeRef<'_>) -> bool {
         let before = self.found.len();
-        self.text(At { name: "a name", key: None, node: key }, check.unwrap_or(|_| Ok(())));
+        self.text(At { name: A_NAME, key: None, node: key }, check.unwrap_or(|_| Ok(())));
         self.found.len() == before
     }
 

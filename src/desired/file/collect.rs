@@ -28,6 +28,8 @@ impl File {
 pub(super) struct Gathered {
     pub(super) files: Vec<File>,
     pub(super) skipped: Vec<String>,
+    /// Some file could not be understood, so what is missing may stand there.
+    pub(super) incomplete: bool,
 }
 
 /// Reads everything that is a declaration. What is not, and was only lying in a folder, is skipped.
@@ -36,7 +38,8 @@ pub(super) fn gather(sources: &dyn Sources, paths: &[PathBuf], found: &mut Vec<D
     for path in paths {
         gatherer.path(path);
     }
-    let gathered = gatherer.gathered;
+    let mut gathered = gatherer.gathered;
+    gathered.incomplete |= !found.is_empty() && gathered.files.is_empty();
     if gathered.files.is_empty() && found.is_empty() {
         let shown = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
         let message = "there is no declaration here: no YAML file that begins with `certroll: v1`";
@@ -66,6 +69,7 @@ impl Gatherer<'_> {
     }
 
     fn unreadable(&mut self, label: String, error: &SourceError) {
+        self.gathered.incomplete = true;
         let code = if matches!(error, SourceError::TooLarge { .. }) { Code::Limit } else { Code::Unreadable };
         self.found.push(Diagnostic::error(code, Place::file(label), format!("cannot be read: {error}")));
     }
@@ -107,6 +111,7 @@ impl Gatherer<'_> {
         match decode(&bytes) {
             Ok(text) => self.text(SourceFile::new(label, path, text), folder.is_some()),
             Err(message) => {
+                self.gathered.incomplete = true;
                 self.found.push(Diagnostic::error(Code::Syntax, Place::file(label), message));
             }
         }
@@ -115,6 +120,7 @@ impl Gatherer<'_> {
     fn text(&mut self, mut source: SourceFile, from_folder: bool) {
         let parsed = tree::parse(source.text());
         if let Some(fault) = &parsed.broken {
+            self.gathered.incomplete = true;
             return self.fault(&source, fault);
         }
         let documents: Vec<NodeRef<'_>> = parsed.tree.documents().collect();
@@ -134,8 +140,10 @@ impl Gatherer<'_> {
                     .help("put each declaration into a file of its own"),
             );
         }
-        // With a key twice or a merge key nothing can be said about the rest that would not mislead.
-        if parsed.faults.is_empty() && documents.len() == 1 {
+        // Of what a merge key would bring in nothing is known, and whatever is said about the rest could mislead.
+        if documents.len() > 1 || parsed.faults.iter().any(|fault| fault.blocks) {
+            self.gathered.incomplete = true;
+        } else {
             self.gathered.files.push(File { source, tree: parsed.tree });
         }
     }

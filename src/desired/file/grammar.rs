@@ -264,6 +264,7 @@ settings! {
         /// The credential's display name, after the marker. Default: the certificate's name.
         description: String,
         /// Further places each generation is copied to.
+        #[allow(dead_code, reason = "read one by one, so that a mistake in one does not hide the others")]
         deliver: Vec<Delivery>,
         /// Dates between which nothing is written.
         freeze: Vec<Freeze>,

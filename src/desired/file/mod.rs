@@ -69,7 +69,8 @@ pub struct Loaded {
 pub fn load(sources: &dyn Sources, options: &LoadOptions) -> Result<Loaded, Vec<Diagnostic>> {
     let mut found = Vec::new();
     let gathered = collect::gather(sources, &options.paths, &mut found);
-    let written = written::read(&gathered.files, &mut found);
+    let mut written = written::read(&gathered.files, &mut found);
+    written.incomplete |= gathered.incomplete;
     let desired = resolve::resolve(sources, &options.backends, written, &mut found);
     found.sort_by(|a, b| a.order().cmp(&b.order()));
     // The same mistake in a default is found once for every certificate it applies to.

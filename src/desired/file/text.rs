@@ -133,10 +133,14 @@ fn is_harmless(value: &str) -> bool {
 }
 
 fn hide_secrets(node: NodeRef<'_>, hidden: &mut Vec<Range<usize>>) {
+    // What a person calls a certificate or a store says nothing about its value.
+    let sections = ["tenants", "stores", "issuers", "consumers", "certificates"];
+    let names = sections.iter().filter_map(|section| node.get(section)).flat_map(NodeRef::entries);
+    let names: std::collections::BTreeSet<usize> = names.map(|(name, _)| name.span().start).collect();
     // Aliases share nodes; the tree's own nodes are each looked at once, whatever refers to them.
     for node in node.tree_nodes() {
         for (key, value) in node.entries() {
-            if key.text().is_some_and(is_secret_key) {
+            if key.text().is_some_and(is_secret_key) && !names.contains(&key.span().start) {
                 hide_scalars(value, hidden);
             }
         }

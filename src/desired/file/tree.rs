@@ -55,13 +55,15 @@ pub(super) struct Fault {
     pub(super) message: String,
     /// What to do.
     pub(super) help: Option<&'static str>,
+    /// Whether the rest of the file cannot be judged because of this.
+    pub(super) blocks: bool,
     /// A second place, and what is there.
     pub(super) label: Option<(Range<usize>, &'static str)>,
 }
 
 impl Fault {
     fn new(code: Code, span: Range<usize>, message: impl Into<String>) -> Fault {
-        Fault { code, span, message: message.into(), help: None, label: None }
+        Fault { code, span, message: message.into(), help: None, blocks: false, label: None }
     }
 
     fn help(mut self, help: &'static str) -> Fault {
@@ -399,18 +401,20 @@ impl Builder {
         self.faults.push(fault.help("remove the tag; quote the value if it is meant as text"));
     }
 
-    /// Keys are texts, each once, and none of them merges.
+    /// Keys are texts, each once, and none of them merges. What is reported here is dropped, so that it is reported once.
     fn check_keys(&mut self, id: NodeId) {
         let Value::Map(entries) = &self.tree.nodes[id as usize].value else { return };
+        let mut kept = Vec::with_capacity(entries.len());
         let mut seen: HashMap<&str, Range<usize>> = HashMap::with_capacity(entries.len());
-        for &(key, _) in entries {
-            let key = NodeRef { tree: &self.tree, id: key };
+        for &(key_id, value) in entries {
+            let key = NodeRef { tree: &self.tree, id: key_id };
             let Some(text) = key.text() else {
                 self.faults.push(Fault::new(Code::WrongType, key.span(), "a key must be a text"));
                 continue;
             };
             if text == "<<" {
-                let fault = Fault::new(Code::Syntax, key.span(), "YAML merge keys `<<` are not supported");
+                let mut fault = Fault::new(Code::Syntax, key.span(), "YAML merge keys `<<` are not supported");
+                fault.blocks = true;
                 self.faults.push(fault.help("put shared values under `defaults`, or repeat them"));
                 continue;
             }
@@ -421,8 +425,10 @@ impl Builder {
                 self.faults.push(fault);
             } else {
                 seen.insert(text, key.span());
+                kept.push((key_id, value));
             }
         }
+        self.tree.nodes[id as usize].value = Value::Map(kept);
     }
 }
 

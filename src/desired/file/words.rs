@@ -191,7 +191,7 @@ fn zone(text: &str) -> Result<String, String> {
         return Ok(zone.iana_name().unwrap_or(text).to_owned());
     }
     let known: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
-    let near = super::nearest(text, known.iter().map(String::as_str));
+    let near = super::nearest(text, known.iter().map(String::as_str)).filter(|_| text.contains('/'));
     let hint =
         near.map_or_else(|| "such as Europe/London".to_owned(), |near| format!("did you mean {near}?"));
     Err(format!("{text:?} is not a time zone of the IANA database; {hint}"))
@@ -199,7 +199,22 @@ fn zone(text: &str) -> Result<String, String> {
 
 type Check = fn(&str) -> Result<(), String>;
 
+/// Longest text that is tried, in characters: no word is longer, and errors repeat it.
+const WORD_CHARS_MAX: usize = 300;
+
+/// A name, with the nearest one that would do.
+fn check_name(text: &str) -> Result<(), String> {
+    let lower = text.to_lowercase().replace(['_', ' ', '.'], "-");
+    check::<Name>(text).map_err(|problem| match lower.parse::<Name>() {
+        Ok(name) => format!("{problem}; did you mean `{name}`?"),
+        Err(_) => problem,
+    })
+}
+
 fn check<T: FromStr<Err: std::fmt::Display>>(text: &str) -> Result<(), String> {
+    if text.chars().nth(WORD_CHARS_MAX).is_some() {
+        return Err(format!("this is longer than {WORD_CHARS_MAX} characters"));
+    }
     text.parse::<T>().map(drop).map_err(|error| error.to_string())
 }
 
@@ -209,7 +224,7 @@ static CHECKS: LazyLock<BTreeMap<String, Check>> = LazyLock::new(|| {
         (T::schema_name().into_owned(), check::<T>)
     }
     BTreeMap::from([
-        entry::<Name>(),
+        (Name::schema_name().into_owned(), check_name as Check),
         entry::<Owner>(),
         entry::<Address>(),
         entry::<Thumbprint>(),

@@ -75,7 +75,19 @@ impl<T> Globals<'_, T> {
 pub(super) struct WrittenCertificate<'a> {
     pub(super) name: Name,
     pub(super) item: Item<'a, grammar::Certificate>,
-    pub(super) defaults: Option<std::rc::Rc<Item<'a, grammar::Defaults>>>,
+    /// The deliveries one by one, so that a mistake in one does not hide the others.
+    pub(super) deliveries: Vec<Item<'a, grammar::Delivery>>,
+    /// Keys of the certificate that have mistakes in them.
+    pub(super) broken: BTreeSet<String>,
+    pub(super) defaults: Option<std::rc::Rc<WrittenDefaults<'a>>>,
+}
+
+/// The defaults of a file.
+#[derive(Debug)]
+pub(super) struct WrittenDefaults<'a> {
+    pub(super) item: Item<'a, grammar::Defaults>,
+    /// Keys that have mistakes in them.
+    pub(super) broken: BTreeSet<String>,
 }
 
 /// Everything that is free of mistakes in keys and types.
@@ -94,6 +106,8 @@ pub(super) struct Written<'a> {
     pub(super) moved: Vec<Item<'a, grammar::Moved>>,
     pub(super) removed: Vec<Item<'a, grammar::Removed>>,
     pub(super) acknowledgements: Vec<Item<'a, grammar::Acknowledgement>>,
+    /// Some file was not understood, so what is missing may stand there.
+    pub(super) incomplete: bool,
     /// The files, to say where something is missing altogether.
     pub(super) files: &'a [File],
 }
@@ -128,14 +142,10 @@ impl<'a> Reader<'a, '_> {
     fn file(&mut self) {
         let Some(root) = self.file.root() else { return };
         if !self.version(root) {
+            self.written.incomplete = true;
             return;
         }
-        let mut defaults = None;
-        let mut defaults_are_broken = false;
-        if let Some((key, node)) = root.entry("defaults") {
-            defaults = self.item::<grammar::Defaults>("defaults", key, node).map(std::rc::Rc::new);
-            defaults_are_broken = defaults.is_none();
-        }
+        let defaults = root.entry("defaults").and_then(|(key, node)| self.defaults(key, node));
         for (key, node) in root.entries() {
             match key.text().unwrap_or_default() {
                 "certroll" | "defaults" => {}
@@ -156,7 +166,7 @@ impl<'a> Reader<'a, '_> {
                     let read = self.named("consumers", key, node);
                     self.globals("consumer", read, |written| &mut written.consumers);
                 }
-                "certificates" => self.certificates(key, node, defaults.as_ref(), defaults_are_broken),
+                "certificates" => self.certificates(key, node, defaults.as_ref()),
                 "moved" => {
                     let mut read = self.listed("moved", key, node);
                     self.written.moved.append(&mut read);
@@ -228,15 +238,19 @@ impl<'a> Reader<'a, '_> {
         if !self.checker.check(rule, at) {
             return None;
         }
-        match serde_json::from_value(at.node.to_json()) {
-            Ok(value) => Some(Item { file: self.file, key, node: at.node, value }),
-            // The rules are made from the very types that are read here, so this says that they disagree.
-            Err(error) => {
-                let place = self.file.source.place(key.span());
-                self.checker.found.push(Diagnostic::error(Code::WrongValue, place, error.to_string()));
-                None
-            }
-        }
+        let value = self.deserialise(at.node.to_json(), key)?;
+        Some(Item { file: self.file, key, node: at.node, value })
+    }
+
+    /// The rules are made from the very types that are read here, so a failure says that they disagree.
+    fn deserialise<T: DeserializeOwned>(&mut self, json: serde_json::Value, key: NodeRef<'a>) -> Option<T> {
+        let problem = match serde_json::from_value(json) {
+            Ok(value) => return Some(value),
+            Err(problem) => problem,
+        };
+        let place = self.file.source.place(key.span());
+        self.checker.found.push(Diagnostic::error(Code::WrongValue, place, problem.to_string()));
+        None
     }
 
     fn owner(&mut self, key: NodeRef<'a>, node: NodeRef<'a>) {
@@ -301,25 +315,79 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
+    fn defaults(&mut self, key: NodeRef<'a>, node: NodeRef<'a>) -> Option<std::rc::Rc<WrittenDefaults<'a>>> {
+        let Some(Rule::Map(keys)) = self.item_rule("defaults") else { return None };
+        let (item, broken) = self.leniently(keys, At { name: "defaults", key: Some(key), node }, key, None)?;
+        Some(std::rc::Rc::new(WrittenDefaults { item, broken }))
+    }
+
     fn certificates(
         &mut self,
         key: NodeRef<'a>,
         node: NodeRef<'a>,
-        defaults: Option<&std::rc::Rc<Item<'a, grammar::Defaults>>>,
-        defaults_are_broken: bool,
+        defaults: Option<&std::rc::Rc<WrittenDefaults<'a>>>,
     ) {
-        for (name, item) in self.named::<grammar::Certificate>("certificates", key, node) {
-            let Item { file, key, node, value } = item;
-            match value {
-                // What it would inherit is unknown; anything said about it could be wrong.
-                Some(value) if !defaults_are_broken => {
-                    let item = Item { file, key, node, value };
-                    let defaults = defaults.cloned();
-                    self.written.certificates.push(WrittenCertificate { name, item, defaults });
+        let Some(Rule::Names { key: check, value: rule }) = self.item_rule("certificates") else { return };
+        let Rule::Map(keys) = rule.as_ref() else { return };
+        if !self.checker.is_map(At { name: "certificates", key: Some(key), node }) {
+            return;
+        }
+        for (key, node) in node.entries() {
+            let fine = self.checker.name(*check, key);
+            let name = key.text().unwrap_or_default();
+            let read = self.leniently(keys, At { name, key: Some(key), node }, key, Some("deliver"));
+            let deliveries = node.entry("deliver").map(|(key, node)| self.deliveries(keys, key, node));
+            let (true, Ok(name)) = (fine, name.parse::<Name>()) else { continue };
+            let Some((item, broken)) = read else {
+                self.written.broken_certificates.insert(name);
+                continue;
+            };
+            let deliveries = deliveries.unwrap_or_default();
+            let defaults = defaults.cloned();
+            self.written.certificates.push(WrittenCertificate { name, item, deliveries, broken, defaults });
+        }
+    }
+
+    /// Reads a map of optional keys without those that have mistakes, and says which. `apart` is left to the caller.
+    fn leniently<T: DeserializeOwned>(
+        &mut self,
+        keys: &'static Keys,
+        at: At<'_, 'a>,
+        key: NodeRef<'a>,
+        apart: Option<&str>,
+    ) -> Option<(Item<'a, T>, BTreeSet<String>)> {
+        if !self.checker.is_map(at) {
+            return None;
+        }
+        let mut values = serde_json::Map::new();
+        let mut broken = BTreeSet::new();
+        for (key, node) in at.node.entries() {
+            let name = key.text().unwrap_or_default();
+            if apart == Some(name) {
+                continue;
+            }
+            match keys.known.get(name) {
+                None => self.checker.unknown_key(keys.known.keys(), None, key),
+                Some(rule) if self.checker.check(rule, At { name, key: Some(key), node }) => {
+                    values.insert(name.to_owned(), node.to_json());
                 }
-                _ => drop(self.written.broken_certificates.insert(name)),
+                Some(_) => drop(broken.insert(name.to_owned())),
             }
         }
+        let value = self.deserialise(serde_json::Value::Object(values), key)?;
+        Some((Item { file: self.file, key, node: at.node, value }, broken))
+    }
+
+    fn deliveries(&mut self, keys: &'static Keys, key: NodeRef<'a>, node: NodeRef<'a>) -> Vec<Item<'a, grammar::Delivery>> {
+        let Some(rule @ Rule::List { item, .. }) = keys.known.get("deliver").map(std::sync::Arc::as_ref) else {
+            return Vec::new();
+        };
+        if !node.is_list() {
+            self.checker.check(rule, At { name: "deliver", key: Some(key), node });
+        }
+        node.items()
+            .filter_map(|node| self.value(item, At { name: "deliver", key: None, node }, node))
+            .collect()
     }
 
     fn listed<T: DeserializeOwned>(

@@ -33,15 +33,31 @@ const NEED_A_KEY_HERE: [&str; 10] = [
 ];
 
 /// A certificate as written, with what it inherits and where everything stands.
-struct Scope<'a, 'w> {
+pub(super) struct Scope<'a, 'w> {
     name: &'w Name,
+    written: &'w WrittenCertificate<'a>,
     item: &'w Item<'a, grammar::Certificate>,
     defaults: Option<&'w Item<'a, grammar::Defaults>>,
     /// Own values, and inherited ones where there is no own.
     value: grammar::Certificate,
 }
 
-impl<'a> Scope<'a, '_> {
+impl<'a, 'w> Scope<'a, 'w> {
+    pub(super) fn new(written: &'w WrittenCertificate<'a>) -> Scope<'a, 'w> {
+        let defaults = written.defaults.as_deref().map(|defaults| &defaults.item);
+        let mut value = written.item.value.clone();
+        if let Some(defaults) = defaults {
+            value.inherit(&defaults.value);
+        }
+        Scope { name: &written.name, written, item: &written.item, defaults, value }
+    }
+
+    /// Whether a mistake in the key, here or where it is inherited from, was already reported.
+    fn is_broken(&self, key: &str) -> bool {
+        let inherited = self.written.defaults.as_ref().filter(|_| !self.is_explicit(key));
+        self.written.broken.contains(key) || inherited.is_some_and(|defaults| defaults.broken.contains(key))
+    }
+
     fn is_explicit(&self, key: &str) -> bool {
         self.item.node.entry(key).is_some()
     }
@@ -64,26 +80,11 @@ impl<'a> Scope<'a, '_> {
     }
 }
 
-/// Works one certificate out. `None` when it has no address; its meaning is `None` when that could not be
-/// worked out.
-pub(super) fn resolve<'a>(
-    resolver: &mut Resolver<'a>,
-    written: &WrittenCertificate<'a>,
-) -> Option<(Address, Option<Declared>)> {
-    let defaults = written.defaults.as_deref();
-    let mut value = written.item.value.clone();
-    if let Some(defaults) = defaults {
-        value.inherit(&defaults.value);
+/// The tenant a certificate belongs to.
+pub(super) fn tenant(resolver: &mut Resolver<'_>, scope: &Scope<'_, '_>) -> Option<Name> {
+    if scope.is_broken("tenant") {
+        return None;
     }
-    let scope = Scope { name: &written.name, item: &written.item, defaults, value };
-    let tenant = tenant_of(resolver, &scope);
-    let meaning = meaning(resolver, &scope, tenant.as_ref());
-    let address = Address { tenant: tenant?, name: written.name.clone() };
-    let meaning = meaning.map(|partial| Declared { address: address.clone(), ..partial });
-    Some((address, meaning))
-}
-
-fn tenant_of(resolver: &mut Resolver<'_>, scope: &Scope<'_, '_>) -> Option<Name> {
     let tenants = &resolver.written.tenants;
     if let Some(name) = &scope.value.tenant {
         let declared = tenants.items.contains_key(name) || tenants.broken.contains(name);
@@ -111,12 +112,14 @@ impl Resolver<'_> {
     }
 }
 
-fn meaning<'a>(
+/// What a certificate means, every mistake reported. `None` when that could not be worked out.
+pub(super) fn meaning<'a>(
     resolver: &mut Resolver<'a>,
     scope: &Scope<'a, '_>,
-    tenant: Option<&Name>,
+    address: Option<&Address>,
 ) -> Option<Declared> {
     let value = &scope.value;
+    let tenant = address.map(|address| &address.tenant);
     let emulated = tenant.is_some_and(|tenant| resolver.is_emulated(tenant));
     let target = target(resolver, scope, emulated);
     let issuer =
@@ -143,13 +146,15 @@ fn meaning<'a>(
     }
     let store = if here { binding(resolver, scope) } else { None };
     let deliveries = if here { deliveries(resolver, scope) } else { Vec::new() };
+    if let Some(store) = &store {
+        stays_in_the_vault(resolver, scope, &issuer, store);
+    }
     let acknowledge = match value.acknowledge {
         Some(own) => own == Acknowledge::Required,
         None => consumer.as_ref().is_some_and(|(_, acknowledge)| *acknowledge == Acknowledge::Required),
     };
     Some(Declared {
-        // The caller knows the tenant, and puts the address in.
-        address: Address { tenant: scope.name.clone(), name: scope.name.clone() },
+        address: address?.clone(),
         target: target?,
         consumer: consumer.map(|(consumer, _)| consumer),
         description,
@@ -198,6 +203,7 @@ fn target(resolver: &mut Resolver<'_>, scope: &Scope<'_, '_>, emulated: bool) ->
             resolver.found.push(error.label(scope.place(&["application"]), "the other"));
             return None;
         }
+        (None, None) if scope.is_broken("application") || scope.is_broken("service_principal") => return None,
         (None, None) => {
             let message = format!("certificate `{}` needs `application` or `service_principal`", scope.name);
             let error = resolver.error(Code::MissingKey, scope.item.place(), message);
@@ -317,6 +323,9 @@ fn times(scope: &Scope<'_, '_>) -> Times {
 }
 
 fn timing(resolver: &mut Resolver<'_>, scope: &Scope<'_, '_>, times: &Times) {
+    if ["validity", "rotation_period", "renew_before", "overlap", "spread"].iter().any(|key| scope.is_broken(key)) {
+        return;
+    }
     if scope.value.rotation_period.is_some() && scope.value.renew_before.is_some() {
         let message = "`rotation_period` and `renew_before` exclude each other";
         let error = Diagnostic::error(Code::Conflict, scope.place(&["renew_before"]), message);
@@ -368,6 +377,9 @@ fn refuse_explicit(resolver: &mut Resolver<'_>, scope: &Scope<'_, '_>, issuer: &
 }
 
 fn binding(resolver: &mut Resolver<'_>, scope: &Scope<'_, '_>) -> Option<StoreBinding> {
+    if scope.is_broken("store") {
+        return None;
+    }
     let Some(choice) = &scope.value.store else {
         let message = format!("certificate `{}` needs a `store` for its private key", scope.name);
         let stores: Vec<&str> = resolver.written.stores.names().map(Name::as_str).collect();
@@ -386,16 +398,36 @@ fn binding(resolver: &mut Resolver<'_>, scope: &Scope<'_, '_>) -> Option<StoreBi
     store::bind(resolver, choice, &at)
 }
 
-fn deliveries<'a>(resolver: &mut Resolver<'a>, scope: &Scope<'a, '_>) -> Vec<Delivery> {
-    let nodes = scope.item.node.get("deliver").into_iter().flat_map(NodeRef::items);
-    let written = scope.value.deliver.iter().flatten();
-    let sites = written.zip(nodes.collect::<Vec<_>>());
-    sites
-        .filter_map(|(written, node)| {
-            let site = delivery::Site { file: scope.item.file, node, certificate: scope.name };
-            delivery::resolve(resolver, written, &site)
+fn deliveries(resolver: &mut Resolver<'_>, scope: &Scope<'_, '_>) -> Vec<Delivery> {
+    let written = scope.written.deliveries.iter();
+    written
+        .filter_map(|item| {
+            let site = delivery::Site { file: item.file, node: item.node, certificate: scope.name };
+            delivery::resolve(resolver, &item.value, &site)
         })
         .collect()
+}
+
+/// A key that never leaves its vault can be delivered nowhere, and what it signs is live before it is proven.
+fn stays_in_the_vault(resolver: &mut Resolver<'_>, scope: &Scope<'_, '_>, issuer: &Issuer, store: &StoreBinding) {
+    if store.options.exportable != Some(false) {
+        return;
+    }
+    let exportable = || scope.place(&["store", "exportable"]);
+    if scope.is_explicit("deliver") {
+        let message = "a key that is not exportable cannot be delivered";
+        let error = Diagnostic::error(Code::Conflict, scope.place(&["deliver"]), message);
+        resolver.found.push(error.label(exportable(), "the key stays in the vault"));
+    }
+    if scope.value.prove != Some(Prove::AfterPromotion) && !scope.is_broken("prove") {
+        let message = "a key that is not exportable is live before it can be proven; the file must say so";
+        resolver.error(Code::Conflict, exportable(), message).help.push("write `prove: after_promotion`".into());
+    }
+    if *issuer == Issuer::SelfSigned {
+        let message = "Key Vault does not sign a request with the requested key itself";
+        let error = resolver.error(Code::Conflict, exportable(), message);
+        error.help.push("name an `issuer` that signs requests, such as `vault_pki`, `ca_file` or `key_vault`".into());
+    }
 }
 
 fn windows(resolver: &mut Resolver<'_>, scope: &Scope<'_, '_>) -> Vec<Window> {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::super::grammar::Target;
-use super::super::nearest;
 use super::certificate;
 use super::{DeclaredAt, Resolver};
 use crate::desired::{Acknowledgement, Moved, Removed};
@@ -42,7 +41,7 @@ impl Resolver<'_> {
             (Some((still, _)), _) => {
                 Some((format!("`{address}` is still declared"), still.clone(), "declared here"))
             }
-            (None, Some(first)) => Some((format!("`{address}` goes twice"), first.clone(), "first here")),
+            (None, Some(first)) => Some((format!("`{address}` is moved or removed twice"), first.clone(), "first here")),
             (None, None) => None,
         };
         if let Some((message, other, label)) = conflict {
@@ -54,11 +53,12 @@ impl Resolver<'_> {
     }
 
     fn not_declared(&mut self, address: &Address, declared: &DeclaredAt) -> Option<String> {
-        if declared.contains_key(address) || self.may_be_declared(address) {
+        if declared.contains_key(address) || self.may_be_declared(address) || self.written.incomplete {
             return None;
         }
         let known: Vec<String> = declared.keys().map(Address::to_string).collect();
-        let near = nearest(&address.to_string(), known.iter().map(String::as_str)).map(str::to_owned);
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        let near = self.near(&address.to_string(), &known);
         Some(
             near.map_or_else(
                 || "addresses are tenant/name".to_owned(),

@@ -43,6 +43,8 @@ struct Resolver<'a> {
     /// Issuers by where they are written, so that one in `defaults` is read once.
     issuers: BTreeMap<(String, usize), Option<Issuer>>,
     places: places::Places,
+    /// How often another name may still be looked for: each time costs as much as there are names.
+    suggestions_left: u32,
 }
 
 /// Resolves everything. `None` when there is no owner to declare anything.
@@ -66,6 +68,7 @@ pub(super) fn resolve<'a>(
         store_folders: BTreeMap::new(),
         issuers: BTreeMap::new(),
         places: places::Places::default(),
+        suggestions_left: 200,
     };
     resolver.required_globals();
     tenant::resolve(&mut resolver);
@@ -104,7 +107,8 @@ impl<'a> Resolver<'a> {
     }
 
     fn required_globals(&mut self) {
-        let Some(top) = self.written.files.first().and_then(top_of) else { return };
+        let first = self.written.files.first().filter(|_| !self.written.incomplete);
+        let Some(top) = first.and_then(top_of) else { return };
         if self.written.owner.is_none() && !self.written.owner_is_broken {
             let error = self.error(Code::MissingKey, top.clone(), "no file declares an `owner`");
             error.help.push("write `owner: my-team`; it marks every credential certroll makes".into());
@@ -119,13 +123,21 @@ impl<'a> Resolver<'a> {
         let mut declared = DeclaredAt::new();
         for one in &written {
             let place = one.item.place();
-            let Some((address, meaning)) = certificate::resolve(self, one) else { continue };
+            let scope = certificate::Scope::new(one);
+            let tenant = certificate::tenant(self, &scope);
+            let address = tenant.as_ref().map(|tenant| Address { tenant: tenant.clone(), name: one.name.clone() });
+            let Some(address) = address else {
+                // Its other mistakes are worth knowing all the same.
+                certificate::meaning(self, &scope, None);
+                continue;
+            };
             if let Some((first, _)) = declared.get(&address) {
                 let message = format!("certificate `{address}` is declared twice");
                 let error = Diagnostic::error(Code::Duplicate, place, message);
                 self.found.push(error.label(first.clone(), "first here"));
                 continue;
             }
+            let meaning = certificate::meaning(self, &scope, Some(&address));
             declared.insert(address, (place, meaning));
         }
         declared
@@ -140,7 +152,7 @@ impl<'a> Resolver<'a> {
         place: impl FnOnce() -> Place,
     ) -> Option<&'g Item<'a, T>> {
         let item = globals.items.get(name);
-        if item.is_none() && !globals.broken.contains(name) {
+        if item.is_none() && !globals.broken.contains(name) && !self.written.incomplete {
             let known: Vec<&str> = globals.names().map(Name::as_str).collect();
             self.no_such(what, name.as_str(), &known, place());
         }
@@ -148,15 +160,22 @@ impl<'a> Resolver<'a> {
     }
 
     fn no_such(&mut self, what: &str, name: &str, known: &[&str], place: Place) {
-        let near = nearest(name, known.iter().copied());
-        let help = match (near, known) {
+        if self.written.incomplete {
+            return;
+        }
+        let help = match (self.near(name, known), known) {
             (Some(near), _) => format!("did you mean `{near}`?"),
             (None, []) => format!("no {what} is declared"),
-            (None, known) if known.len() <= 12 => format!("there is {}", known.join(", ")),
-            (None, known) => format!("there are {} others", known.len()),
+            (None, known) if known.len() <= 12 => format!("known {what}s: {}", known.join(", ")),
+            (None, known) => format!("{} {what}s have other names", known.len()),
         };
         let error = self.error(Code::Reference, place, format!("there is no {what} `{name}`"));
         error.help.push(help);
+    }
+
+    fn near(&mut self, name: &str, known: &[&str]) -> Option<String> {
+        self.suggestions_left = self.suggestions_left.checked_sub(1)?;
+        nearest(name, known.iter().copied()).map(str::to_owned)
     }
 
     /// Refuses a kind this version has no back end for, at the kind's own place.

@@ -18,7 +18,7 @@ pub(super) fn resolve(resolver: &mut Resolver<'_>) {
         if let Some(first) = ids.get(&id) {
             let message = format!("tenant `{name}` has the id of another");
             let error = Diagnostic::error(Code::Duplicate, item.place_of(&["id"]), message);
-            resolver.found.push(error.label(first.clone(), "first here"));
+            resolver.found.push(error.label(first.clone(), "also here"));
             continue;
         }
         ids.insert(id.clone(), item.place_of(&["id"]));
