@@ -204,6 +204,7 @@ mod tests {
     /// Git itself is the judge of the table above.
     #[test]
     #[ignore = "needs git; .ci/run runs it"]
+    #[allow(clippy::disallowed_methods, reason = "asks another program for its judgement")]
     fn git_agrees_with_the_table() {
         for (patterns, path, expected) in CASES {
             let root = tempfile::tempdir().unwrap();

@@ -78,6 +78,7 @@ impl Probe for Inspects {
     }
 }
 
+#[allow(clippy::print_stderr, reason = "the only way out before an abort")]
 fn assert_mode(path: &Path, expected: u32, action: Action, at: &Path) {
     let mode = path.symlink_metadata().unwrap().permissions().mode() & 0o7777;
     if mode != expected {
