@@ -14,6 +14,7 @@ use super::line::Line;
 use super::pace::{Budgets, Class, Pacer};
 use super::retry::{Attempts, RetrySettings, silence};
 use super::sign_in::OwnCredential;
+use super::tenant::tenant_id;
 use super::token::{Token, TokenSource};
 use super::transport::{Sent, TransportError};
 use super::wire::Page;
@@ -103,6 +104,24 @@ impl GraphClient {
     /// long looks late.
     pub fn clock_skew(&self) -> Option<SignedDuration> {
         self.line.skew.smallest()
+    }
+
+    /// Signs in, or finds that it is signed in already. A credential that the operator meant for another tenant is refused before
+    /// anything of it is sent: the tenant comes from the declaration, the credential does not.
+    pub async fn sign_in(&self) -> Result<(), EntraError> {
+        if let Some(meant) = self.tokens.meant_for()
+            && !meant.eq_ignore_ascii_case(&self.tenant)
+            && tenant_id(&self.line, meant).await? != tenant_id(&self.line, &self.tenant).await?
+        {
+            let reason = format!("the credential is meant for tenant {}", printable(meant));
+            let error = EntraError::new(
+                ErrorKind::Settings,
+                format!("signing in to tenant {}", self.tenant),
+                &reason,
+            );
+            return Err(error.with_hint("set the tenant id variable to the declared tenant, or leave it out"));
+        }
+        self.tokens.bearer().await.map(|_| ())
     }
 
     /// The tenant as it was named.

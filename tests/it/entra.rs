@@ -3,6 +3,7 @@
 
 mod budgets;
 mod hostile;
+mod https;
 mod observing;
 mod pacing;
 mod proving;

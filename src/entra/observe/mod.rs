@@ -60,6 +60,8 @@ pub async fn observe(
             policies_unread: None,
         });
     }
+    // First and alone: a sign-in that fails concerns everything that follows.
+    client.sign_in().await?;
     let ((applications, service_principals), policies) = {
         let (shelves, policies) =
             futures_util::future::join(fetch(client, &selectors), Policies::read(client)).await;
