@@ -45,13 +45,11 @@ fn each_method_is_read_from_its_variables() {
         ("AZURE_CLIENT_CERTIFICATE_PASSWORD", "p"),
     ];
     let Method::Certificate { from, password, .. } = read(&file).unwrap().method else { panic!() };
-    assert!(matches!(from, CertificateSource::File(path) if path == PathBuf::from("/c.pfx")));
+    assert!(matches!(from, CertificateSource::File(path) if path == "/c.pfx"));
     assert_eq!(password.unwrap().expose(), "p");
 
     let federated = [("AZURE_CLIENT_ID", ID), ("AZURE_FEDERATED_TOKEN_FILE", "/t")];
-    assert!(
-        matches!(read(&federated).unwrap().method, Method::FederatedFile(path) if path == PathBuf::from("/t"))
-    );
+    assert!(matches!(read(&federated).unwrap().method, Method::FederatedFile(path) if path == "/t"));
 
     let arm = |name, value| read(&[("ARM_CLIENT_ID", ID), (name, value)]).unwrap().method;
     assert!(matches!(arm("ARM_CLIENT_SECRET", "s"), Method::Secret(_)));
@@ -87,7 +85,8 @@ fn azure_comes_before_arm_and_empty_counts_as_not_set() {
 
 #[test]
 fn half_set_and_contradictory_variables_are_named_and_no_value_is_shown() {
-    let table: &[(&[(&str, &str)], &[&str])] = &[
+    type Row<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+    let table: &[Row<'_>] = &[
         (&[], &["no sign-in variables"]),
         (&[("AZURE_CLIENT_ID", ID)], &["AZURE_CLIENT_ID is set, but no secret"]),
         (&[("AZURE_CLIENT_SECRET", "hunter2!")], &["AZURE_CLIENT_ID is not"]),
