@@ -84,6 +84,8 @@ pub(super) struct Failure {
     pub error: EntraError,
     /// Whether the service may have acted on it.
     pub sent: Sent,
+    /// It was our own sign-in that failed; Graph was not asked.
+    pub before: bool,
     silent: Option<TransportError>,
 }
 
@@ -157,6 +159,8 @@ impl GraphClient {
                 Err(failure) => failure,
             };
             let wait = match &failure.silent {
+                // The sign-in has been tried again already, as often as it makes sense.
+                _ if failure.before => None,
                 Some(silent) => attempts.after_silence(silent, random),
                 None => attempts.after(&failure.error, random),
             };
@@ -185,12 +189,13 @@ impl GraphClient {
         let mut renewed = false;
         loop {
             self.pacer.admit(call.class, &*self.line.clock).await;
-            let not_sent = |error| Failure { error, sent: Sent::No, silent: None };
+            let not_sent = |error| Failure { error, sent: Sent::No, before: true, silent: None };
             let token = self.tokens.bearer().await.map_err(not_sent)?;
             let request = self.request(call, &token).map_err(not_sent)?;
             let answer = self.line.send(request).await.map_err(|lost| Failure {
                 error: silence(call.doing, &lost),
                 sent: lost.sent,
+                before: false,
                 silent: Some(lost),
             })?;
             self.note_pressure(answer.headers());
@@ -205,12 +210,11 @@ impl GraphClient {
                     continue;
                 }
             }
-            if failure.error.kind == ErrorKind::Throttled
-                && let Some(wait) = failure.error.retry_after
-            {
+            if failure.error.kind == ErrorKind::Throttled {
+                let wait = failure.error.retry_after.unwrap_or(self.retry.first_wait);
                 let now = self.line.clock.now();
-                let wait = wait.min(self.retry.retry_after_max);
-                self.pacer.pause(now.checked_add(wait).unwrap_or(now));
+                let until = now.checked_add(wait.min(self.retry.retry_after_max));
+                self.pacer.pause(until.unwrap_or(now));
             }
             return Err(failure);
         }
@@ -257,7 +261,7 @@ impl GraphClient {
             ErrorKind::Unavailable | ErrorKind::InvalidAnswer => Sent::Unknown,
             _ => Sent::No,
         };
-        Failure { error, sent, silent: None }
+        Failure { error, sent, before: false, silent: None }
     }
 
     fn note_pressure(&self, headers: &http::HeaderMap) {

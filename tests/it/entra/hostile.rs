@@ -214,3 +214,29 @@ async fn a_refused_token_is_renewed_once_and_then_given_up() {
     let (outcome, _) = observe_with(vec![Ok(answer(401, refused))]).await;
     assert_eq!(outcome.unwrap_err().kind, ErrorKind::Authentication);
 }
+
+#[tokio::test]
+async fn a_batch_that_fails_makes_its_objects_unreadable_and_no_others() {
+    let script =
+        Arc::new(Script::new(vec![Ok(answer(200, r#"{"responses":[{"id":"99","status":200,"body":{}}]}"#))]));
+    let requests: Vec<_> =
+        (0..3).map(|id| (address(id), app(SelectBy::ObjectId(Uuid::from_u128(id as u128 + 1))))).collect();
+    let observed = observe(&reader(&script), &requests, &[]).await.unwrap();
+    for state in observed.targets.values() {
+        assert!(matches!(state, TargetState::Unreadable { .. }), "{state:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_login_service_in_trouble_is_asked_eight_times_and_not_once_more_for_every_read() {
+    let mut script = Script::new(vec![Ok(answer(200, "{}"))]);
+    script.token = Some(answer(503, ""));
+    let script = Arc::new(script);
+    let entry = RawValue::from_string(r#"{"keyId":"1"}"#.to_owned()).unwrap();
+    let writer = DirectoryWriter::new(client(&script));
+    let error = writer.read_entries(application_id(APP)).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unavailable);
+    assert_eq!(script.seen().len(), 8);
+    let error = writer.replace_entries(application_id(APP), &[entry]).await.unwrap_err();
+    assert!(matches!(error, WriteError::NotSent(_)), "{error}");
+}

@@ -49,7 +49,9 @@ fn each_method_is_read_from_its_variables() {
     assert_eq!(password.unwrap().expose(), "p");
 
     let federated = [("AZURE_CLIENT_ID", ID), ("AZURE_FEDERATED_TOKEN_FILE", "/t")];
-    assert!(matches!(read(&federated).unwrap().method, Method::FederatedFile(path) if path.as_os_str() == "/t"));
+    assert!(
+        matches!(read(&federated).unwrap().method, Method::FederatedFile(path) if path.as_os_str() == "/t")
+    );
 
     let arm = |name, value| read(&[("ARM_CLIENT_ID", ID), (name, value)]).unwrap().method;
     assert!(matches!(arm("ARM_CLIENT_SECRET", "s"), Method::Secret(_)));
