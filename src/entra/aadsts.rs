@@ -254,3 +254,6 @@ fn start_of_found_key(description: &str) -> Option<Timestamp> {
     let moment = DateTime::strptime("%m/%d/%Y %H:%M:%S", text).ok()?;
     moment.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
 }
+
+#[cfg(test)]
+mod tests;

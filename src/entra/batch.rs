@@ -48,21 +48,23 @@ pub(super) type ItemResult = Result<Box<RawValue>, EntraError>;
 
 impl GraphClient {
     /// Reads many addresses below the version root, in the order given. None of them may select `keyCredentials`: that budget is
-    /// counted for each item, and here only the envelope is. An error that concerns everybody (sign-in, network) ends it all.
-    pub(super) async fn read_many(
-        &self,
-        paths: &[String],
-        doing: &str,
-        least: Least,
-    ) -> Result<Vec<ItemResult>, EntraError> {
+    /// counted for each item, and here only the envelope is. What becomes of an envelope becomes of all its items.
+    pub(super) async fn read_many(&self, paths: &[String], doing: &str, least: Least) -> Vec<ItemResult> {
         if let [path] = paths {
-            let call = self.get(path, doing, least)?;
-            let body = self.read(&call).await;
-            return Ok(vec![body.and_then(|body| parse::<Box<RawValue>>(doing, &body))]);
+            return vec![self.read_one(path, doing, least).await];
         }
-        let batches = paths.chunks(BATCH_MAX).map(|chunk| self.read_batch(chunk, doing, least));
-        let results: Result<Vec<_>, _> = join_all(batches).await.into_iter().collect();
-        Ok(results?.into_iter().flatten().collect())
+        let batches = paths.chunks(BATCH_MAX).map(|chunk| async move {
+            match self.read_batch(chunk, doing, least).await {
+                Ok(results) => results,
+                Err(error) => chunk.iter().map(|_| Err(error.clone())).collect(),
+            }
+        });
+        join_all(batches).await.into_iter().flatten().collect()
+    }
+
+    async fn read_one(&self, path: &str, doing: &str, least: Least) -> ItemResult {
+        let body = self.read(&self.get(path, doing, least)?).await?;
+        parse::<Box<RawValue>>(doing, &body)
     }
 
     /// One batch, and again those of its items that were throttled or failed in passing.

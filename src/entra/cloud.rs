@@ -129,3 +129,6 @@ fn host_url(what: &str, text: &str) -> Result<Url, EntraError> {
         && url.path().trim_matches('/').is_empty();
     if bare { Ok(url) } else { Err(wrong("only scheme, host and port belong there")) }
 }
+
+#[cfg(test)]
+mod tests;

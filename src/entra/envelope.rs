@@ -171,3 +171,6 @@ pub(super) fn retry_after(headers: &http::HeaderMap, now: Timestamp) -> Option<S
 pub(super) fn http_date(text: &str) -> Option<Timestamp> {
     jiff::fmt::rfc2822::parse(text).ok().map(|date| date.timestamp())
 }
+
+#[cfg(test)]
+mod tests;

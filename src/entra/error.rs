@@ -57,7 +57,7 @@ pub enum Refusal {
 pub struct EntraError(Box<Facts>);
 
 /// The facts of an [`EntraError`].
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
     /// What kind of trouble.
     pub kind: ErrorKind,

@@ -14,6 +14,7 @@ use super::line::Line;
 use super::pace::{Budgets, Class, Pacer};
 use super::retry::{Attempts, RetrySettings, silence};
 use super::sign_in::OwnCredential;
+use super::tenant::tenant_id;
 use super::token::{Token, TokenSource};
 use super::transport::{Sent, TransportError};
 use super::wire::Page;
@@ -83,6 +84,8 @@ pub(super) struct Failure {
     pub error: EntraError,
     /// Whether the service may have acted on it.
     pub sent: Sent,
+    /// It was our own sign-in that failed; Graph was not asked.
+    pub before: bool,
     silent: Option<TransportError>,
 }
 
@@ -103,6 +106,24 @@ impl GraphClient {
     /// long looks late.
     pub fn clock_skew(&self) -> Option<SignedDuration> {
         self.line.skew.smallest()
+    }
+
+    /// Signs in, or finds that it is signed in already. A credential that the operator meant for another tenant is refused before
+    /// anything of it is sent: the tenant comes from the declaration, the credential does not.
+    pub async fn sign_in(&self) -> Result<(), EntraError> {
+        if let Some(meant) = self.tokens.meant_for()
+            && !meant.eq_ignore_ascii_case(&self.tenant)
+            && tenant_id(&self.line, meant).await? != tenant_id(&self.line, &self.tenant).await?
+        {
+            let reason = format!("the credential is meant for tenant {}", printable(meant));
+            let error = EntraError::new(
+                ErrorKind::Settings,
+                format!("signing in to tenant {}", self.tenant),
+                &reason,
+            );
+            return Err(error.with_hint("set the tenant id variable to the declared tenant, or leave it out"));
+        }
+        self.tokens.bearer().await.map(|_| ())
     }
 
     /// The tenant as it was named.
@@ -138,6 +159,8 @@ impl GraphClient {
                 Err(failure) => failure,
             };
             let wait = match &failure.silent {
+                // The sign-in has been tried again already, as often as it makes sense.
+                _ if failure.before => None,
                 Some(silent) => attempts.after_silence(silent, random),
                 None => attempts.after(&failure.error, random),
             };
@@ -166,12 +189,13 @@ impl GraphClient {
         let mut renewed = false;
         loop {
             self.pacer.admit(call.class, &*self.line.clock).await;
-            let not_sent = |error| Failure { error, sent: Sent::No, silent: None };
+            let not_sent = |error| Failure { error, sent: Sent::No, before: true, silent: None };
             let token = self.tokens.bearer().await.map_err(not_sent)?;
             let request = self.request(call, &token).map_err(not_sent)?;
             let answer = self.line.send(request).await.map_err(|lost| Failure {
                 error: silence(call.doing, &lost),
                 sent: lost.sent,
+                before: false,
                 silent: Some(lost),
             })?;
             self.note_pressure(answer.headers());
@@ -186,12 +210,11 @@ impl GraphClient {
                     continue;
                 }
             }
-            if failure.error.kind == ErrorKind::Throttled
-                && let Some(wait) = failure.error.retry_after
-            {
+            if failure.error.kind == ErrorKind::Throttled {
+                let wait = failure.error.retry_after.unwrap_or(self.retry.first_wait);
                 let now = self.line.clock.now();
-                let wait = wait.min(self.retry.retry_after_max);
-                self.pacer.pause(now.checked_add(wait).unwrap_or(now));
+                let until = now.checked_add(wait.min(self.retry.retry_after_max));
+                self.pacer.pause(until.unwrap_or(now));
             }
             return Err(failure);
         }
@@ -238,7 +261,7 @@ impl GraphClient {
             ErrorKind::Unavailable | ErrorKind::InvalidAnswer => Sent::Unknown,
             _ => Sent::No,
         };
-        Failure { error, sent, silent: None }
+        Failure { error, sent, before: false, silent: None }
     }
 
     fn note_pressure(&self, headers: &http::HeaderMap) {

@@ -175,14 +175,10 @@ fn failure(error: reqwest::Error) -> TransportError {
 }
 
 fn is_tls(error: &(dyn Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        // An `io::Error` hides what it wraps from `source()`.
-        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if error.is::<rustls::Error>() || wrapped.is_some_and(|inner| inner.is::<rustls::Error>()) {
-            return true;
-        }
-        next = error.source();
+    if error.is::<rustls::Error>() {
+        return true;
     }
-    false
+    // An `io::Error` hides what it wraps from `source()`, and they come nested.
+    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    wrapped.is_some_and(|inner| is_tls(inner)) || error.source().is_some_and(is_tls)
 }

@@ -52,6 +52,11 @@ impl TokenSource {
         }
     }
 
+    /// The tenant the operator meant the credential for, if any was named.
+    pub(super) fn meant_for(&self) -> Option<&str> {
+        self.credential.tenant.as_deref()
+    }
+
     /// A token that is good for a while yet.
     pub(super) async fn bearer(&self) -> Result<Arc<Token>, EntraError> {
         if let Some(token) = self.usable() {

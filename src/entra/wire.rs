@@ -336,3 +336,6 @@ impl<'de> Deserialize<'de> for Members {
         deserializer.deserialize_map(InOrder)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -124,10 +124,12 @@ impl DirectoryWriter {
         };
         match self.client.once(&call).await {
             Ok(_) => Ok(()),
-            Err(failure) => Err(match (failure.sent, failure.error.status) {
-                (Sent::Unknown, _) => WriteError::UnknownOutcome(failure.error),
-                (Sent::No, None) => WriteError::NotSent(failure.error),
-                (Sent::No, Some(_)) => WriteError::Refused(failure.error),
+            Err(failure) => Err(match failure.sent {
+                Sent::Unknown => WriteError::UnknownOutcome(failure.error),
+                Sent::No if failure.before || failure.error.status.is_none() => {
+                    WriteError::NotSent(failure.error)
+                }
+                Sent::No => WriteError::Refused(failure.error),
             }),
         }
     }

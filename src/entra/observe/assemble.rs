@@ -1,5 +1,7 @@
 //! What was read, put together into targets. Pure: every rule about objects that must not be touched is here.
 
+use std::cell::Cell;
+
 use uuid::Uuid;
 
 use super::deleted::Deleted;
@@ -17,7 +19,12 @@ pub(super) struct Assembly<'a> {
     pub service_principals: Shelf<'a>,
     pub deleted: Deleted,
     pub policies: Policies,
+    /// Missing objects for which similar ones have been looked for.
+    pub compared: Cell<usize>,
 }
+
+/// Missing objects for which similar ones are looked for, at most.
+const COMPARED_MAX: usize = 100;
 
 fn unreadable(reason: impl Into<String>) -> TargetState {
     TargetState::Unreadable { reason: reason.into() }
@@ -54,7 +61,11 @@ impl Assembly<'_> {
         if shelf.has_nameless() {
             return unreadable("an object of the answer cannot be understood, and it may be this one");
         }
-        TargetState::Missing { similar: shelf.similar(&selector.by) }
+        // Comparing names takes a look at every object, so with thousands missing only the first are compared.
+        let compared = self.compared.get();
+        self.compared.set(compared + 1);
+        let similar = if compared < COMPARED_MAX { shelf.similar(&selector.by) } else { Vec::new() };
+        TargetState::Missing { similar }
     }
 
     fn found(&self, object: &Object) -> TargetState {

@@ -8,6 +8,7 @@ mod deleted;
 mod policies;
 mod shelf;
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use uuid::Uuid;
@@ -60,6 +61,8 @@ pub async fn observe(
             policies_unread: None,
         });
     }
+    // First and alone: a sign-in that fails concerns everything that follows.
+    client.sign_in().await?;
     let ((applications, service_principals), policies) = {
         let (shelves, policies) =
             futures_util::future::join(fetch(client, &selectors), Policies::read(client)).await;
@@ -70,7 +73,8 @@ pub async fn observe(
         Err(error) => (Policies::default(), Some(error.to_string())),
     };
     let deleted = Deleted::read(client, &missing(&selectors, &applications, &service_principals)).await;
-    let assembly = Assembly { tenant_id, applications, service_principals, deleted, policies };
+    let compared = Cell::new(0);
+    let assembly = Assembly { tenant_id, applications, service_principals, deleted, policies, compared };
     Ok(ObservedTenant {
         tenant_id,
         targets: requests.iter().map(|(address, s)| (address.clone(), assembly.state(s))).collect(),

@@ -46,6 +46,8 @@ pub(super) struct Shelf<'a> {
     with_entries: bool,
     objects: BTreeMap<Uuid, Object>,
     by_app_id: BTreeMap<Uuid, Uuid>,
+    by_name: BTreeMap<String, BTreeSet<Uuid>>,
+    by_unique_name: BTreeMap<String, Uuid>,
     /// Keys whose reading failed, by key.
     troubles: BTreeMap<SelectBy, Trouble>,
     asked: BTreeSet<SelectBy>,
@@ -64,6 +66,8 @@ impl<'a> Shelf<'a> {
             with_entries,
             objects: BTreeMap::new(),
             by_app_id: BTreeMap::new(),
+            by_name: BTreeMap::new(),
+            by_unique_name: BTreeMap::new(),
             troubles: BTreeMap::new(),
             asked: BTreeSet::new(),
             broken: Vec::new(),
@@ -86,10 +90,9 @@ impl<'a> Shelf<'a> {
         }
         match self.count().await {
             Ok(objects) if objects.div_ceil(PAGE_MAX) < by_key => self.list(targets).await,
-            // Some tenants (B2C) have no `$count`; asking by key works in all.
             Ok(_) => Ok(()),
-            Err(error) if matches!(error.kind, ErrorKind::Refused(_)) => Ok(()),
-            Err(error) => Err(error),
+            // Some tenants (B2C) have no `$count`; asking by key works in all.
+            Err(error) => settle(Err(error)).map(|_| ()),
         }
     }
 
@@ -147,8 +150,13 @@ impl<'a> Shelf<'a> {
     }
 
     fn put(&mut self, object: Object) {
-        self.by_app_id.insert(object.app_id, object.id.object_id);
-        self.objects.insert(object.id.object_id, object);
+        let id = object.id.object_id;
+        self.by_app_id.insert(object.app_id, id);
+        self.by_name.entry(object.display_name.clone()).or_default().insert(id);
+        if let Some(name) = &object.unique_name {
+            self.by_unique_name.insert(name.clone(), id);
+        }
+        self.objects.insert(id, object);
     }
 
     fn take(&mut self, member: &RawValue) {
@@ -208,7 +216,7 @@ impl<'a> Shelf<'a> {
         }
         let doing = format!("reading {}s", self.kind);
         let paths: Vec<String> = keys.iter().map(|key| self.path_of(key)).collect();
-        let answers = self.client.read_many(&paths, &doing, READ_APPLICATIONS).await?;
+        let answers = self.client.read_many(&paths, &doing, READ_APPLICATIONS).await;
         for (key, answer) in keys.iter().zip(answers) {
             let understood = answer.and_then(|body| match key {
                 SelectBy::ObjectId(_) => Ok(vec![body]),
@@ -278,10 +286,11 @@ impl<'a> Shelf<'a> {
             SelectBy::AppId(id) => self.with_app_id(id).into_iter().collect(),
             SelectBy::ObjectId(id) => self.objects.get(id).into_iter().collect(),
             SelectBy::UniqueName(name) => {
-                self.objects.values().filter(|o| o.unique_name.as_ref() == Some(name)).collect()
+                self.by_unique_name.get(name).and_then(|id| self.objects.get(id)).into_iter().collect()
             }
             SelectBy::DisplayName(name) => {
-                let named: Vec<&Object> = self.objects.values().filter(|o| &o.display_name == name).collect();
+                let named = self.by_name.get(name).into_iter().flatten();
+                let named: Vec<&Object> = named.filter_map(|id| self.objects.get(id)).collect();
                 let ordinary: Vec<&Object> =
                     named.iter().copied().filter(|o| o.other_type.is_none()).collect();
                 if ordinary.is_empty() { named } else { ordinary }
@@ -318,7 +327,7 @@ impl<'a> Shelf<'a> {
         let keys: Vec<&SelectBy> = missing.iter().take(BATCH_MAX).collect();
         let paths: Vec<String> = keys.iter().map(|key| look(key)).collect();
         let doing = format!("looking for similar {}s", self.kind);
-        let Ok(answers) = self.client.read_many(&paths, &doing, READ_APPLICATIONS).await else { return };
+        let answers = self.client.read_many(&paths, &doing, READ_APPLICATIONS).await;
         for body in answers.into_iter().flatten() {
             let members =
                 serde_json::from_str::<Page>(body.get()).map_or_else(|_| vec![body], |page| page.value);
@@ -332,17 +341,24 @@ impl<'a> Shelf<'a> {
 
     /// Up to five objects a person may have meant, the likeliest first.
     pub(super) fn similar(&self, key: &SelectBy) -> Vec<Candidate> {
-        let likeness = |found: &Candidate| match key {
-            SelectBy::AppId(id) => (found.object_id == *id).then_some(1.0),
-            SelectBy::ObjectId(id) => (found.app_id == *id).then_some(1.0),
-            SelectBy::DisplayName(name) | SelectBy::UniqueName(name) => {
-                likeness_of_names(name, &found.display_name)
-            }
+        let near =
+            |fits: &dyn Fn(&Candidate) -> bool| self.nearby.iter().filter(|c| fits(c)).cloned().collect();
+        let name = match key {
+            // The two ids of an application are often taken for each other.
+            SelectBy::AppId(id) => match self.objects.get(id) {
+                Some(object) => return vec![candidate(object)],
+                None => return near(&|found| found.object_id == *id),
+            },
+            SelectBy::ObjectId(id) => match self.with_app_id(id) {
+                Some(object) => return vec![candidate(object)],
+                None => return near(&|found| found.app_id == *id),
+            },
+            SelectBy::DisplayName(name) | SelectBy::UniqueName(name) => name,
         };
         let mut candidates = self.nearby.clone();
         candidates.extend(self.objects.values().map(candidate));
-        let scored = candidates.into_iter().filter_map(|found| Some((likeness(&found)?, found)));
-        let mut scored: Vec<(f64, Candidate)> = scored.collect();
+        let likeness = |found: Candidate| Some((likeness_of_names(name, &found.display_name)?, found));
+        let mut scored: Vec<(f64, Candidate)> = candidates.into_iter().filter_map(likeness).collect();
         scored.sort_by(|(a, x), (b, y)| b.total_cmp(a).then_with(|| x.cmp(y)));
         scored.into_iter().take(5).map(|(_, candidate)| candidate).collect()
     }

@@ -131,3 +131,15 @@ async fn what_is_missing_costs_one_look_around_and_one_look_into_the_recycle_bin
     assert_eq!(counted.deleted, 1);
     assert!(counted.applications <= allowed(101, wanted));
 }
+
+#[tokio::test]
+async fn ten_thousand_objects_by_name_and_as_many_missing_are_read_in_a_few_dozen_requests() {
+    let (world, keys) =
+        world_with(10_000, 10_000, |_, seeded| SelectBy::DisplayName(seeded.display_name.clone()));
+    let missing = (0..1_000).map(|index| SelectBy::DisplayName(format!("Seeded aplication {index:05}")));
+    let selectors: Vec<TargetSelector> = keys.into_iter().chain(missing).map(app).collect();
+    let (counted, states) = count(&world, &selectors).await;
+    assert_eq!(states.iter().filter(|state| matches!(state, TargetState::Found(_))).count(), 10_000);
+    // One to count and eleven pages.
+    assert_eq!((counted.applications, counted.service_principals), (12, 12));
+}
