@@ -1,0 +1,3 @@
+//! The applier against the emulator in process: real requests, real stores, a clock that waiting moves.
+
+mod story;
