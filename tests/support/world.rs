@@ -18,7 +18,7 @@ use certroll::desired::{
     Prove, Retire, SelectBy, Store, StoreBinding, StoreKind, StoreOptions, TargetSelector, Tenant, Timing,
 };
 use certroll::edges::{DirectoryReader, DirectoryWriter, Readers, SignIns, Trouble as EdgeTrouble, Writers};
-use certroll::emulator::{Emulator, Kind, NewApplication};
+use certroll::emulator::{Change, Emulator, Kind, NewApplication};
 use certroll::entra::sign_in::Method;
 use certroll::entra::{
     EmulatorTransport, EndpointOverrides, Endpoints, GraphClient, GraphSettings, Line, OwnCredential,
@@ -609,6 +609,12 @@ impl World {
     pub fn entries(&self, object: Uuid) -> Vec<Value> {
         let object = self.emulator.object(TENANT, Kind::Application, object).unwrap();
         object["keyCredentials"].as_array().unwrap().clone()
+    }
+
+    /// Somebody adds an entry behind our back.
+    pub fn add_entry(&self, object: Uuid, entry: Value) {
+        let Value::Object(entry) = entry else { panic!("not an object") };
+        self.emulator.change(TENANT, Change::AddCredential { object, kind: None, entry }).unwrap();
     }
 
     /// What the certificate's store holds.
