@@ -68,16 +68,16 @@ pub struct Trouble {
     pub reason: String,
     /// The service's own code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub code: Option<String>,
+    pub code: Option<Box<str>>,
     /// The service's id of the request, for its support.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub request_id: Option<String>,
+    pub request_id: Option<Box<str>>,
     /// What to try.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
     /// How long the service asked us to stay away, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry_after_seconds: Option<i64>,
+    pub retry_after_seconds: Option<u32>,
 }
 
 impl Trouble {
@@ -101,7 +101,7 @@ impl Trouble {
 
     /// How long the service asked us to stay away.
     pub fn retry_after(&self) -> Option<SignedDuration> {
-        self.retry_after_seconds.map(SignedDuration::from_secs)
+        self.retry_after_seconds.map(|seconds| SignedDuration::from_secs(i64::from(seconds)))
     }
 
     /// Whether the same request may well succeed a little later.

@@ -106,10 +106,13 @@ async fn one_after_another<'a>(run: &'a Run<'a>, group: Vec<&'a CertificatePlan>
     reports
 }
 
+/// Tenant and client id; a chain without an object is a group of its own.
+type GroupKey = (Option<(Uuid, Uuid)>, usize);
+
 /// Chains on one client id belong together: an application and its service principal share sign-in, and their writes must not meet.
 /// Groups with a repair begin first; within a group repairs, then chains that publish, so that a removal sees what was published.
 fn groups(certificates: &[CertificatePlan]) -> Vec<Vec<&CertificatePlan>> {
-    let mut groups: BTreeMap<(Option<(Uuid, Uuid)>, usize), Vec<&CertificatePlan>> = BTreeMap::new();
+    let mut groups: BTreeMap<GroupKey, Vec<&CertificatePlan>> = BTreeMap::new();
     for (index, plan) in certificates.iter().enumerate() {
         let key = match &plan.target {
             Some(target) => (Some((target.tenant_id, target.app_id)), 0),

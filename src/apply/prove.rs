@@ -119,9 +119,9 @@ impl Chain<'_> {
                 }
                 SignInAnswer::PolicyBlocked(trouble) => return Err(Stop::PublishedNotProven(trouble)),
                 SignInAnswer::Refused(trouble) => return Err(Stop::Failed(trouble)),
+                // Says nothing of the key: neither part of the row nor its end.
                 SignInAnswer::NoAnswer(trouble) => {
                     unanswered += 1;
-                    in_a_row.clear();
                     if unanswered > settings.write_retries || self.run.now() >= deadline {
                         return Err(Stop::Failed(trouble));
                     }

@@ -62,7 +62,7 @@ pub(crate) struct Written {
 /// What reading after a write showed.
 enum After {
     /// The change, several times in a row.
-    Shown { list: Vec<Credential>, disappeared: Vec<KeyId> },
+    Shown(Vec<Credential>),
     /// A list without it that is not the one from before: somebody wrote over it.
     Overwritten,
     /// The list from before, for as long as it is waited for.
@@ -81,14 +81,17 @@ pub(crate) async fn carefully(
     let lock = run.lock(change.target);
     let _guard = run.looking(lock.lock()).await?;
     let mut written = Written::default();
-    let mut before: Option<Vec<Credential>> = None;
+    // Everything a feeding read showed. A later read that lacks some of it is older, or somebody took it off.
+    let mut seen: Vec<Credential> = Vec::new();
     let mut last = None;
     for attempt in 0..=run.job.settings.write_retries {
         run.looking(directory.ready()).await?;
-        let feed = feeding_read(run, directory, change, before.as_deref()).await?;
+        let feed = feeding_read(run, directory, change, &seen, attempt).await?;
         let Some(keep) = kept(change, &feed, run.now(), &mut written.dropped)? else {
-            return finish_done(run, directory, change, feed, written).await;
+            return finish_done(run, directory, change, feed, &seen, written).await;
         };
+        let new: Vec<_> = feed.iter().filter(|one| !shows(&seen, one)).cloned().collect();
+        seen.extend(new);
         let raw: Vec<&RawValue> = keep.iter().map(|credential| &*credential.raw).collect();
         if let Some(new) = &change.add {
             run.wrote(change.target, new.key_id);
@@ -107,22 +110,23 @@ pub(crate) async fn carefully(
                     run.unwrote(change.target, new.key_id);
                 }
                 let pause = run.backoff(attempt, &trouble);
-                let trouble = passing(change, &keep, run.now(), trouble)?;
+                if trouble.kind == TroubleKind::Refused {
+                    // Somebody may have changed the list since it was read, and our entries no longer fit it.
+                    run.wait(run.job.settings.read_interval).await?;
+                    if same(&read(run, directory, change.target).await?, &feed) {
+                        return Err(Stop::Failed(trouble));
+                    }
+                } else if let Some(stop) = not_passing(change, &keep, run.now(), &trouble) {
+                    return Err(stop);
+                }
                 progress(&format!("{}; trying again", trouble.reason));
                 last = Some(trouble);
-                before = Some(feed);
                 run.wait(pause).await?;
                 continue;
             }
         };
-        match reading_after(run, directory, change, &feed, &keep, lost).await? {
-            After::Shown { list, disappeared } => {
-                written.read_backs = run.job.settings.reads_after_write;
-                written.disappeared = disappeared;
-                written.list = list;
-                forget_taken(run, change);
-                return Ok(written);
-            }
+        match reading_after(run, directory, change, &feed, lost).await? {
+            After::Shown(list) => return Ok(shown(run, change, list, &seen, written)),
             After::Unchanged if !lost => return Err(Stop::Failed(dropped(change))),
             After::Unsettled => return Err(Stop::NotYet(unsettled(change))),
             After::Overwritten => {
@@ -135,7 +139,6 @@ pub(crate) async fn carefully(
             }
             After::Unchanged => progress("the answer was lost and the write was not done; writing again"),
         }
-        before = Some(feed);
     }
     let trouble = last.unwrap_or_else(|| unsettled(change));
     Err(Stop::Failed(trouble))
@@ -147,6 +150,7 @@ async fn finish_done(
     directory: &dyn DirectoryWriter,
     change: &Change<'_>,
     feed: Vec<Credential>,
+    seen: &[Credential],
     mut written: Written,
 ) -> Result<Written, Stop> {
     written.already = written.writes == 0;
@@ -156,17 +160,31 @@ async fn finish_done(
         forget_taken(run, change);
         return Ok(written);
     }
-    let keep: Vec<&Credential> = feed.iter().filter(|one| !is_added(change, one)).collect();
-    match reading_after(run, directory, change, &[], &keep, false).await? {
-        After::Shown { list, disappeared } => {
-            written.read_backs = run.job.settings.reads_after_write;
-            written.disappeared = disappeared;
-            written.list = list;
-            forget_taken(run, change);
-            Ok(written)
-        }
+    match reading_after(run, directory, change, &[], false).await? {
+        After::Shown(list) => Ok(shown(run, change, list, seen, written)),
         After::Overwritten | After::Unchanged | After::Unsettled => Err(Stop::NotYet(unsettled(change))),
     }
+}
+
+/// The change shows. What was in the list before and is neither there now nor taken off by us, somebody else took off.
+fn shown(
+    run: &Run<'_>,
+    change: &Change<'_>,
+    list: Vec<Credential>,
+    seen: &[Credential],
+    mut written: Written,
+) -> Written {
+    forget_taken(run, change);
+    let taken = match &change.takes {
+        Takes::One(credential, _) => Some(credential.key_id),
+        Takes::Expired(_) => None,
+    };
+    let by_us = |key_id: &KeyId| Some(*key_id) == taken || written.dropped.contains(key_id);
+    let gone = seen.iter().filter(|one| !shows(&list, one)).filter_map(|one| one.key_id);
+    written.disappeared = gone.filter(|key_id| !by_us(key_id)).collect();
+    written.read_backs = run.job.settings.reads_after_write;
+    written.list = list;
+    written
 }
 
 fn forget_taken(run: &Run<'_>, change: &Change<'_>) {
@@ -181,10 +199,15 @@ async fn feeding_read(
     run: &Run<'_>,
     directory: &dyn DirectoryWriter,
     change: &Change<'_>,
-    before: Option<&[Credential]>,
+    seen: &[Credential],
+    attempt: u32,
 ) -> Result<Vec<Credential>, Stop> {
     let settings = run.job.settings;
+    // After trouble it looks longer. That also keeps it out of step with troubles that come in a rhythm.
+    let enough = settings.reads_before_write.saturating_add(attempt);
     let deadline = later(run.now(), settings.read_deadline);
+    let latest =
+        later(deadline, settings.read_interval.saturating_mul(i32::try_from(enough).unwrap_or(i32::MAX)));
     let ours = run.written(change.target);
     let mut equal = Equal::default();
     loop {
@@ -192,15 +215,16 @@ async fn feeding_read(
         let late = run.now() >= deadline;
         let hidden = hidden_from(change, &ours, &list);
         // What an earlier read showed and this one does not was taken off by somebody, or this read is older. Time tells.
-        let older = before.is_some_and(|before| !before.iter().all(|one| shows(&list, one)));
-        if hidden.is_none() && (!older || late) {
-            if equal.count(&list) >= settings.reads_before_write {
-                return Ok(list);
-            }
-        } else {
-            equal = Equal::default();
+        let older = !seen.iter().all(|one| may_go(change, one) || shows(&list, one));
+        let times = match hidden {
+            None => equal.count(&list),
+            Some(_) => equal.restart(),
+        };
+        if times >= enough && (!older || late) {
+            return Ok(list);
         }
-        if late {
+        let counting = older && hidden.is_none() && run.now() < latest;
+        if late && !counting {
             let reason = hidden.unwrap_or_else(|| "reads in a row do not agree".to_owned());
             return Err(Stop::NotYet(Trouble::new(TroubleKind::NotYet, change.doing.clone(), reason)));
         }
@@ -274,6 +298,14 @@ fn is_added(change: &Change<'_>, one: &Credential) -> bool {
     })
 }
 
+/// Whether it is among what the change takes off.
+fn may_go(change: &Change<'_>, one: &Credential) -> bool {
+    one.key_id.is_some_and(|key_id| match &change.takes {
+        Takes::One(credential, _) => credential.key_id == key_id,
+        Takes::Expired(ids) => ids.contains(&key_id),
+    })
+}
+
 /// Whether the list shows the same entry.
 fn shows(list: &[Credential], entry: &Credential) -> bool {
     list.iter().any(|one| match entry.key_id {
@@ -289,7 +321,6 @@ async fn reading_after(
     directory: &dyn DirectoryWriter,
     change: &Change<'_>,
     feed: &[Credential],
-    keep: &[&Credential],
     lost: bool,
 ) -> Result<After, Stop> {
     let settings = run.job.settings;
@@ -308,9 +339,7 @@ async fn reading_after(
         };
         let as_before = same(&list, feed);
         if times >= enough && ours {
-            let gone = keep.iter().filter(|one| !shows(&list, one));
-            let disappeared = gone.filter_map(|one| one.key_id).collect();
-            return Ok(After::Shown { list, disappeared });
+            return Ok(After::Shown(list));
         }
         if times >= enough && !ours && !as_before {
             return Ok(After::Overwritten);
@@ -333,6 +362,11 @@ struct Equal {
 }
 
 impl Equal {
+    fn restart(&mut self) -> u32 {
+        *self = Equal::default();
+        0
+    }
+
     fn count(&mut self, list: &[Credential]) -> u32 {
         let texts = texts(list);
         self.times = if self.times > 0 && texts == self.last { self.times + 1 } else { 1 };
@@ -371,19 +405,14 @@ pub(crate) async fn read(
     }
 }
 
-/// Gives the trouble back when trying again may help; else says what stops the chain.
-fn passing(
-    change: &Change<'_>,
-    keep: &[&Credential],
-    now: Timestamp,
-    trouble: Trouble,
-) -> Result<Trouble, Stop> {
+/// What stops the chain, unless trying again may help.
+fn not_passing(change: &Change<'_>, keep: &[&Credential], now: Timestamp, trouble: &Trouble) -> Option<Stop> {
     match trouble.kind {
         // Our reading was older than the contents: read again.
-        TroubleKind::StaleEntry => Ok(trouble),
-        TroubleKind::EndDate => Err(expired_entries(change, keep, now, trouble)),
-        _ if trouble.is_passing() => Ok(trouble),
-        _ => Err(Stop::Failed(trouble)),
+        TroubleKind::StaleEntry => None,
+        TroubleKind::EndDate => Some(expired_entries(change, keep, now, trouble.clone())),
+        _ if trouble.is_passing() => None,
+        _ => Some(Stop::Failed(trouble.clone())),
     }
 }
 

@@ -246,7 +246,7 @@ impl SignIns for EntraSignIns {
     ) -> SignInAnswer {
         let doing = format!("signing in as {app_id}");
         let trouble = |kind, code: Option<String>, reason: String| Trouble {
-            code: code.filter(|code| !code.is_empty()),
+            code: code.filter(|code| !code.is_empty()).map(String::into_boxed_str),
             ..Trouble::new(kind, doing.clone(), reason)
         };
         match entra::try_sign_in(&self.line, &self.tenant, app_id, signer, algorithm).await {
@@ -273,12 +273,16 @@ impl SignIns for EntraSignIns {
                 SignInAnswer::PolicyBlocked(trouble)
             }
             SignIn::Throttled { retry_after, reason } => SignInAnswer::NoAnswer(Trouble {
-                retry_after_seconds: retry_after.map(|after| after.as_secs()),
+                retry_after_seconds: whole_seconds(retry_after),
                 ..trouble(TroubleKind::Throttled, None, reason)
             }),
             SignIn::Network { reason } => SignInAnswer::NoAnswer(trouble(TroubleKind::Network, None, reason)),
         }
     }
+}
+
+fn whole_seconds(duration: Option<jiff::SignedDuration>) -> Option<u32> {
+    duration.map(|duration| u32::try_from(duration.as_secs().max(0)).unwrap_or(u32::MAX))
 }
 
 impl From<EntraError> for Trouble {
@@ -306,10 +310,10 @@ impl From<EntraError> for Trouble {
             kind,
             doing: error.doing.clone(),
             reason: error.message.clone(),
-            code: error.code.clone(),
-            request_id: error.request_id.clone(),
+            code: error.code.clone().map(String::into_boxed_str),
+            request_id: error.request_id.clone().map(String::into_boxed_str),
             hint,
-            retry_after_seconds: error.retry_after.map(|after| after.as_secs()),
+            retry_after_seconds: whole_seconds(error.retry_after),
         }
     }
 }

@@ -6,6 +6,7 @@
 mod support;
 
 mod assertions;
+mod apply;
 mod emulator;
 mod entra;
 mod file;

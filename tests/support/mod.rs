@@ -9,3 +9,4 @@ pub mod deliveries;
 pub mod keys;
 pub mod stores;
 pub mod trouble;
+pub mod world;

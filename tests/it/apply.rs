@@ -1,0 +1,5 @@
+//! The applier against the emulator in process: real requests, real stores, a clock that waiting moves.
+
+mod rules;
+mod story;
+mod trouble;
