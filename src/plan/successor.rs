@@ -152,7 +152,11 @@ fn onward(situation: &Situation<'_>, current: Option<&CurrentView<'_>>) -> Succe
     };
     match reason_to_rotate(situation, current) {
         Some(because) => match reason_to_wait(situation, current) {
-            Some(note) => Succession::noted(note),
+            Some(note) => {
+                let mut succession = Succession::noted(note);
+                record_promotion(situation, current, &mut succession);
+                succession
+            }
             None => rotate(situation, Some(current), because, Gate::Windows),
         },
         None => healthy(situation, current),
@@ -343,13 +347,21 @@ fn healthy(situation: &Situation<'_>, current: &CurrentView<'_>) -> Succession {
             .about(current.sha1),
     ];
     notes.extend(unacknowledged(situation, current));
-    let mut steps = Vec::new();
-    if let Some(generation) = current.generation.filter(|generation| generation.record.promoted_at.is_none())
-    {
-        let step = Step::Record { generation: reference(generation), write: RecordWrite::Promoted };
-        steps.push(planned(situation, step, Because::PromotionUnknown));
+    let mut succession = Succession { notes, ..Succession::default() };
+    record_promotion(situation, current, &mut succession);
+    succession
+}
+
+/// The overlap begins once the promotion is recorded, so that is not left to the next rotation.
+fn record_promotion(situation: &Situation<'_>, current: &CurrentView<'_>, succession: &mut Succession) {
+    let unknown = |generation: &&Generation| generation.record.promoted_at.is_none();
+    let Some(generation) = current.generation.filter(unknown) else { return };
+    if let Some(note) = super::planner::held_back(situation, None, "record the promotion") {
+        succession.notes.push(note);
+        return;
     }
-    Succession { steps, notes, ..Succession::default() }
+    let step = Step::Record { generation: reference(generation), write: RecordWrite::Promoted };
+    succession.steps.push(planned(situation, step, Because::PromotionUnknown));
 }
 
 fn unacknowledged(situation: &Situation<'_>, current: &CurrentView<'_>) -> Option<Note> {
