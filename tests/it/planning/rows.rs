@@ -8,7 +8,7 @@ use certroll::observed::{Credential, TargetState};
 use certroll::plan::document::Document;
 use certroll::plan::predict::{Context, World as Predicted};
 use certroll::plan::reason::{Because, Note};
-use certroll::plan::step::{RecordWrite, Step};
+use certroll::plan::step::{Evidence, RecordWrite, Step};
 use certroll::plan::{CertificatePlan, Plan, PlannedStep, guard, planner};
 
 use super::observed::{ADDRESS, World, address};
@@ -102,11 +102,18 @@ fn line(labels: &BTreeMap<Sha1, String>, planned: &PlannedStep) -> String {
             RecordWrite::Adopted => "record adoption of".to_owned(),
         };
     }
+    if let Step::Prove { evidence: Evidence::ReadBack, .. } = &planned.step {
+        line.push_str(" by reading back");
+    }
     if let Some(label) = sha1.and_then(|sha1| labels.get(&sha1)) {
         line = format!("{line} {label}");
     }
     if let Step::Deliver { slot, .. } = &planned.step {
         line = format!("{line} to {slot}");
+    }
+    if let Step::Publish { dropping, lifetime_max_seconds, .. } = &planned.step {
+        dropping.iter().for_each(|id| line.push_str(&format!(" dropping {id}")));
+        lifetime_max_seconds.iter().for_each(|max| line.push_str(&format!(" within {} d", max / 86_400)));
     }
     match &planned.because {
         Because::PartOfRotation => line,
