@@ -59,6 +59,7 @@ pub fn decide(
         let reference = CredentialRef { key_id, sha1: candidate.sha1, end: candidate.credential.end };
         retirement.steps.push(planned(situation, Step::Retire { credential: reference }, because));
     }
+    destroy_given_up(situation, &gone, &mut retirement.steps);
     destroy_keys(situation, current, &gone, &mut retirement.steps);
     retirement
 }
@@ -390,6 +391,26 @@ fn is_confirmed(
     succession.successor.is_none() && confirmed.is_some_and(|at| at > Timestamp::MIN)
 }
 
+/// Keys of generations on their way that were published, no longer fit, and whose credential goes in this run.
+fn destroy_given_up(situation: &Situation<'_>, gone: &[KeyId], steps: &mut Vec<PlannedStep>) {
+    if is_held(situation) || held_back(situation, None, "destroy").is_some() {
+        return;
+    }
+    for generation in generations_on_their_way(situation) {
+        let published = !situation.credentials_of(generation).is_empty();
+        if published && is_gone(situation, generation, gone) {
+            let step = Step::Destroy { generation: reference(generation), place: place(situation.declared) };
+            steps.push(planned(situation, step, Because::NoLongerFits));
+        }
+    }
+}
+
+/// Whether no credential of it is left after the removals.
+fn is_gone(situation: &Situation<'_>, generation: &Generation, gone: &[KeyId]) -> bool {
+    let credentials = situation.credentials_of(generation);
+    credentials.iter().all(|credential| credential.key_id.is_some_and(|id| gone.contains(&id)))
+}
+
 /// Keys of generations whose credential is gone, beyond the number that is kept. Never one that is newer than the current
 /// one: its record is what remembers that it was given up.
 fn destroy_keys(
@@ -402,12 +423,6 @@ fn destroy_keys(
     if is_held(situation) || held_back(situation, None, "destroy").is_some() {
         return;
     }
-    let is_gone = |generation: &Generation| {
-        situation
-            .credentials_of(generation)
-            .iter()
-            .all(|credential| credential.key_id.is_some_and(|id| gone.contains(&id)))
-    };
     let on_its_way: Vec<_> =
         generations_on_their_way(situation).map(|generation| &generation.handle).collect();
     let mut retired: Vec<_> = situation
@@ -416,8 +431,8 @@ fn destroy_keys(
         .iter()
         .filter(|generation| generation.handle != current.handle && generation.key == KeyState::Held)
         .filter(|generation| generation.record.requested_at < current.record.requested_at)
-        .filter(|generation| !on_its_way.contains(&&generation.handle) || situation.is_spent(generation))
-        .filter(|generation| is_gone(generation))
+        .filter(|generation| !on_its_way.contains(&&generation.handle))
+        .filter(|generation| is_gone(situation, generation, gone))
         .collect();
     retired.sort_by_key(|generation| std::cmp::Reverse(generation.record.requested_at));
     let keep = situation.declared.keep_retired;
