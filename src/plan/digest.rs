@@ -2,7 +2,7 @@
 
 use crate::desired::{Declared, Origin};
 use crate::ids::Sha256;
-use crate::observed::{Observed, TargetState};
+use crate::observed::{Observed, StoreState, TargetState};
 
 /// Digest of a text.
 pub fn text(text: &str) -> Sha256 {
@@ -22,7 +22,7 @@ pub fn declared(declared: &Declared) -> Sha256 {
     text(&format!("{placeless:?}"))
 }
 
-/// Digest of what was observed for a certificate: the target's credentials in any order, the store, the deliveries.
+/// Digest of what was observed for a certificate: the target's credentials and the store's generations in any order, the deliveries.
 pub fn observed(declared: &Declared, observed: &Observed) -> Sha256 {
     let target =
         observed.tenants.get(&declared.address.tenant).and_then(|t| t.targets.get(&declared.address));
@@ -34,7 +34,15 @@ pub fn observed(declared: &Declared, observed: &Observed) -> Sha256 {
         }
         other => format!("{other:?}"),
     };
-    let store = observed.stores.get(&declared.address).map(|store| &store.state);
+    let store = observed.stores.get(&declared.address).map(|store| match &store.state {
+        StoreState::Known(holding) => {
+            let mut generations: Vec<String> =
+                holding.generations.iter().map(|generation| format!("{generation:?}")).collect();
+            generations.sort_unstable();
+            format!("{:?} {generations:?}", holding.current)
+        }
+        other => format!("{other:?}"),
+    });
     let deliveries = observed.deliveries.get(&declared.address);
     text(&format!("{target} {store:?} {deliveries:?}"))
 }

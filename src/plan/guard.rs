@@ -36,15 +36,16 @@ pub fn check(plan: &Plan, desired: &Desired, observed: &Observed, policy: &Polic
     plan.certificates.iter().try_for_each(|certificate| {
         match desired.certificates.get(&certificate.address) {
             Some(declared) => check_certificate(certificate, declared, desired, observed, policy, plan.now),
-            None => check_removed(certificate),
+            None => check_removed(certificate, desired),
         }
     })
 }
 
 /// What is no longer declared may only lose what `removed:` names; nothing may be made for it.
-fn check_removed(certificate: &CertificatePlan) -> Result<(), Unsafe> {
+fn check_removed(certificate: &CertificatePlan, desired: &Desired) -> Result<(), Unsafe> {
+    let goes_on = desired.moved.iter().any(|moved| moved.from == certificate.address);
     for (index, planned) in certificate.steps.iter().enumerate() {
-        if !matches!((&planned.step, &planned.because), (Step::Retire { .. }, Because::Removed)) {
+        if goes_on || !matches!((&planned.step, &planned.because), (Step::Retire { .. }, Because::Removed)) {
             let rule = "an undeclared certificate may only be removed";
             return Err(Unsafe { address: certificate.address.clone(), step: index + 1, rule });
         }

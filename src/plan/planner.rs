@@ -16,7 +16,7 @@ use crate::observed::{
 use crate::plan::calendar::{freeze_at, next_open};
 use crate::plan::policy::Policy;
 use crate::plan::reason::{Because, Note, NoteKind, Refusal};
-use crate::plan::situation::{Situation, reference};
+use crate::plan::situation::{CurrentView, Situation, reference};
 use crate::plan::step::{CredentialRef, RecordWrite, Step};
 use crate::plan::{
     CertificatePlan, Plan, PlannedStep, PlannedTarget, deliveries, digest, predecessors, provider, successor,
@@ -119,7 +119,8 @@ pub fn plan_certificate(
         plan.notes.extend(decided.notes);
         plan.left_alone = decided.left_alone;
     }
-    plan.notes.sort_by(|one, two| (one.kind, one.at, &one.text).cmp(&(two.kind, two.at, &two.text)));
+    let order = |note: &Note| (note.kind, note.at, note.text.clone(), note.about, note.hint.clone());
+    plan.notes.sort_by_cached_key(order);
     plan
 }
 
@@ -154,10 +155,6 @@ fn plan_with_store<'a>(situation: &mut Situation<'a>, observed: &'a Observed, pl
             return;
         }
     };
-    if let Some(generation) = current.as_ref().and_then(|current| current.generation).filter(|_| adopted) {
-        let step = Step::Record { generation: reference(generation), write: RecordWrite::Adopted };
-        plan.steps.push(successor::planned(situation, step, Because::Adopted));
-    }
     let mut succession = successor::decide(situation, current.as_ref());
     plan.notes.append(&mut succession.notes);
     if succession.blocked {
@@ -180,6 +177,20 @@ fn plan_with_store<'a>(situation: &mut Situation<'a>, observed: &'a Observed, pl
     plan.steps.append(&mut retirement.steps);
     plan.notes.append(&mut retirement.notes);
     plan.left_alone = retirement.left_alone;
+    if let Some(current) = current.as_ref().filter(|_| adopted) {
+        record_adoption(situation, current, plan);
+    }
+}
+
+/// The first record of an adopted generation: before everything else, and by itself not outside windows.
+fn record_adoption(situation: &Situation<'_>, current: &CurrentView<'_>, plan: &mut CertificatePlan) {
+    let Some(generation) = current.generation else { return };
+    if let Some(note) = held_back(situation, None, "record the adoption").filter(|_| plan.steps.is_empty()) {
+        plan.notes.push(note);
+        return;
+    }
+    let step = Step::Record { generation: reference(generation), write: RecordWrite::Adopted };
+    plan.steps.insert(0, successor::planned(situation, step, Because::Adopted));
 }
 
 fn title(declared: &Declared) -> String {
@@ -305,6 +316,13 @@ fn plan_removed(
         notes: Vec::new(),
         left_alone: 0,
     };
+    if let Some(moved) = desired.moved.iter().find(|moved| moved.from == removed.address) {
+        plan.notes.push(Note::blocked(
+            format!("it was moved to {}, whose credentials these are", moved.to),
+            "delete the removed entry, or the moved one",
+        ));
+        return plan;
+    }
     let (tenant, target) = match state {
         Some((tenant, TargetState::Found(target))) => (tenant, target),
         Some((_, TargetState::Missing { .. } | TargetState::SoftDeleted { .. })) => {

@@ -4,12 +4,13 @@
 use jiff::Timestamp;
 
 use crate::desired::Retire;
+use crate::ids::KeyId;
 use crate::observed::{Credential, DeliveryState, Generation, KeyState};
 use crate::plan::PlannedStep;
 use crate::plan::planner::held_back;
 use crate::plan::reason::{Because, Note, NoteKind, ack_command};
 use crate::plan::situation::{CurrentView, Situation, Standing, reference};
-use crate::plan::step::{CredentialRef, Step};
+use crate::plan::step::{CredentialRef, Evidence, Step};
 use crate::plan::successor::{Succession, generations_on_their_way, is_held, place, planned, provable};
 
 /// What decision (b) adds to the chain.
@@ -52,12 +53,13 @@ pub fn decide(
     }
     removals.sort_by_key(|(candidate, _)| (candidate.credential.end, candidate.sha1));
     prove_before_removal(situation, current, succession, &mut removals, &mut retirement);
-    let gone: Vec<_> = removals.iter().map(|(candidate, _)| candidate.sha1).collect();
+    let gone: Vec<_> = removals.iter().filter_map(|(candidate, _)| candidate.credential.key_id).collect();
     for (candidate, because) in removals {
         let Some(key_id) = candidate.credential.key_id else { continue };
         let reference = CredentialRef { key_id, sha1: candidate.sha1, end: candidate.credential.end };
         retirement.steps.push(planned(situation, Step::Retire { credential: reference }, because));
     }
+    destroy_given_up(situation, &gone, &mut retirement.steps);
     destroy_keys(situation, current, &gone, &mut retirement.steps);
     retirement
 }
@@ -304,7 +306,8 @@ pub fn is_delivered(situation: &Situation<'_>, current: &CurrentView<'_>, slot: 
 
 fn overlap_runs(asked: &Asked<'_>) -> Option<Note> {
     match overlap_end(asked.situation, asked.current?) {
-        Ok(end) if end <= asked.situation.now => None,
+        // Strictly over: with an overlap of zero a run must not leave a removal for a plan of the same moment.
+        Ok(end) if end < asked.situation.now => None,
         Ok(end) => Some(Note::new(NoteKind::Later, "retire").at(end)),
         Err(note) => Some(note),
     }
@@ -344,7 +347,7 @@ fn outside_windows(asked: &Asked<'_>) -> Option<Note> {
 }
 
 /// Puts a proof of the current generation before the removals, unless decision (a) has one. Without a way to prove, and without
-/// somebody's word instead, nothing is removed.
+/// somebody's word instead, nothing is removed but what the file says is revoked.
 fn prove_before_removal(
     situation: &Situation<'_>,
     current: Option<&CurrentView<'_>>,
@@ -352,28 +355,60 @@ fn prove_before_removal(
     removals: &mut Vec<(Candidate<'_>, Because)>,
     retirement: &mut Retirement,
 ) {
+    if removals.is_empty() {
+        return;
+    }
+    let evidence = provable(situation);
+    if matches!(evidence, Ok(Evidence::ReadBack)) && !is_confirmed(situation, current, succession) {
+        let counted = removals.len();
+        removals.retain(|(_, because)| matches!(because, Because::Revoked | Because::RevokePrevious));
+        if removals.len() < counted {
+            let text =
+                "predecessors are kept: with prove: read_back only an acknowledgement ends the overlap";
+            let hint = ack_command(&situation.declared.address);
+            retirement.notes.push(Note::new(NoteKind::Waiting, text).with_hint(hint));
+        }
+    }
     let proves = |planned: &PlannedStep| matches!(planned.step, Step::Prove { .. });
     if removals.is_empty() || succession.steps.iter().any(proves) {
         return;
     }
-    let evidence = provable(situation);
     let Some((current, Ok(evidence))) = current.map(|current| (current, evidence)) else {
         removals.clear();
         return;
     };
-    let confirmed = situation.current_acknowledged_at(current).is_some_and(|at| at > Timestamp::MIN);
-    if evidence == crate::plan::step::Evidence::ReadBack && !confirmed {
-        removals.clear();
-        let note = Note::new(
-            NoteKind::Waiting,
-            "predecessors are kept: with prove: read_back only an acknowledgement ends the overlap",
-        )
-        .with_hint(ack_command(&situation.declared.address));
-        retirement.notes.push(note);
-        return;
-    }
     let step = Step::Prove { generation: current.reference(), evidence };
     retirement.steps.push(planned(situation, step, Because::BeforeRemoval));
+}
+
+/// Whether somebody has said that consumers use what they read after the steps of decision (a).
+fn is_confirmed(
+    situation: &Situation<'_>,
+    current: Option<&CurrentView<'_>>,
+    succession: &Succession,
+) -> bool {
+    let confirmed = current.and_then(|current| situation.current_acknowledged_at(current));
+    succession.successor.is_none() && confirmed.is_some_and(|at| at > Timestamp::MIN)
+}
+
+/// Keys of generations on their way that were published, no longer fit, and whose credential goes in this run.
+fn destroy_given_up(situation: &Situation<'_>, gone: &[KeyId], steps: &mut Vec<PlannedStep>) {
+    if is_held(situation) || held_back(situation, None, "destroy").is_some() {
+        return;
+    }
+    for generation in generations_on_their_way(situation) {
+        let published = !situation.credentials_of(generation).is_empty();
+        if published && is_gone(situation, generation, gone) {
+            let step = Step::Destroy { generation: reference(generation), place: place(situation.declared) };
+            steps.push(planned(situation, step, Because::NoLongerFits));
+        }
+    }
+}
+
+/// Whether no credential of it is left after the removals.
+fn is_gone(situation: &Situation<'_>, generation: &Generation, gone: &[KeyId]) -> bool {
+    let credentials = situation.credentials_of(generation);
+    credentials.iter().all(|credential| credential.key_id.is_some_and(|id| gone.contains(&id)))
 }
 
 /// Keys of generations whose credential is gone, beyond the number that is kept. Never one that is newer than the current
@@ -381,19 +416,13 @@ fn prove_before_removal(
 fn destroy_keys(
     situation: &Situation<'_>,
     current: Option<&CurrentView<'_>>,
-    gone: &[crate::ids::Sha1],
+    gone: &[KeyId],
     steps: &mut Vec<PlannedStep>,
 ) {
     let Some(current) = current.and_then(|current| current.generation) else { return };
     if is_held(situation) || held_back(situation, None, "destroy").is_some() {
         return;
     }
-    let is_gone = |generation: &Generation| {
-        situation
-            .credentials_of(generation)
-            .iter()
-            .all(|credential| credential.sha1().is_some_and(|sha1| gone.contains(&sha1)))
-    };
     let on_its_way: Vec<_> =
         generations_on_their_way(situation).map(|generation| &generation.handle).collect();
     let mut retired: Vec<_> = situation
@@ -402,8 +431,8 @@ fn destroy_keys(
         .iter()
         .filter(|generation| generation.handle != current.handle && generation.key == KeyState::Held)
         .filter(|generation| generation.record.requested_at < current.record.requested_at)
-        .filter(|generation| !on_its_way.contains(&&generation.handle) || situation.is_spent(generation))
-        .filter(|generation| is_gone(generation))
+        .filter(|generation| !on_its_way.contains(&&generation.handle))
+        .filter(|generation| is_gone(situation, generation, gone))
         .collect();
     retired.sort_by_key(|generation| std::cmp::Reverse(generation.record.requested_at));
     let keep = situation.declared.keep_retired;

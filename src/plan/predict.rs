@@ -88,13 +88,26 @@ impl World {
         }
     }
 
-    /// The generation a step speaks of.
+    /// The generation a step speaks of. A rotation may have begun anew after its first generation was discarded: the
+    /// thumbprints tell which is meant, else it is the newest one whose key is there.
     pub fn generation(&self, reference: &GenerationRef) -> Option<&Generation> {
-        self.holding()?.generations.iter().find(|generation| is_referred(generation, reference))
+        self.holding()?.generations.get(self.position(reference)?)
     }
 
     fn generation_mut(&mut self, reference: &GenerationRef) -> Option<&mut Generation> {
-        self.holding_mut()?.generations.iter_mut().find(|generation| is_referred(generation, reference))
+        let position = self.position(reference)?;
+        self.holding_mut()?.generations.get_mut(position)
+    }
+
+    fn position(&self, reference: &GenerationRef) -> Option<usize> {
+        let fit = |generation: &Generation| {
+            let exact =
+                reference.thumbprints.is_some() && generation.record.thumbprints == reference.thumbprints;
+            (exact, generation.key == KeyState::Held)
+        };
+        let generations = self.holding()?.generations.iter().enumerate();
+        let referred = generations.filter(|(_, generation)| is_referred(generation, reference));
+        referred.max_by_key(|(index, generation)| (fit(generation), *index)).map(|(index, _)| index)
     }
 }
 

@@ -108,10 +108,22 @@ pub fn reference(generation: &Generation) -> GenerationRef {
 }
 
 impl<'a> Situation<'a> {
-    /// The names a certificate goes by: its own and those it was moved from.
+    /// The names a certificate goes by: its own and those it was moved from, in one step or several. A name that is
+    /// declared again is another certificate's.
     pub fn names_of(desired: &Desired, address: &Address) -> BTreeSet<Name> {
-        let moved = desired.moved.iter().filter(|moved| moved.to == *address);
-        moved.map(|moved| moved.from.name.clone()).chain([address.name.clone()]).collect()
+        let mut names = BTreeSet::from([address.name.clone()]);
+        let is_former =
+            |from: &Address| from.tenant == address.tenant && !desired.certificates.contains_key(from);
+        loop {
+            let leads_here = |to: &Address| to.tenant == address.tenant && names.contains(&to.name);
+            let former = desired.moved.iter().filter(|moved| leads_here(&moved.to) && is_former(&moved.from));
+            let found: Vec<Name> = former.map(|moved| moved.from.name.clone()).collect();
+            let known = names.len();
+            names.extend(found);
+            if names.len() == known {
+                return names;
+            }
+        }
     }
 
     /// The acknowledgements of a certificate, under any of its names.
@@ -275,8 +287,8 @@ impl<'a> Situation<'a> {
         life.is_none_or(|life| due(self.declared, life) > self.now)
     }
 
-    /// The rotation that replaces `current`. A rotation whose generation was published and then given up (rolled back from,
-    /// or stuck until too little life was left) is followed by another one with an id of its own, so that no id ever has two published keys.
+    /// The rotation that replaces `current`. A rotation whose generation was given up (rolled back from, revoked, stuck until
+    /// too little life was left) is followed by another one with an id of its own, so that no id ever has two keys.
     pub fn rotation_id(&self, current: Option<&CurrentView<'_>>) -> RotationId {
         let mut predecessor = match current {
             Some(current) => current.sha1.to_string(),
@@ -290,9 +302,12 @@ impl<'a> Situation<'a> {
                 .generations
                 .iter()
                 .find(|g| g.record.rotation_id == Some(id) && self.is_spent(g));
-            match spent.and_then(|generation| generation.record.thumbprints) {
+            let Some(PublicRecord { thumbprints, requested_at, .. }) = spent.map(|g| &g.record) else {
+                return id;
+            };
+            match thumbprints {
                 Some(thumbprints) => predecessor = format!("{predecessor} {}", thumbprints.sha1),
-                None => return id,
+                None => predecessor = format!("{predecessor} requested {requested_at}"),
             }
         }
     }
@@ -306,14 +321,14 @@ impl<'a> Situation<'a> {
         thumbprints.iter().fold("none".to_owned(), |text, sha1| format!("{text} {sha1}"))
     }
 
-    /// Whether a generation can never become current any more although it was published.
+    /// Whether a generation can never become what consumers read, or did so already. Its record stays where its key is
+    /// destroyed, and so its rotation is not begun a second time.
     pub fn is_spent(&self, generation: &Generation) -> bool {
-        let published = !self.credentials_of(generation).is_empty();
-        generation.record.rejected
-            || self.is_revoked_generation(generation)
-            || (generation.record.phase == RecordedPhase::Staged
-                && published
-                && !self.has_life_left(generation))
+        let record = &generation.record;
+        let on_its_way = matches!(record.phase, RecordedPhase::Requested | RecordedPhase::Staged)
+            && record.promoted_at.is_none();
+        let usable = generation.key == KeyState::Held && self.has_life_left(generation);
+        !on_its_way || !usable || record.rejected || self.is_revoked_generation(generation)
     }
 
     /// Adds, in thought, the record of an adopted current entry that has none. Says whether it did.

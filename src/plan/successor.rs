@@ -1,11 +1,14 @@
 //! Decision (a): what becomes of the current generation. The reasons stand in the order they are asked.
 
+use jiff::SignedDuration;
+
 use crate::desired::{Declared, Issuer, Prove, StoreBinding, Timing};
 use crate::ids::Thumbprint;
 use crate::observed::record::RecordedPhase;
 use crate::observed::{Credential, Current, Generation, Identifier, KeyState, Staging};
 use crate::plan::PlannedStep;
-use crate::plan::calendar::{due, lead_before};
+use crate::plan::calendar::{Life, due, lead_before};
+use crate::plan::predict::credential_dates;
 use crate::plan::reason::{Because, Note, NoteKind, Requires, ack_command};
 use crate::plan::situation::{CurrentView, Situation, Standing, reference};
 use crate::plan::step::{Evidence, GenerationRef, RecordWrite, Step};
@@ -46,7 +49,7 @@ pub fn current<'s>(situation: &'s Situation<'_>) -> Result<Option<CurrentView<'s
                 generation.record.thumbprints.is_some_and(names)
             };
             if situation.is_own_record(&generation.record) || adopted() {
-                Ok(view_of_generation(situation, generation))
+                view_of_generation(situation, generation).map(Some).ok_or_else(|| dates_unknown(generation))
             } else {
                 let made_for =
                     format!("it was made for {}/{}", generation.record.owner, generation.record.name);
@@ -74,6 +77,16 @@ fn unknown_current(situation: &Situation<'_>, what: &str) -> Note {
     )
 }
 
+/// Adopted, and neither the target nor the record knows its dates: without them it can be neither published again nor
+/// followed.
+fn dates_unknown(generation: &Generation) -> Note {
+    let thumbprint = generation.record.thumbprints.map(|t| t.sha1.to_string()).unwrap_or_default();
+    Note::blocked(
+        format!("the adopted {thumbprint} is not on the target, and when it ends is not known"),
+        "upload its certificate to the target, or take it out of the store and out of adopt to have a new one made",
+    )
+}
+
 fn view_of_generation<'s>(
     situation: &'s Situation<'_>,
     generation: &'s Generation,
@@ -88,8 +101,11 @@ fn view_of_generation<'s>(
 fn elsewhere<'s>(situation: &'s Situation<'_>) -> Result<Option<CurrentView<'s>>, Note> {
     let adopted =
         |credential: &&Credential| matches!(situation.standing(credential), Standing::Adopted { .. });
-    let newest =
-        situation.target.client_credentials().filter(adopted).max_by_key(|credential| credential.end);
+    let newest = situation
+        .target
+        .client_credentials()
+        .filter(adopted)
+        .max_by_key(|credential| (credential.end, credential.sha1()));
     let Some(credential) = newest else { return Ok(None) };
     let Identifier::Sha1(sha1) = credential.identifier else { return Ok(None) };
     if !matches!(situation.standing(credential), Standing::Adopted { elsewhere: true }) {
@@ -152,7 +168,11 @@ fn onward(situation: &Situation<'_>, current: Option<&CurrentView<'_>>) -> Succe
     };
     match reason_to_rotate(situation, current) {
         Some(because) => match reason_to_wait(situation, current) {
-            Some(note) => Succession::noted(note),
+            Some(note) => {
+                let mut succession = Succession::noted(note);
+                tidy_up(situation, current, &mut succession);
+                succession
+            }
             None => rotate(situation, Some(current), because, Gate::Windows),
         },
         None => healthy(situation, current),
@@ -343,13 +363,32 @@ fn healthy(situation: &Situation<'_>, current: &CurrentView<'_>) -> Succession {
             .about(current.sha1),
     ];
     notes.extend(unacknowledged(situation, current));
+    let mut succession = Succession { notes, ..Succession::default() };
+    tidy_up(situation, current, &mut succession);
+    succession
+}
+
+/// What an earlier run left and no rotation of this one takes up: the promotion is recorded, because the overlap begins
+/// with that, and generations that no longer fit are discarded.
+fn tidy_up(situation: &Situation<'_>, current: &CurrentView<'_>, succession: &mut Succession) {
     let mut steps = Vec::new();
-    if let Some(generation) = current.generation.filter(|generation| generation.record.promoted_at.is_none())
-    {
+    record_promotion(situation, current, &mut steps);
+    discard_others(situation, None, &mut steps);
+    if steps.is_empty() {
+        return;
+    }
+    match super::planner::held_back(situation, None, "tidy up the store") {
+        Some(note) => succession.notes.push(note),
+        None => succession.steps.append(&mut steps),
+    }
+}
+
+fn record_promotion(situation: &Situation<'_>, current: &CurrentView<'_>, steps: &mut Vec<PlannedStep>) {
+    let unknown = |generation: &&Generation| generation.record.promoted_at.is_none();
+    if let Some(generation) = current.generation.filter(unknown) {
         let step = Step::Record { generation: reference(generation), write: RecordWrite::Promoted };
         steps.push(planned(situation, step, Because::PromotionUnknown));
     }
-    Succession { steps, notes, ..Succession::default() }
 }
 
 fn unacknowledged(situation: &Situation<'_>, current: &CurrentView<'_>) -> Option<Note> {
@@ -387,7 +426,8 @@ fn rollback(situation: &Situation<'_>, current: Option<&CurrentView<'_>>) -> Opt
     let current = current?;
     let current_generation = current.generation?;
     let asked = situation.policy.rollback.contains(&situation.declared.address);
-    let unfinished = current_generation.record.rejected;
+    // Without the hold it would be followed by a rotation, so that one comes instead.
+    let unfinished = current_generation.record.rejected && is_held(situation);
     if !unfinished && (!asked || was_rolled_back(situation, current_generation)) {
         return None;
     }
@@ -484,11 +524,8 @@ fn rotate(
         return Succession::blocked(note);
     }
     let mut succession = Succession::default();
-    if let Some(generation) = current.and_then(|current| current.generation) {
-        if generation.record.promoted_at.is_none() {
-            let step = Step::Record { generation: reference(generation), write: RecordWrite::Promoted };
-            succession.steps.push(planned(situation, step, Because::PromotionUnknown));
-        }
+    if let Some(current) = current {
+        record_promotion(situation, current, &mut succession.steps);
     }
     let started = continuing(situation, current);
     discard_others(situation, started, &mut succession.steps);
@@ -518,17 +555,29 @@ fn cannot_rotate(situation: &Situation<'_>) -> Option<Note> {
         ));
     }
     let policy = situation.target.lifetime_policy.as_ref()?;
-    let margin = situation.policy.settings.policy_margin.as_secs();
-    let short = policy.max_seconds - margin <= declared.overlap.nominal_seconds() + 24 * 3600;
-    short.then(|| {
+    let settings = &situation.policy.settings;
+    let (start, end) = credential_dates(
+        situation.now,
+        declared.validity.after(situation.now),
+        Some(policy.max_seconds),
+        situation.now,
+        settings,
+    );
+    let life = Life { end, length: end.duration_since(start) };
+    let a_day = SignedDuration::from_hours(24);
+    (due(declared, life).duration_since(situation.now) <= a_day).then(|| {
+        let lead = match &declared.timing {
+            Timing::RotationPeriod(_) => String::new(),
+            Timing::RenewBefore(lead) => format!(" and renew_before {lead}"),
+        };
         Note::blocked(
             format!(
-                "policy {} lets a credential live {} days, which leaves no room for an overlap of {}",
+                "policy {} lets a credential live {} days, which leaves no room for an overlap of {}{lead}",
                 policy.policy_id,
                 policy.max_seconds / 86_400,
                 declared.overlap
             ),
-            "declare a shorter overlap, or ask who keeps the policy for a longer life",
+            "declare shorter ones, or ask who keeps the policy for a longer life",
         )
     })
 }

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use certroll::ids::{Address, Sha1};
-use certroll::observed::{Credential, TargetState};
+use certroll::desired::Issuer;
+use certroll::ids::{Address, KeyId, Sha1, TargetId};
+use certroll::observed::{Credential, Generation, StoreState, TargetState};
 use certroll::plan::document::Document;
 use certroll::plan::predict::{Context, World as Predicted};
 use certroll::plan::reason::{Because, Note};
-use certroll::plan::step::{RecordWrite, Step};
+use certroll::plan::step::{Evidence, RecordWrite, Step};
 use certroll::plan::{CertificatePlan, Plan, PlannedStep, guard, planner};
 
 use super::observed::{ADDRESS, World, address};
@@ -77,7 +78,7 @@ pub(crate) fn plan_of(world: &World) -> Plan {
 
 /// The steps of a plan as rows write them.
 pub(crate) fn steps_of(world: &World, plan: &Plan) -> Vec<String> {
-    let labels = labels(world);
+    let labels = Labels::of(world);
     let mut lines = Vec::new();
     for certificate in &plan.certificates {
         let prefix = prefix(&certificate.address);
@@ -90,7 +91,7 @@ fn prefix(of: &Address) -> String {
     if *of == address(ADDRESS) { String::new() } else { format!("{of} ") }
 }
 
-fn line(labels: &BTreeMap<Sha1, String>, planned: &PlannedStep) -> String {
+fn line(labels: &Labels, planned: &PlannedStep) -> String {
     let sha1 = match &planned.step {
         Step::Retire { credential } => Some(credential.sha1),
         step => step.generation().and_then(|generation| generation.thumbprints).map(|t| t.sha1),
@@ -102,11 +103,18 @@ fn line(labels: &BTreeMap<Sha1, String>, planned: &PlannedStep) -> String {
             RecordWrite::Adopted => "record adoption of".to_owned(),
         };
     }
-    if let Some(label) = sha1.and_then(|sha1| labels.get(&sha1)) {
+    if let Step::Prove { evidence: Evidence::ReadBack, .. } = &planned.step {
+        line.push_str(" by reading back");
+    }
+    if let Some(label) = sha1.as_ref().and_then(|sha1| labels.certificate(sha1)) {
         line = format!("{line} {label}");
     }
     if let Step::Deliver { slot, .. } = &planned.step {
         line = format!("{line} to {slot}");
+    }
+    if let Step::Publish { dropping, lifetime_max_seconds, .. } = &planned.step {
+        dropping.iter().for_each(|id| line.push_str(&format!(" dropping {}", labels.credential(id))));
+        lifetime_max_seconds.iter().for_each(|max| line.push_str(&format!(" within {} d", max / 86_400)));
     }
     match &planned.because {
         Because::PartOfRotation => line,
@@ -125,19 +133,19 @@ fn reason(because: &Because) -> String {
 
 /// The notes of a plan: kind, label, date, text and hint.
 pub(crate) fn notes_of(world: &World, plan: &Plan) -> Vec<String> {
-    let labels = labels(world);
+    let labels = Labels::of(world);
     let of = |certificate: &CertificatePlan| {
         let prefix = prefix(&certificate.address);
         let lines: Vec<_> =
-            certificate.notes.iter().map(|note| format!("{}{prefix}", note_line(&labels, note))).collect();
+            certificate.notes.iter().map(|note| format!("{} {prefix}", note_line(&labels, note))).collect();
         lines
     };
     plan.certificates.iter().flat_map(of).collect()
 }
 
-fn note_line(labels: &BTreeMap<Sha1, String>, note: &Note) -> String {
+fn note_line(labels: &Labels, note: &Note) -> String {
     let kind = serde_json::to_value(note.kind).unwrap();
-    let about = note.about.and_then(|sha1| labels.get(&sha1)).cloned().unwrap_or_default();
+    let about = note.about.as_ref().and_then(|sha1| labels.certificate(sha1)).unwrap_or_default();
     let at = note.at.map(|at| at.to_string()).unwrap_or_default();
     format!(
         "{} [{about}] [{at}] {} | {}",
@@ -147,48 +155,59 @@ fn note_line(labels: &BTreeMap<Sha1, String>, note: &Note) -> String {
     )
 }
 
-/// Thumbprints by the labels the world was built with.
-fn labels(world: &World) -> BTreeMap<Sha1, String> {
-    let mut labels = BTreeMap::new();
-    let tenants = world.observed.tenants.values();
-    let states = tenants.flat_map(|tenant| tenant.targets.values().chain(&tenant.removed));
-    let credentials = states.filter_map(|state| match state {
-        TargetState::Found(target) => Some(&target.credentials),
-        _ => None,
-    });
-    for credential in credentials.flatten() {
-        let raw: serde_json::Value = serde_json::from_str(credential.raw.get()).unwrap();
-        if let (Some(sha1), Some(label)) = (credential.sha1(), raw["as"][1].as_str()) {
-            labels.insert(sha1, label.to_owned());
+/// What the world was built with, by label.
+struct Labels {
+    certificates: BTreeMap<Sha1, String>,
+    credentials: BTreeMap<KeyId, String>,
+}
+
+impl Labels {
+    fn of(world: &World) -> Labels {
+        let mut labels = Labels { certificates: BTreeMap::new(), credentials: BTreeMap::new() };
+        for tenant in world.observed.tenants.values() {
+            tenant.targets.values().chain(&tenant.removed).for_each(|state| labels.add_target(state));
         }
-    }
-    for store in world.observed.stores.values() {
-        if let certroll::observed::StoreState::Known(holding) = &store.state {
-            for generation in &holding.generations {
-                let predicted = generation.record.rotation_id.map(|id| id.to_string());
-                if let Some(thumbprints) = generation.record.thumbprints {
-                    let made = predicted.as_ref() != Some(&generation.handle);
-                    labels.insert(
-                        thumbprints.sha1,
-                        if made { generation.handle.clone() } else { "new".into() },
-                    );
-                }
+        for store in world.observed.stores.values() {
+            if let StoreState::Known(holding) = &store.state {
+                holding.generations.iter().for_each(|generation| labels.add_generation(generation));
             }
         }
-    }
-    for declared in world.desired.certificates.values() {
-        if let certroll::desired::Issuer::ExternalPublicKey { files } = &declared.issuer {
-            for file in files {
-                labels.insert(file.certificate.thumbprints.sha1, file.path.clone());
+        for declared in world.desired.certificates.values() {
+            if let Issuer::ExternalPublicKey { files } = &declared.issuer {
+                let named = files.iter().map(|file| (file.certificate.thumbprints.sha1, file.path.clone()));
+                labels.certificates.extend(named);
             }
         }
-        for adopt in &declared.adopt {
-            if let certroll::ids::Thumbprint::Sha1(sha1) = adopt.thumbprint {
-                labels.entry(sha1).or_insert_with(|| "adopted".to_owned());
-            }
+        labels
+    }
+
+    fn add_target(&mut self, state: &TargetState) {
+        let TargetState::Found(target) = state else { return };
+        for credential in &target.credentials {
+            let raw: serde_json::Value = serde_json::from_str(credential.raw.get()).unwrap();
+            let Some(label) = raw["as"][1].as_str() else { continue };
+            self.certificates.extend(credential.sha1().map(|sha1| (sha1, label.to_owned())));
+            self.credentials.extend(credential.key_id.map(|id| (id, label.to_owned())));
         }
     }
-    labels
+
+    /// A predicted one goes by its rotation and is called *new*.
+    fn add_generation(&mut self, generation: &Generation) {
+        let predicted = generation.record.rotation_id.map(|id| id.to_string());
+        let label = match predicted.as_ref() == Some(&generation.handle) {
+            true => "new".to_owned(),
+            false => generation.handle.clone(),
+        };
+        self.certificates.extend(generation.record.thumbprints.map(|thumbprints| (thumbprints.sha1, label)));
+    }
+
+    fn certificate(&self, sha1: &Sha1) -> Option<&str> {
+        self.certificates.get(sha1).map(String::as_str)
+    }
+
+    fn credential(&self, id: &KeyId) -> &str {
+        self.credentials.get(id).map_or("something unknown", String::as_str)
+    }
 }
 
 /// For failures.
@@ -247,11 +266,7 @@ pub(crate) fn step(world: &mut World, of: &Address, step: &Step) {
 }
 
 /// A step of a `removed:` entry can only take a credential off.
-fn removed_step(
-    world: &World,
-    of: &Address,
-    step: &Step,
-) -> Option<(certroll::ids::TargetId, Vec<Credential>)> {
+fn removed_step(world: &World, of: &Address, step: &Step) -> Option<(TargetId, Vec<Credential>)> {
     let Step::Retire { credential } = step else { panic!("{of} is removed and has {step:?}") };
     let index = world.desired.removed.iter().position(|removed| removed.address == *of)?;
     let TargetState::Found(target) = &world.observed.tenants[&of.tenant].removed[index] else { return None };
