@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
 
+use crate::cli::commands::emulator::EmulatorCommand;
 use crate::ids::{Address, Thumbprint};
 use crate::plan::policy::Pattern;
 
@@ -112,6 +113,9 @@ pub enum Command {
     Ack(AckArgs),
     /// Show a saved plan again
     Show(ShowArgs),
+    /// A pretend directory and login service, for trying things out and for tests
+    #[command(subcommand)]
+    Emulator(EmulatorCommand),
     /// Print the JSON schema of a file format
     Schema(SchemaArgs),
     /// Print a completion script for a shell

@@ -100,6 +100,7 @@ fn plan_of(certificates: Vec<CertificatePlan>) -> Plan {
         now: at("2026-11-20T00:00:00Z"),
         owner: "platform-team".parse().unwrap(),
         emulator: false,
+        asked: Default::default(),
         certificates,
         refusals: Vec::new(),
         complete: true,

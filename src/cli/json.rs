@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::diagnostic::Diagnostic;
 use crate::error::Error;
 use crate::report::drift::{Drift, Finding, Rule, Severity};
 
@@ -16,6 +17,15 @@ pub fn diagnostic(error: &Error) -> Value {
         "causes": causes,
         "hints": hints,
     })
+}
+
+/// What is wrong with a declaration, as a `diagnostic` object.
+pub fn declaration_diagnostic(diagnostic: &Diagnostic) -> Value {
+    let mut value = json!(diagnostic);
+    if let Value::Object(object) = &mut value {
+        object.insert("type".into(), json!("diagnostic"));
+    }
+    value
 }
 
 /// One object on one line.

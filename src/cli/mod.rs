@@ -5,6 +5,8 @@ pub mod acknowledgements;
 pub mod args;
 pub mod clock;
 pub mod commands;
+pub mod connect;
+pub mod declaration;
 pub mod drift_text;
 pub mod exit;
 pub mod files;
@@ -12,7 +14,9 @@ pub mod human;
 pub mod json;
 pub mod log;
 pub mod outcome_text;
+pub mod planning;
 pub mod progress;
+pub mod seed;
 pub mod text;
 pub mod world;
 
@@ -63,6 +67,12 @@ fn not_a_command(error: &clap::Error, world: &World) -> i32 {
 /// What the environment says about colour.
 fn wants_colour(world: &World) -> bool {
     world.var("NO_COLOR").is_none() && world.var("TERM") != Some("dumb")
+}
+
+/// How plans and findings are shown on standard output.
+fn view(global: &Global, world: &World) -> human::View {
+    let colour = world.stdout.is_terminal() && !global.no_color && wants_colour(world);
+    human::View { colour, unchanged: global.verbose > 0 }
 }
 
 fn on_runtime(dispatch: &tracing::Dispatch, cli: Cli, world: &mut World) -> Ending {

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{Address, Owner, Sha256};
+use crate::plan::policy::Overrides;
 use crate::plan::reason::Refusal;
 use crate::plan::{CertificatePlan, Counts, Plan, PlannedStep, digest};
 
@@ -34,6 +35,9 @@ pub struct Document {
     pub applyable: bool,
     /// Whether it covers the whole declaration; `--only` makes it incomplete.
     pub complete: bool,
+    /// What the run asked for beyond the declaration.
+    #[serde(default, skip_serializing_if = "Overrides::is_empty")]
+    pub asked: Overrides,
     /// How many of what it holds.
     pub counts: Counts,
     /// Why it may not be applied.
@@ -84,6 +88,7 @@ impl Document {
             emulator: plan.emulator,
             applyable: plan.applyable(),
             complete: plan.complete,
+            asked: plan.asked.clone(),
             counts: plan.counts(),
             refusals: plan.refusals.clone(),
             certificates: plan.certificates.clone(),
@@ -99,6 +104,7 @@ impl Document {
             now: self.timestamp,
             owner: self.owner,
             emulator: self.emulator,
+            asked: self.asked,
             certificates: self.certificates,
             refusals: self.refusals,
             complete: self.complete,

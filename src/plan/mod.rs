@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::ids::{Address, Owner, Sha256, TargetId};
+use policy::Overrides;
 use reason::{Because, Note, NoteKind, Refusal, Requires};
 use step::Step;
 
@@ -34,6 +35,9 @@ pub struct Plan {
     pub owner: Owner,
     /// Whether it is about an emulated tenant.
     pub emulator: bool,
+    /// What the run asked for beyond the declaration.
+    #[serde(default, skip_serializing_if = "Overrides::is_empty")]
+    pub asked: Overrides,
     /// By address, sorted; a repair comes first when carried out.
     pub certificates: Vec<CertificatePlan>,
     /// Why it may not be applied.

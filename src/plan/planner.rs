@@ -37,6 +37,7 @@ pub fn plan(desired: &Desired, observed: &Observed, policy: &Policy, now: Timest
         now,
         owner: desired.owner.clone(),
         emulator: desired.tenants.values().any(|tenant| tenant.cloud == Cloud::Emulator),
+        asked: policy.overrides(),
         certificates,
         refusals: Vec::new(),
         complete: policy.only.is_empty(),

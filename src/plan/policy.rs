@@ -3,6 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::desired::Declared;
 use crate::ids::{Address, Thumbprint};
 use crate::settings::Settings;
@@ -28,7 +31,47 @@ pub struct Policy {
     pub settings: Settings,
 }
 
+/// What a run asks for beyond the declaration, as a saved plan remembers it: whoever carries the plan out plans again with the
+/// same.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Overrides {
+    /// `--replace`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub replace: BTreeMap<Address, Thumbprint>,
+    /// `--revoke-previous`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub revoke_previous: bool,
+    /// `--rollback`.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub rollback: BTreeSet<Address>,
+    /// `--max-issue`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_issue: Option<usize>,
+    /// `--max-retire`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_retire: Option<usize>,
+}
+
+impl Overrides {
+    /// Whether nothing is asked for.
+    pub fn is_empty(&self) -> bool {
+        *self == Overrides::default()
+    }
+}
+
 impl Policy {
+    /// What of it a saved plan remembers.
+    pub fn overrides(&self) -> Overrides {
+        Overrides {
+            replace: self.replace.clone(),
+            revoke_previous: self.revoke_previous,
+            rollback: self.rollback.clone(),
+            max_issue: self.max_issue,
+            max_retire: self.max_retire,
+        }
+    }
+
     /// Whether this run plans the certificate.
     pub fn selects(&self, declared: &Declared) -> bool {
         self.only.is_empty() || self.only.iter().any(|pattern| pattern.matches(declared))

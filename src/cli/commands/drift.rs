@@ -1,0 +1,25 @@
+//! `drift`: declared against live. Built on readers only; it can change nothing.
+
+use crate::cli::args::{DriftArgs, Global, Selection};
+use crate::cli::exit::Ending;
+use crate::cli::planning::prepare;
+use crate::cli::world::World;
+use crate::cli::{drift_text, json, view};
+use crate::error::Error;
+use crate::report::drift::drift;
+
+/// Looks, and says what differs.
+pub async fn run(args: &DriftArgs, global: &Global, world: &World) -> Result<Ending, Error> {
+    let selection = Selection { only: args.only.clone(), ..Selection::default() };
+    let prepared = prepare(&selection, args.parallelism, None, global, world).await?;
+    let found = drift(&prepared.desired, &prepared.observed, &prepared.plan, &prepared.policy);
+    if global.is_json() {
+        world.stdout.write(&json::pretty(&json::drift(&found)));
+    } else {
+        let view = view(global, world);
+        world.stdout.write(&drift_text::drift(&found, view.colour, view.unchanged));
+    }
+    let drifted = if found.has_drift() { Ending::Changes } else { Ending::Fine };
+    let somebody = if found.needs_somebody() { Ending::NeedsSomebody } else { Ending::Fine };
+    Ok(drifted.and(somebody).unless_detailed(args.detailed_exitcode))
+}

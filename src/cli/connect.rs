@@ -1,0 +1,244 @@
+//! Which tenants a run speaks to, and how: the network with certroll's own sign-in, or an emulator.
+//!
+//! An emulator is never a false green: `CERTROLL_EMULATOR` is an error unless every tenant of the run is declared
+//! `cloud: emulator`, and real and emulated tenants do not share a run.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use crate::backends::shipped::{Connection, Connections};
+use crate::cli::args::Global;
+use crate::cli::seed;
+use crate::cli::world::World;
+use crate::cli::{declaration, files};
+use crate::desired::{Cloud, Desired, Tenant};
+use crate::edges::{Trouble, TroubleKind};
+use crate::emulator::Emulator;
+use crate::entra::cloud::EMULATOR_URL;
+use crate::entra::{
+    EmulatorClock, EmulatorTransport, EndpointOverrides, Endpoints, EntraError, ErrorKind, GraphClient,
+    GraphSettings, HttpsOptions, HttpsTransport, Line, OwnCredential, Transport, Trust, from_environment,
+};
+use crate::error::{Error, Kind};
+use crate::ids::Name;
+use crate::key::Secret;
+use crate::runtime::{Clock, Random};
+
+/// Where the state of emulated tenants lies when nobody says.
+const STATE_DEFAULT: &str = ".certroll/emulator.json";
+
+/// What a run is connected to.
+pub struct Ground {
+    /// The way to each tenant and store.
+    pub connections: Connections,
+    /// The clock of the run: the machine's, or the emulator's.
+    pub clock: Arc<dyn Clock>,
+    /// Requests in flight.
+    pub slots: Arc<Semaphore>,
+    /// Whether the tenants are emulated.
+    pub emulator: bool,
+}
+
+/// Where the tenants of a run live.
+enum Place {
+    Microsoft,
+    InProcess(Emulator),
+    Server { url: String, trust: Trust },
+}
+
+/// Connects the tenants that the run is about.
+pub fn ground(
+    desired: &Desired,
+    tenants: &BTreeSet<Name>,
+    parallelism: u16,
+    global: &Global,
+    world: &World,
+) -> Result<Ground, Error> {
+    let about: Vec<&Tenant> = tenants.iter().filter_map(|name| desired.tenants.get(name)).collect();
+    let place = place(&about, global, world)?;
+    let emulator = !matches!(place, Place::Microsoft);
+    let clock: Arc<dyn Clock> = match &place {
+        Place::InProcess(emulator) => Arc::new(EmulatorClock::new(emulator.clone())),
+        Place::Microsoft | Place::Server { .. } => Arc::clone(&world.clock),
+    };
+    let slots = Arc::new(Semaphore::new(usize::from(parallelism)));
+    let way = Way { place, world, clock: Arc::clone(&clock), slots: Arc::clone(&slots) };
+    let connections = Connections::new(desired, |tenant| match tenants.contains(&tenant.name) {
+        true => way.to(tenant).map_err(Trouble::from),
+        false => Err(Trouble::new(
+            TroubleKind::Internal,
+            format!("connecting tenant {}", tenant.name),
+            "this run is not about it",
+        )),
+    });
+    Ok(Ground { connections, clock, slots, emulator })
+}
+
+fn place(about: &[&Tenant], global: &Global, world: &World) -> Result<Place, Error> {
+    let (emulated, real): (Vec<&Tenant>, Vec<&Tenant>) =
+        about.iter().partition(|tenant| tenant.cloud == Cloud::Emulator);
+    let server = world.var("CERTROLL_EMULATOR");
+    match (emulated.first(), real.first()) {
+        (Some(emulated), Some(real)) => Err(Error::new(Kind::Input, "choosing the tenants of this run")
+            .because(format!("{} is emulated and {} is not", emulated.name, real.name))
+            .hint(format!("run each for itself, such as with --only '{}/*'", real.name))),
+        (_, Some(real)) if server.is_some() => {
+            Err(Error::new(Kind::Input, "choosing the tenants of this run")
+                .because(format!(
+                    "CERTROLL_EMULATOR is set, and tenant {} is not declared cloud: emulator",
+                    real.name
+                ))
+                .hint("unset CERTROLL_EMULATOR, or leave the tenant out with --only"))
+        }
+        (None, _) => Ok(Place::Microsoft),
+        (Some(_), None) => match server {
+            Some(url) => Ok(Place::Server { url: url.to_owned(), trust: trust(world)? }),
+            None if world.var("CERTROLL_CA_FILE").is_some() => {
+                Err(Error::new(Kind::Input, "connecting to the emulator")
+                    .because("CERTROLL_CA_FILE is set without CERTROLL_EMULATOR")
+                    .hint("set CERTROLL_EMULATOR to the server's URL, or unset CERTROLL_CA_FILE"))
+            }
+            None => in_process(&emulated, global, world).map(Place::InProcess),
+        },
+    }
+}
+
+fn trust(world: &World) -> Result<Trust, Error> {
+    match world.var("CERTROLL_CA_FILE") {
+        Some(path) => files::read(&world.path(Path::new(path)), Path::new(path)).map(Trust::Only),
+        None => Ok(Trust::System),
+    }
+}
+
+/// Where the state file of emulated tenants is.
+pub fn state_path(global: &Global, world: &World) -> PathBuf {
+    let named = global.state.clone().or_else(|| world.var("CERTROLL_STATE").map(PathBuf::from));
+    named.unwrap_or_else(|| PathBuf::from(STATE_DEFAULT))
+}
+
+/// Opens the emulator on its state file, and populates tenants it does not have yet.
+fn in_process(tenants: &[&Tenant], global: &Global, world: &World) -> Result<Emulator, Error> {
+    let shown = state_path(global, world);
+    let path = world.path(&shown);
+    let is_new = !path.exists();
+    let doing = || format!("opening the emulator's state file {}", shown.display());
+    let emulator =
+        Emulator::open(&path).map_err(|error| Error::new(Kind::Local, doing()).caused_by(&error))?;
+    let seeds = seed::read(declaration::folder(global, world).as_deref(), world)?;
+    let known: BTreeSet<Uuid> = emulator.tenants().into_iter().map(|(id, _)| id).collect();
+    for tenant in tenants {
+        let id = tenant_id(tenant)?;
+        if known.contains(&id) {
+            continue;
+        }
+        emulator.ensure_tenant(id, None);
+        if let Some(seeds) = &seeds {
+            seeds.plant(&emulator, &tenant.name, id, is_new)?;
+            tracing::info!("tenant {} of the emulator begins as {} says", tenant.name, seed::FILE_NAME);
+        }
+    }
+    Ok(emulator)
+}
+
+fn tenant_id(tenant: &Tenant) -> Result<Uuid, Error> {
+    tenant.id.parse().map_err(|_| {
+        Error::new(Kind::Input, format!("opening tenant {}", tenant.name))
+            .because("an emulated tenant in process is named by GUID")
+            .hint("leave id: out; certroll derives one from the name")
+    })
+}
+
+/// Makes the connection to one tenant.
+struct Way<'a> {
+    place: Place,
+    world: &'a World,
+    clock: Arc<dyn Clock>,
+    slots: Arc<Semaphore>,
+}
+
+impl Way<'_> {
+    fn to(&self, tenant: &Tenant) -> Result<Connection, EntraError> {
+        let line = self.line(tenant)?;
+        let credential = self.own_credential(tenant)?;
+        let client = GraphClient::new(line.clone(), &tenant.id, credential, GraphSettings::default());
+        Ok(Connection { line, client })
+    }
+
+    fn line(&self, tenant: &Tenant) -> Result<Line, EntraError> {
+        let overrides = match &self.place {
+            Place::Microsoft => self.overrides(),
+            Place::InProcess(_) => EndpointOverrides {
+                login: Some(EMULATOR_URL.to_owned()),
+                graph: Some(EMULATOR_URL.to_owned()),
+                scope: None,
+            },
+            Place::Server { url, .. } => {
+                EndpointOverrides { login: Some(url.clone()), graph: Some(url.clone()), scope: None }
+            }
+        };
+        let endpoints = Endpoints::resolve(tenant.cloud, &overrides)?;
+        let transport: Arc<dyn Transport> = match &self.place {
+            Place::InProcess(emulator) => Arc::new(EmulatorTransport::new(emulator.clone())),
+            Place::Microsoft => self.https(Trust::System)?,
+            Place::Server { trust, .. } => self.https(trust.clone())?,
+        };
+        let random: Arc<dyn Random> = Arc::clone(&self.world.random);
+        Ok(Line::new(transport, Arc::clone(&self.clock), random, endpoints, Arc::clone(&self.slots)))
+    }
+
+    fn https(&self, trust: Trust) -> Result<Arc<dyn Transport>, EntraError> {
+        let options = HttpsOptions { trust, ..HttpsOptions::default() };
+        let transport = HttpsTransport::new(options)
+            .map_err(|error| EntraError::new(ErrorKind::Settings, "preparing HTTPS", &error.to_string()))?;
+        Ok(Arc::new(transport))
+    }
+
+    /// What an operator sets instead of a cloud's own hosts.
+    fn overrides(&self) -> EndpointOverrides {
+        let var = |name| self.world.var(name).map(str::to_owned);
+        EndpointOverrides {
+            login: var("AZURE_AUTHORITY_HOST"),
+            graph: var("CERTROLL_GRAPH_HOST"),
+            scope: var("CERTROLL_GRAPH_SCOPE"),
+        }
+    }
+
+    fn own_credential(&self, tenant: &Tenant) -> Result<OwnCredential, EntraError> {
+        if let Place::InProcess(emulator) = &self.place {
+            let id = tenant.id.parse::<Uuid>().map_err(|error| {
+                EntraError::new(ErrorKind::Settings, "opening an emulated tenant", &error.to_string())
+            })?;
+            let operator = emulator.operator(id);
+            return Ok(OwnCredential {
+                tenant: Some(tenant.id.clone()),
+                client_id: operator.client_id,
+                method: crate::entra::sign_in::Method::Secret(Secret::new(operator.client_secret)),
+                source: "the emulator".to_owned(),
+            });
+        }
+        let credential = from_environment(&self.world.env)?;
+        match &credential.tenant {
+            Some(meant) if !is_same_tenant(meant, &tenant.id) => {
+                let reason = format!(
+                    "{} is meant for tenant {meant}, and {} is {}",
+                    credential.source, tenant.name, tenant.id
+                );
+                Err(EntraError::new(ErrorKind::Settings, "choosing certroll's own sign-in", &reason)
+                    .with_hint("set AZURE_TENANT_ID to the tenant of this run, or leave other tenants out with --only"))
+            }
+            _ => Ok(credential),
+        }
+    }
+}
+
+/// Whether two names of a tenant are known to mean different ones: two GUIDs that differ. A domain may be any of them.
+fn is_same_tenant(one: &str, two: &str) -> bool {
+    match (one.parse::<Uuid>(), two.parse::<Uuid>()) {
+        (Ok(one), Ok(two)) => one == two,
+        _ => true,
+    }
+}

@@ -1,0 +1,94 @@
+//! Reads the declaration the command line names, and shows what is wrong with it.
+
+use std::path::{Path, PathBuf};
+
+use crate::cli::args::Global;
+use crate::cli::json;
+use crate::cli::wants_colour;
+use crate::cli::world::World;
+use crate::desired::file::{Disk, LoadOptions, Loaded, PathKind, SourceError, Sources, load};
+use crate::desired::{Desired, StoreKind};
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::error::{Error, Kind};
+
+/// The disk as seen from a working directory that is passed in.
+struct From<'a>(&'a Path);
+
+impl Sources for From<'_> {
+    fn kind(&self, path: &Path) -> Result<PathKind, SourceError> {
+        Disk.kind(&self.0.join(path))
+    }
+    fn list(&self, folder: &Path) -> Result<Vec<String>, SourceError> {
+        Disk.list(&self.0.join(folder))
+    }
+    fn read(&self, path: &Path, limit_bytes: u64) -> Result<Vec<u8>, SourceError> {
+        Disk.read(&self.0.join(path), limit_bytes)
+    }
+    fn canonical(&self, path: &Path) -> Result<PathBuf, SourceError> {
+        Disk.canonical(&self.0.join(path))
+    }
+}
+
+/// The files and folders the command line names.
+pub fn paths(global: &Global) -> Vec<PathBuf> {
+    if global.files.is_empty() { vec![PathBuf::from(".")] } else { global.files.clone() }
+}
+
+/// The first folder named, where files that belong to the declaration as a whole are found.
+pub fn folder(global: &Global, world: &World) -> Option<PathBuf> {
+    paths(global).into_iter().find(|path| world.path(path).is_dir())
+}
+
+/// What reading came to.
+pub fn read(global: &Global, world: &World) -> Result<Loaded, Vec<Diagnostic>> {
+    load(&From(&world.cwd), &LoadOptions::new(paths(global)))
+}
+
+/// The declaration, its warnings shown; or all that is wrong with it, shown.
+pub fn declared(global: &Global, world: &World) -> Result<Desired, Error> {
+    match read(global, world) {
+        Ok(loaded) => {
+            if !global.quiet {
+                show(&loaded.warnings, global, world);
+            }
+            for skipped in &loaded.skipped {
+                tracing::info!("{skipped} has no certroll key at its top: skipped");
+            }
+            Ok(from_working_directory(loaded.desired, &world.cwd))
+        }
+        Err(found) => {
+            show(&found, global, world);
+            Err(invalid(&found))
+        }
+    }
+}
+
+/// How many errors there are, as the error a command ends with.
+pub fn invalid(found: &[Diagnostic]) -> Error {
+    let errors = found.iter().filter(|one| one.severity == Severity::Error).count();
+    let errors = crate::cli::text::counted(errors, "error", "errors");
+    Error::new(Kind::Input, format!("the declaration has {errors}"))
+}
+
+/// Shows diagnostics on standard error.
+pub fn show(found: &[Diagnostic], global: &Global, world: &World) {
+    let styled = world.stderr.is_terminal() && !global.no_color && wants_colour(world);
+    for diagnostic in found {
+        let text = if global.is_json() {
+            json::line(&json::declaration_diagnostic(diagnostic))
+        } else {
+            format!("{}\n\n", diagnostic.render(styled))
+        };
+        world.stderr.write(&text);
+    }
+}
+
+/// Folders of stores count from the working directory that was passed in.
+fn from_working_directory(mut desired: Desired, cwd: &Path) -> Desired {
+    for store in desired.stores.values_mut() {
+        if let StoreKind::File { directory } = &mut store.kind {
+            *directory = cwd.join(&*directory);
+        }
+    }
+    desired
+}

@@ -1,0 +1,191 @@
+//! From the declaration to a plan that was guarded and proven: what plan, apply, drift and verify have in common.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use crate::backends::shipped::ShippedReaders;
+use crate::cli::args::{Global, Parallelism, Selection};
+use crate::cli::connect::{Ground, ground};
+use crate::cli::declaration;
+use crate::cli::world::World;
+use crate::desired::Desired;
+use crate::edges::{Trouble, TroubleKind};
+use crate::error::{Error, Kind};
+use crate::ids::{Address, Name};
+use crate::observe::observe;
+use crate::observed::Observed;
+use crate::plan::policy::Policy;
+use crate::plan::{Plan, guard, planner};
+use crate::settings::Settings;
+
+/// A plan and everything it was made from.
+pub struct Prepared {
+    /// The declaration.
+    pub desired: Desired,
+    /// What was asked for.
+    pub policy: Policy,
+    /// What the run is connected to.
+    pub ground: Ground,
+    /// What was read.
+    pub observed: Observed,
+    /// The plan.
+    pub plan: Plan,
+}
+
+/// Reads the declaration and everything it speaks of, and plans. Writes nothing.
+pub async fn prepare(
+    selection: &Selection,
+    parallelism: Parallelism,
+    at: Option<Timestamp>,
+    global: &Global,
+    world: &World,
+) -> Result<Prepared, Error> {
+    let desired = declaration::declared(global, world)?;
+    let policy = policy(selection, &desired, global)?;
+    let (addresses, tenants) = chosen(&desired, &policy)?;
+    let ground = ground(&desired, &tenants, parallelism.parallelism, global, world)?;
+    let readers = ShippedReaders::new(&ground.connections);
+    let only = (!policy.only.is_empty()).then_some(&addresses);
+    let observation = observe(&desired, &readers, only, &ground.slots).await;
+    for (tenant, trouble) in &observation.troubles {
+        tracing::debug!("tenant {tenant}: {trouble}");
+    }
+    if let Some(error) = nothing_readable(&tenants, &observation.troubles) {
+        return Err(error);
+    }
+    let observed = observation.observed;
+    warn_of_clocks(&observed, &policy.settings);
+    let real_now = ground.clock.now();
+    let now = at.unwrap_or(real_now);
+    let policy = Policy { other_time: at.is_some() && !ground.emulator, ..policy };
+    let mut plan = planner::plan(&desired, &observed, &policy, now);
+    plan.emulator = ground.emulator;
+    guard::check(&plan, &desired, &observed, &policy).map_err(|error| unsafe_plan(&error))?;
+    guard::settles(&plan, &desired, &observed, &policy).map_err(|error| unsafe_plan(&error))?;
+    Ok(Prepared { desired, policy, ground, observed, plan })
+}
+
+fn unsafe_plan(error: &guard::Unsafe) -> Error {
+    Error::new(Kind::Refused, "checking the plan before anything is done").caused_by(error)
+}
+
+/// What the flags ask for, checked against the declaration.
+fn policy(selection: &Selection, desired: &Desired, global: &Global) -> Result<Policy, Error> {
+    let Selection { only, replace, revoke_previous, rollback, max_issue, max_retire } = selection;
+    let declared = |address: &Address| match desired.certificates.contains_key(address) {
+        true => Ok(()),
+        false => Err(not_declared(address, desired)),
+    };
+    replace.iter().map(|(address, _)| address).chain(rollback).try_for_each(declared)?;
+    for address in rollback {
+        let held = desired.certificates.get(address).is_some_and(|declared| declared.hold.is_some());
+        if !held {
+            return Err(Error::new(Kind::Input, format!("rolling back {address}"))
+                .because("without hold: in the file, the next plan would rotate again")
+                .hint(format!("add hold: {{ until: …, reason: … }} to {address}")));
+        }
+    }
+    Ok(Policy {
+        only: only.clone(),
+        replace: replace.iter().cloned().collect(),
+        revoke_previous: *revoke_previous,
+        rollback: rollback.iter().cloned().collect(),
+        max_issue: *max_issue,
+        max_retire: *max_retire,
+        other_time: false,
+        settings: settings(global)?,
+    })
+}
+
+/// The numbers, with what `--set` changes.
+pub fn settings(global: &Global) -> Result<Settings, Error> {
+    let mut settings = Settings::default();
+    for (name, value) in &global.settings {
+        settings
+            .set(name, value)
+            .map_err(|error| Error::new(Kind::Usage, "reading --set").caused_by(&error))?;
+    }
+    Ok(settings)
+}
+
+/// An address nobody declares, with the nearest that somebody does.
+pub fn not_declared(address: &Address, desired: &Desired) -> Error {
+    let wanted = address.to_string();
+    let nearest = desired
+        .certificates
+        .keys()
+        .map(|known| (strsim::damerau_levenshtein(&wanted, &known.to_string()), known))
+        .filter(|(distance, _)| *distance <= wanted.len() / 3)
+        .min();
+    let error = Error::new(Kind::Input, format!("there is no certificate {address} in the declaration"));
+    match nearest {
+        Some((_, known)) => error.hint(format!("did you mean {known}?")),
+        None => error,
+    }
+}
+
+/// The addresses the run is about, and their tenants.
+fn chosen(desired: &Desired, policy: &Policy) -> Result<(BTreeSet<Address>, BTreeSet<Name>), Error> {
+    let declared = desired.certificates.values().filter(|declared| policy.selects(declared));
+    let removed = desired.removed.iter().filter(|removed| policy.selects_removed(&removed.address));
+    let addresses: BTreeSet<Address> = declared
+        .map(|declared| declared.address.clone())
+        .chain(removed.map(|removed| removed.address.clone()))
+        .collect();
+    if addresses.is_empty() && !policy.only.is_empty() {
+        return Err(Error::new(Kind::Input, "nothing in the declaration is selected by --only")
+            .hint("an address is tenant/name; globs such as 'contoso/*' need quotes in most shells"));
+    }
+    let tenants = addresses.iter().map(|address| address.tenant.clone()).collect();
+    Ok((addresses, tenants))
+}
+
+/// When no tenant at all could be read, a plan would only say *blocked* for each certificate: the trouble itself is the answer.
+fn nothing_readable(
+    tenants: &BTreeSet<Name>,
+    troubles: &std::collections::BTreeMap<Name, Trouble>,
+) -> Option<Error> {
+    if tenants.is_empty() || !tenants.iter().all(|tenant| troubles.contains_key(tenant)) {
+        return None;
+    }
+    let (tenant, trouble) = troubles.iter().next()?;
+    Some(of_trouble(trouble, &format!("reading tenant {tenant}")))
+}
+
+/// A trouble as the error a command ends with.
+pub fn of_trouble(trouble: &Trouble, doing: &str) -> Error {
+    let kind = match trouble.kind {
+        TroubleKind::Network => Kind::Network,
+        TroubleKind::Authentication => Kind::Authentication,
+        TroubleKind::Authorisation => Kind::Authorisation,
+        TroubleKind::Throttled => Kind::Throttled,
+        TroubleKind::Internal => Kind::Internal,
+        TroubleKind::NotYet
+        | TroubleKind::Missing
+        | TroubleKind::Conflict
+        | TroubleKind::EndDate
+        | TroubleKind::StaleEntry
+        | TroubleKind::Refused
+        | TroubleKind::Unavailable
+        | TroubleKind::Invalid
+        | TroubleKind::Unsupported => Kind::Service,
+    };
+    let error = Error::new(kind, doing).because(trouble);
+    match &trouble.hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+/// A difference that does not refuse the plan yet.
+fn warn_of_clocks(observed: &Observed, settings: &Settings) {
+    for (name, tenant) in &observed.tenants {
+        if let Some(skew) = tenant.clock_skew.filter(|skew| skew.abs() > settings.skew_warn) {
+            let seconds = skew.abs().as_secs();
+            tracing::warn!(
+                "the clock of this machine and of the service of tenant {name} differ by {seconds} s"
+            );
+        }
+    }
+}
