@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::cli::files;
 use crate::cli::world::World;
-use crate::emulator::{Change, Emulator, NewApplication, NewServicePrincipal};
+use crate::emulator::{Change, Emulator, NewApplication, NewServicePrincipal, Start, StartApplication};
 use crate::error::{Error, Kind};
 use crate::ids::Name;
 
@@ -32,6 +32,8 @@ struct Written {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct TenantSeed {
+    /// Applications with certificates dated from the day the file is read.
+    existing: Vec<StartApplication>,
     applications: Vec<NewApplication>,
     service_principals: Vec<NewServicePrincipal>,
     changes: Vec<Change>,
@@ -62,6 +64,7 @@ impl Seeds {
         }
         let seed = self.written.tenants.get(name).cloned().unwrap_or_default();
         let planted = || {
+            emulator.start_with(tenant, &Start { applications: seed.existing })?;
             for application in seed.applications {
                 emulator.create_application(tenant, application)?;
             }

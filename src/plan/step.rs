@@ -351,7 +351,7 @@ impl fmt::Display for Step {
             Step::Retire { credential: CredentialRef { key_id: _, sha1, end } } => {
                 write!(f, "{}…", sha1.short())?;
                 match end {
-                    Some(end) => write!(f, ", which would end on {}", end.strftime("%Y-%m-%d")),
+                    Some(end) => write!(f, " (end {})", end.strftime("%Y-%m-%d")),
                     None => Ok(()),
                 }
             }
