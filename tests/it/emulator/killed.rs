@@ -45,7 +45,7 @@ async fn serves_when_the_test_below_starts_it() {
 /// Starts the server and waits for its line.
 async fn serving(folder: &Path) -> (Child, Value) {
     let _ = std::fs::remove_file(folder.join("ready"));
-    let child = Command::new(std::env::current_exe().unwrap())
+    let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "emulator::killed::serves_when_the_test_below_starts_it"])
         .env(FOLDER, folder)
         .stdout(Stdio::null())
@@ -58,6 +58,8 @@ async fn serving(folder: &Path) -> (Child, Value) {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    child.kill().unwrap();
+    child.wait().unwrap();
     panic!("the server was not ready in time");
 }
 
