@@ -48,7 +48,8 @@ fn transcript(case: &Path) -> String {
     if !name.starts_with("unbuilt") {
         options.backends = Backends::all();
     }
-    let found = load(&with_keys(files(case)), &options).err().unwrap_or_else(|| panic!("{name} has no error"));
+    let found =
+        load(&with_keys(files(case)), &options).err().unwrap_or_else(|| panic!("{name} has no error"));
     let mut out = String::new();
     for one in &found {
         writeln!(out, "{}\n", one.render(false)).unwrap();
@@ -61,8 +62,10 @@ fn transcript(case: &Path) -> String {
 #[test]
 fn every_mistake_is_explained_as_recorded() {
     let update = std::env::var_os("UPDATE").is_some();
-    let mut cases: Vec<_> =
-        std::fs::read_dir(format!("{FOLDER}/file_errors")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut cases: Vec<_> = std::fs::read_dir(format!("{FOLDER}/file_errors"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     cases.retain(|path| path.extension().is_some_and(|ending| ending == "yaml" || ending == "txt"));
     cases.sort();
     let mut wrong = Vec::new();

@@ -1,9 +1,13 @@
 //! Keys and types of a tree against the rules: every mistake is reported, with its place and what was probably meant.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use super::nearest;
 use super::rule::{Keys, Rule};
 use super::text::{self, SourceFile};
 use super::tree::{NodeRef, Plain};
+use super::words;
 use crate::diagnostic::{Code, Diagnostic, is_unsafe_to_show};
 
 /// Words of neighbouring tools, and what they are called here.
@@ -104,8 +108,11 @@ impl<'a> Checker<'a> {
             self.error(Code::WrongType, place, format!("`{}` has no value", at.name)).help.push(help);
             return;
         }
-        let shown =
-            if self.file.is_hidden(&at.node.span()) { "this value".into() } else { format!("`{}`", short(text)) };
+        let shown = if self.file.is_hidden(&at.node.span()) {
+            "this value".into()
+        } else {
+            format!("`{}`", short(text))
+        };
         self.error(Code::WrongType, at.node, format!("`{}` takes {wanted}, not {shown}", at.name));
     }
 
@@ -122,9 +129,15 @@ impl<'a> Checker<'a> {
         } else if let Err(problem) = check(text) {
             self.error(Code::WrongValue, at.node, problem);
         } else if let Some(kind) = kind {
-            let wanted = if at.name == A_NAME { "a name is a text".into() } else { format!("`{}` takes a text", at.name) };
+            let wanted = if at.name == A_NAME {
+                "a name is a text".into()
+            } else {
+                format!("`{}` takes a text", at.name)
+            };
             let message = format!("YAML reads `{}` as {kind}; {wanted}", short(text));
-            self.error(Code::WrongType, at.node, message).help.push(format!("quote this: \"{}\"", short(text)));
+            self.error(Code::WrongType, at.node, message)
+                .help
+                .push(format!("quote this: \"{}\"", short(text)));
         } else {
             self.characters(at.node, text);
         }
@@ -207,12 +220,7 @@ impl<'a> Checker<'a> {
     }
 
     /// Checks the keys of a map. `others` are the kinds it could have been, to say where a stray key belongs.
-    fn keys(
-        &mut self,
-        keys: &Keys,
-        others: Option<&std::collections::BTreeMap<String, Keys>>,
-        at: At<'_, '_>,
-    ) {
+    fn keys(&mut self, keys: &Keys, others: Option<&BTreeMap<String, Keys>>, at: At<'_, '_>) {
         for (key, node) in at.node.entries() {
             let name = key.text().unwrap_or_default();
             match keys.known.get(name) {
@@ -238,7 +246,7 @@ impl<'a> Checker<'a> {
     pub(super) fn unknown_key<'k>(
         &mut self,
         known: impl Iterator<Item = &'k String> + Clone,
-        others: Option<&std::collections::BTreeMap<String, Keys>>,
+        others: Option<&BTreeMap<String, Keys>>,
         key: NodeRef<'_>,
     ) {
         let name = key.text().unwrap_or_default();
@@ -259,7 +267,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn names(&mut self, check: Option<fn(&str) -> Result<(), String>>, value: &Rule, at: At<'_, '_>) {
+    fn names(&mut self, check: Option<words::Check>, value: &Rule, at: At<'_, '_>) {
         if !self.is_map(at) {
             return;
         }
@@ -271,13 +279,13 @@ impl<'a> Checker<'a> {
     }
 
     /// Checks a key that is a name; whether it is free of mistakes.
-    pub(super) fn name(&mut self, check: Option<fn(&str) -> Result<(), String>>, key: NodeRef<'_>) -> bool {
+    pub(super) fn name(&mut self, check: Option<words::Check>, key: NodeRef<'_>) -> bool {
         let before = self.found.len();
         self.text(At { name: A_NAME, key: None, node: key }, check.unwrap_or(|_| Ok(())));
         self.found.len() == before
     }
 
-    fn kinds(&mut self, kinds: &std::collections::BTreeMap<String, Keys>, at: At<'_, '_>) {
+    fn kinds(&mut self, kinds: &BTreeMap<String, Keys>, at: At<'_, '_>) {
         if !self.is_map(at) {
             return;
         }
@@ -297,7 +305,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn one_key(&mut self, keys: &std::collections::BTreeMap<String, std::sync::Arc<Rule>>, at: At<'_, '_>) {
+    fn one_key(&mut self, keys: &BTreeMap<String, Arc<Rule>>, at: At<'_, '_>) {
         if !self.is_map(at) {
             return;
         }
@@ -321,9 +329,9 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn either(&mut self, choices: &[std::sync::Arc<Rule>], at: At<'_, '_>) {
+    fn either(&mut self, choices: &[Arc<Rule>], at: At<'_, '_>) {
         let plain = at.node.plain();
-        let fits = |rule: &&std::sync::Arc<Rule>| match rule.as_ref() {
+        let fits = |rule: &&Arc<Rule>| match rule.as_ref() {
             Rule::Integer { .. } => matches!(plain, Plain::Integer(_)),
             Rule::Boolean => matches!(plain, Plain::Bool(_)),
             Rule::Text | Rule::Word(_) | Rule::Choice(_) => at.node.text().is_some(),

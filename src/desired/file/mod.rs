@@ -86,14 +86,6 @@ pub fn load(sources: &dyn Sources, options: &LoadOptions) -> Result<Loaded, Vec<
     }
 }
 
-/// A provider's public certificate, DER or PEM.
-fn public_key(bytes: &[u8]) -> Result<crate::certificate::Certificate, String> {
-    use crate::certificate::Certificate;
-    let pem = bytes.starts_with(b"-----BEGIN");
-    let read = if pem { Certificate::from_pem(bytes) } else { Certificate::from_der(bytes) };
-    read.map_err(|error| error.to_string())
-}
-
 /// The candidate that was probably meant, if one is near enough: other case, other separators, or a few letters off.
 pub(crate) fn nearest<'c>(text: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
     let plain = |text: &str| text.to_lowercase().replace(['-', ' '], "_");

@@ -16,7 +16,7 @@ pub(super) enum Rule {
     /// Any text that is not empty.
     Text,
     /// A text with a syntax of its own.
-    Word(fn(&str) -> Result<(), String>),
+    Word(words::Check),
     /// One of these texts.
     Choice(Vec<String>),
     /// A whole number.
@@ -28,7 +28,7 @@ pub(super) enum Rule {
     /// A map with these keys.
     Map(Keys),
     /// A map from names (or any text) to values.
-    Names { key: Option<fn(&str) -> Result<(), String>>, value: Arc<Rule> },
+    Names { key: Option<words::Check>, value: Arc<Rule> },
     /// A map whose `kind` decides its other keys.
     Kinds(BTreeMap<String, Keys>),
     /// A map with exactly one of these keys.

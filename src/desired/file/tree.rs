@@ -413,7 +413,8 @@ impl Builder {
                 continue;
             };
             if text == "<<" {
-                let mut fault = Fault::new(Code::Syntax, key.span(), "YAML merge keys `<<` are not supported");
+                let mut fault =
+                    Fault::new(Code::Syntax, key.span(), "YAML merge keys `<<` are not supported");
                 fault.blocks = true;
                 self.faults.push(fault.help("put shared values under `defaults`, or repeat them"));
                 continue;
@@ -451,5 +452,59 @@ fn broken(error: &ScanError, rest: Range<usize>) -> Fault {
             Fault::new(Code::Syntax, place, "YAML does not indent with tabs").help("indent with spaces")
         }
         _ => Fault::new(Code::Syntax, place, format!("this is not valid YAML: {}", error.info())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// YAML 1.2.2, section 10.3.2, core schema.
+    #[test]
+    fn plain_scalars_mean_what_the_core_schema_says() {
+        for text in ["", "~", "null", "Null", "NULL"] {
+            assert_eq!(resolve_plain(text), Plain::Null, "{text}");
+        }
+        for (text, number) in [("0", 0), ("-19", -19), ("+12", 12), ("0o14", 12), ("0xC", 12), ("007", 7)] {
+            assert_eq!(resolve_plain(text), Plain::Integer(Some(number)), "{text}");
+        }
+        for text in ["1.5", ".5", "1.", "12e03", "-2E+05", ".inf", "-.Inf", ".nan", "12e34567"] {
+            assert_eq!(resolve_plain(text), Plain::Float, "{text}");
+        }
+        assert_eq!(resolve_plain("123456789012345678901234567890"), Plain::Integer(None));
+        let texts = [
+            "yes",
+            "no",
+            "on",
+            "off",
+            "02:00",
+            "2026-11-20",
+            "1_000",
+            "0b1",
+            "P1Y",
+            "1e",
+            "e1",
+            ".",
+            "-",
+            "+",
+            "0x",
+            "=",
+            "nULL",
+            "- .inf",
+        ];
+        for text in texts {
+            assert_eq!(resolve_plain(text), Plain::Text, "{text}");
+        }
+    }
+
+    #[test]
+    fn places_are_bytes_of_the_text() {
+        let text = "ä: &x { b: [c, 'd'] }\nz: *x\n";
+        let parsed = parse(text);
+        let root = parsed.tree.documents().next().unwrap();
+        let list = root.get("z").and_then(|map| map.get("b")).unwrap();
+        let items: Vec<&str> = list.items().map(|item| &text[item.span()]).collect();
+        assert_eq!(items, ["c", "'d'"]);
+        assert_eq!(&text[root.entries().next().unwrap().0.span()], "ä");
     }
 }

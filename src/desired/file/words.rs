@@ -197,7 +197,8 @@ fn zone(text: &str) -> Result<String, String> {
     Err(format!("{text:?} is not a time zone of the IANA database; {hint}"))
 }
 
-type Check = fn(&str) -> Result<(), String>;
+/// Says what is wrong with a text.
+pub(super) type Check = fn(&str) -> Result<(), String>;
 
 /// Longest text that is tried, in characters: no word is longer, and errors repeat it.
 const WORD_CHARS_MAX: usize = 300;

@@ -100,6 +100,7 @@ pub(super) struct Written<'a> {
     pub(super) stores: Globals<'a, grammar::Store>,
     pub(super) issuers: Globals<'a, grammar::Issuer>,
     pub(super) consumers: Globals<'a, consumer::Entry>,
+    pub(super) defaults: Vec<std::rc::Rc<WrittenDefaults<'a>>>,
     pub(super) certificates: Vec<WrittenCertificate<'a>>,
     /// Names of certificates with mistakes, whatever their tenant.
     pub(super) broken_certificates: BTreeSet<Name>,
@@ -146,6 +147,7 @@ impl<'a> Reader<'a, '_> {
             return;
         }
         let defaults = root.entry("defaults").and_then(|(key, node)| self.defaults(key, node));
+        self.written.defaults.extend(defaults.clone());
         for (key, node) in root.entries() {
             match key.text().unwrap_or_default() {
                 "certroll" | "defaults" => {}
@@ -317,7 +319,8 @@ impl<'a> Reader<'a, '_> {
 
     fn defaults(&mut self, key: NodeRef<'a>, node: NodeRef<'a>) -> Option<std::rc::Rc<WrittenDefaults<'a>>> {
         let Some(Rule::Map(keys)) = self.item_rule("defaults") else { return None };
-        let (item, broken) = self.leniently(keys, At { name: "defaults", key: Some(key), node }, key, None)?;
+        let (item, broken) =
+            self.leniently(keys, At { name: "defaults", key: Some(key), node }, key, None)?;
         Some(std::rc::Rc::new(WrittenDefaults { item, broken }))
     }
 
@@ -378,8 +381,14 @@ impl<'a> Reader<'a, '_> {
         Some((Item { file: self.file, key, node: at.node, value }, broken))
     }
 
-    fn deliveries(&mut self, keys: &'static Keys, key: NodeRef<'a>, node: NodeRef<'a>) -> Vec<Item<'a, grammar::Delivery>> {
-        let Some(rule @ Rule::List { item, .. }) = keys.known.get("deliver").map(std::sync::Arc::as_ref) else {
+    fn deliveries(
+        &mut self,
+        keys: &'static Keys,
+        key: NodeRef<'a>,
+        node: NodeRef<'a>,
+    ) -> Vec<Item<'a, grammar::Delivery>> {
+        let Some(rule @ Rule::List { item, .. }) = keys.known.get("deliver").map(std::sync::Arc::as_ref)
+        else {
             return Vec::new();
         };
         if !node.is_list() {

@@ -5,7 +5,7 @@ use jiff::civil::Weekday;
 use super::super::collect::File;
 use super::super::grammar::{self, Adopt as WrittenAdopt, KeyPlace, Selector};
 use super::super::tree::NodeRef;
-use super::super::written::{Item, WrittenCertificate};
+use super::super::written::{Item, WrittenCertificate, WrittenDefaults};
 use super::{Resolver, delivery, issuer, placeholder, store, tenant, timing};
 use crate::certificate::{KeyKind, SignatureHash};
 use crate::consumer::Acknowledge;
@@ -203,7 +203,9 @@ fn target(resolver: &mut Resolver<'_>, scope: &Scope<'_, '_>, emulated: bool) ->
             resolver.found.push(error.label(scope.place(&["application"]), "the other"));
             return None;
         }
-        (None, None) if scope.is_broken("application") || scope.is_broken("service_principal") => return None,
+        (None, None) if scope.is_broken("application") || scope.is_broken("service_principal") => {
+            return None;
+        }
         (None, None) => {
             let message = format!("certificate `{}` needs `application` or `service_principal`", scope.name);
             let error = resolver.error(Code::MissingKey, scope.item.place(), message);
@@ -322,15 +324,29 @@ fn times(scope: &Scope<'_, '_>) -> Times {
     }
 }
 
+/// Defaults that no certificate could inherit as they are.
+pub(super) fn check_defaults(resolver: &mut Resolver<'_>, defaults: &WrittenDefaults<'_>) {
+    let item = &defaults.item;
+    if item.value.rotation_period.is_some() && item.value.renew_before.is_some() {
+        both_timing_forms(resolver, |key| item.place_of(&[key]));
+    }
+}
+
+fn both_timing_forms(resolver: &mut Resolver<'_>, place: impl Fn(&str) -> Place) {
+    let message = "`rotation_period` and `renew_before` exclude each other";
+    let error = Diagnostic::error(Code::Conflict, place("renew_before"), message);
+    resolver.found.push(error.label(place("rotation_period"), "the other"));
+}
+
 fn timing(resolver: &mut Resolver<'_>, scope: &Scope<'_, '_>, times: &Times) {
-    if ["validity", "rotation_period", "renew_before", "overlap", "spread"].iter().any(|key| scope.is_broken(key)) {
+    if ["validity", "rotation_period", "renew_before", "overlap", "spread"]
+        .iter()
+        .any(|key| scope.is_broken(key))
+    {
         return;
     }
     if scope.value.rotation_period.is_some() && scope.value.renew_before.is_some() {
-        let message = "`rotation_period` and `renew_before` exclude each other";
-        let error = Diagnostic::error(Code::Conflict, scope.place(&["renew_before"]), message);
-        resolver.found.push(error.label(scope.place(&["rotation_period"]), "the other"));
-        return;
+        return both_timing_forms(resolver, |key| scope.place(&[key]));
     }
     let Times { validity, timing, overlap, spread } = times;
     for finding in timing::check(&timing::Periods { validity, timing, overlap, spread }) {
@@ -409,7 +425,12 @@ fn deliveries(resolver: &mut Resolver<'_>, scope: &Scope<'_, '_>) -> Vec<Deliver
 }
 
 /// A key that never leaves its vault can be delivered nowhere, and what it signs is live before it is proven.
-fn stays_in_the_vault(resolver: &mut Resolver<'_>, scope: &Scope<'_, '_>, issuer: &Issuer, store: &StoreBinding) {
+fn stays_in_the_vault(
+    resolver: &mut Resolver<'_>,
+    scope: &Scope<'_, '_>,
+    issuer: &Issuer,
+    store: &StoreBinding,
+) {
     if store.options.exportable != Some(false) {
         return;
     }
@@ -421,12 +442,17 @@ fn stays_in_the_vault(resolver: &mut Resolver<'_>, scope: &Scope<'_, '_>, issuer
     }
     if scope.value.prove != Some(Prove::AfterPromotion) && !scope.is_broken("prove") {
         let message = "a key that is not exportable is live before it can be proven; the file must say so";
-        resolver.error(Code::Conflict, exportable(), message).help.push("write `prove: after_promotion`".into());
+        resolver
+            .error(Code::Conflict, exportable(), message)
+            .help
+            .push("write `prove: after_promotion`".into());
     }
     if *issuer == Issuer::SelfSigned {
         let message = "Key Vault does not sign a request with the requested key itself";
         let error = resolver.error(Code::Conflict, exportable(), message);
-        error.help.push("name an `issuer` that signs requests, such as `vault_pki`, `ca_file` or `key_vault`".into());
+        error.help.push(
+            "name an `issuer` that signs requests, such as `vault_pki`, `ca_file` or `key_vault`".into(),
+        );
     }
 }
 

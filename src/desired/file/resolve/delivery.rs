@@ -11,12 +11,9 @@ use crate::desired::{Delivery, Format, Password, PfxProfile};
 use crate::diagnostic::{Code, Place};
 use crate::ids::Name;
 
-/// What canonical names of files begin with.
-pub(super) const FILE_PLACE: &str = "file ";
-
 /// A folder and a name in it, told apart as file systems that ignore case do.
 pub(super) fn file_place(folder: &Path, name: &str) -> String {
-    format!("{FILE_PLACE}{}/{}", folder.display(), name.to_lowercase())
+    format!("file {}/{}", folder.display(), name.to_lowercase())
 }
 
 /// A Kubernetes Secret.

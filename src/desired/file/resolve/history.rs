@@ -41,7 +41,9 @@ impl Resolver<'_> {
             (Some((still, _)), _) => {
                 Some((format!("`{address}` is still declared"), still.clone(), "declared here"))
             }
-            (None, Some(first)) => Some((format!("`{address}` is moved or removed twice"), first.clone(), "first here")),
+            (None, Some(first)) => {
+                Some((format!("`{address}` is moved or removed twice"), first.clone(), "first here"))
+            }
             (None, None) => None,
         };
         if let Some((message, other, label)) = conflict {

@@ -7,9 +7,7 @@ use super::{Part, Resolver, kind_place};
 use crate::desired::{Issuer, PublicKeyFile, RotatorMatch};
 use crate::diagnostic::{Code, Place};
 use crate::ids::Name;
-
-/// Largest public certificate that is read, in bytes. Real ones have a few thousand.
-const PUBLIC_KEY_BYTES_MAX: u64 = 1024 * 1024;
+use crate::issuer::external_public_key;
 
 /// The issuer that exists without being declared.
 pub(super) const SELF_SIGNED: &str = "self-signed";
@@ -147,14 +145,15 @@ fn public_keys(
     for (path, node) in files.iter().zip(nodes) {
         let place = || file.source.place(node.span());
         let Some(contained) = resolver.path(file, path, place()) else { continue };
-        let bytes = match resolver.sources.read(&contained.canonical, PUBLIC_KEY_BYTES_MAX) {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                resolver.error(Code::Unreadable, place(), format!("{path} cannot be read: {error}"));
-                continue;
-            }
-        };
-        match super::super::public_key(&bytes) {
+        let bytes =
+            match resolver.sources.read(&contained.canonical, external_public_key::FILE_BYTES_MAX as u64) {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    resolver.error(Code::Unreadable, place(), format!("{path} cannot be read: {error}"));
+                    continue;
+                }
+            };
+        match external_public_key::read(&bytes) {
             Ok(certificate) => {
                 let again = read.iter().any(|other| other.certificate.der() == certificate.der());
                 if !again {

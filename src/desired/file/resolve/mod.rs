@@ -71,6 +71,7 @@ pub(super) fn resolve<'a>(
         suggestions_left: 200,
     };
     resolver.required_globals();
+    written.defaults.iter().for_each(|defaults| certificate::check_defaults(&mut resolver, defaults));
     tenant::resolve(&mut resolver);
     store::resolve(&mut resolver);
     issuer::resolve(&mut resolver);
@@ -113,7 +114,8 @@ impl<'a> Resolver<'a> {
             let error = self.error(Code::MissingKey, top.clone(), "no file declares an `owner`");
             error.help.push("write `owner: my-team`; it marks every credential certroll makes".into());
         }
-        if self.written.tenants.names().next().is_none() {
+        let names_one = |file: &File| file.root()?.get("tenants")?.entries().next().map(drop);
+        if self.written.files.iter().find_map(names_one).is_none() {
             let error = self.error(Code::MissingKey, top, "no file declares a tenant");
             error.help.push("write `tenants:` with the name, id and cloud of at least one".into());
         }
@@ -125,7 +127,8 @@ impl<'a> Resolver<'a> {
             let place = one.item.place();
             let scope = certificate::Scope::new(one);
             let tenant = certificate::tenant(self, &scope);
-            let address = tenant.as_ref().map(|tenant| Address { tenant: tenant.clone(), name: one.name.clone() });
+            let address =
+                tenant.as_ref().map(|tenant| Address { tenant: tenant.clone(), name: one.name.clone() });
             let Some(address) = address else {
                 // Its other mistakes are worth knowing all the same.
                 certificate::meaning(self, &scope, None);

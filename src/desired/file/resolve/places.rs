@@ -18,15 +18,8 @@ struct Taken {
 
 impl Places {
     /// Takes a place for a certificate, or says who has it. `what` names the sort of place: "store entry".
-    ///
-    /// Files lie in folders, so `a/b` is taken by `a` too; elsewhere a slash is a letter like others.
     pub(super) fn take(&mut self, canonical: &str, what: &str, by: &str, place: Place) -> Option<Diagnostic> {
-        let in_folders = canonical.starts_with(super::delivery::FILE_PLACE);
-        let above = canonical.match_indices('/').map(|(at, _)| &canonical[..at]).filter(|_| in_folders);
-        let other = above.chain([canonical]).find_map(|name| self.taken.get(name));
-        let below = format!("{canonical}/");
-        let below = || self.taken.range(below.clone()..).next().filter(|(name, _)| name.starts_with(&below));
-        if let Some(other) = other.or_else(|| below().map(|(_, taken)| taken)) {
+        if let Some(other) = self.taken.get(canonical) {
             let message = format!("certificates `{}` and `{by}` would share a {what}", other.by);
             return Some(
                 Diagnostic::error(Code::Conflict, place, message)

@@ -235,14 +235,25 @@ fn fields(written: Option<&grammar::Fields>) -> BTreeMap<String, String> {
 
 /// Whether the store can have an entry of that name.
 fn check_entry(resolver: &mut Resolver<'_>, kind: &StoreKind, entry: &str, place: &dyn Fn() -> Place) {
-    let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let part = |part: &str| !part.is_empty() && !part.starts_with('.') && part.chars().all(safe);
+    if let Some(problem) = entry_problem(kind, entry) {
+        let message =
+            format!("store kind {} cannot have an entry named {entry:?}: it {problem}", kind.as_str());
+        resolver.error(Code::WrongValue, place(), message);
+    }
+}
+
+fn entry_problem(kind: &StoreKind, entry: &str) -> Option<String> {
     let lower = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let (fits, rule) = match kind {
-        StoreKind::File { .. } | StoreKind::HashicorpVault { .. } => (
-            entry.len() <= 200 && entry.split('/').all(part),
-            "letters, digits, `-`, `_` and `.`, in parts separated by `/` that do not begin with `.`",
-        ),
+        StoreKind::File { .. } => return crate::store::file::entry_problem(entry),
+        StoreKind::HashicorpVault { .. } => {
+            let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+            let part = |part: &str| !part.is_empty() && !part.starts_with('.') && part.chars().all(safe);
+            (
+                entry.len() <= 200 && entry.split('/').all(part),
+                "letters, digits, `-`, `_`, `.` in parts between `/`",
+            )
+        }
         StoreKind::AzureKeyVault { .. } => (
             entry.len() <= 127 && entry.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'),
             "up to 127 letters, digits and hyphens",
@@ -257,10 +268,7 @@ fn check_entry(resolver: &mut Resolver<'_>, kind: &StoreKind, entry: &str, place
             "lower-case letters, digits, `-` and `.`, beginning and ending with a letter or digit",
         ),
     };
-    if !fits {
-        let message = format!("store kind {} cannot have an entry named {entry:?}", kind.as_str());
-        resolver.error(Code::WrongValue, place(), message).help.push(format!("a name is {rule}"));
-    }
+    (!fits).then(|| format!("is not {rule}"))
 }
 
 /// One name for one place, whatever the stores that lead there are called. Folders and vaults do not tell case apart everywhere.

@@ -136,3 +136,7 @@ fn error(keys: &'static [&'static str], message: String, help: &'static str) -> 
 fn warning(keys: &'static [&'static str], message: String, help: &'static str) -> Finding {
     Finding { severity: Severity::Warning, code: Code::Timing, keys, message, help }
 }
+
+#[cfg(test)]
+#[path = "timing_tests.rs"]
+mod tests;
