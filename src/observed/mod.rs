@@ -306,7 +306,8 @@ pub struct Shape {
     pub exportable: bool,
     /// Whether a rival's write is refused rather than noticed afterwards.
     pub compare_and_set: bool,
-    /// Whether the record is written in the same atomic write as what it describes.
+    /// Whether a staged generation and its record appear in one atomic write. Its promotion is recorded after it in every store, so
+    /// that a death between them leaves a current one whose promotion time is unknown.
     pub atomic_records: bool,
     /// What becomes of a key that is no longer wanted.
     pub removal: Removal,

@@ -2,15 +2,21 @@
 
 mod file;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use certroll::certificate::Certificate;
-use certroll::desired::{Form, Format, Password, PfxProfile, StoreBinding, StoreOptions};
+use certroll::certificate::{Certificate, KeyKind};
+use certroll::delivery::{DeliveryReader, DeliveryWriter};
+use certroll::desired::{Delivery, Form, Format, Origin, Password, PfxProfile, StoreBinding, StoreOptions};
 use certroll::form::read_pem;
-use certroll::store::StoreWriter;
+use certroll::issuer::{Issuer, SubjectKey};
+use certroll::observed::{DeliveryState, StoreState};
+use certroll::store::{KeyRequest, StoreErrorKind, StoreReader, StoreWriter};
 
+use crate::support::ca::TestCa;
 use crate::support::contract::{self, Bench, Rotation};
+use crate::support::deliveries::WriteOnlyDelivery;
 use crate::support::keys;
 use crate::support::stores::{AppendIsLive, SlotService, TwoSlot, VaultService};
 use crate::support::trouble::{EVERY_MISCHIEF, Mischief, Trouble};
@@ -151,4 +157,76 @@ async fn an_append_is_live_store_with_a_pending_key_keeps_the_contract() {
         rival: rival.certificate.clone(),
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_strangers_pending_operation_is_not_taken_for_ours() {
+    let (service, entry) = (VaultService::default(), binding("cloudm", Format::Cer));
+    service.start_by_hand("cloudm", "CN=somebody else");
+    let store = AppendIsLive::new(service.clone(), Trouble::quiet());
+    let observed = store.observe(&entry).await;
+    assert!(matches!(observed.state, StoreState::Absent));
+    assert_eq!(observed.warnings, ["a pending operation without a record is in progress"]);
+    let stranger = keys::self_signed("CN=x", Rotation::First.start(), 1, &keys::key(9)).await;
+    let record = contract::staged(Rotation::First, &stranger.certificate);
+    let wanted = KeyRequest { key: KeyKind::Rsa2048, subject: contract::SUBJECT.into() };
+    let before = service.snapshot();
+    let error = store.request(&entry, &wanted, &record).await.unwrap_err();
+    assert_eq!(error.kind, StoreErrorKind::Rival);
+    assert_eq!(service.snapshot(), before);
+}
+
+fn delivery() -> Delivery {
+    Delivery {
+        slot: "github_actions contoso/infra M365_PFX".into(),
+        kind: "github_actions".into(),
+        settings: BTreeMap::new(),
+        form: binding("unused", Format::PfxBase64).form,
+        origin: Origin::default(),
+    }
+}
+
+#[tokio::test]
+async fn a_write_only_place_shows_changes_by_anybody_and_never_what_it_holds() {
+    let places = WriteOnlyDelivery::new(Trouble::quiet());
+    let (delivery, key) = (delivery(), keys::key(1));
+    let issued = keys::self_signed("CN=x", Rotation::First.start(), 1, &key).await;
+    assert_eq!(places.observe(&delivery).await, DeliveryState::Absent);
+
+    places.fail_for(1);
+    assert!(places.deliver(&delivery, &key, &issued, None).await.is_err());
+    assert_eq!(places.observe(&delivery).await, DeliveryState::Absent);
+    let marker = places.deliver(&delivery, &key, &issued, None).await.unwrap();
+    assert_eq!(places.observe(&delivery).await, DeliveryState::Marker(marker.clone()));
+    assert_eq!(places.holds(&delivery.slot), Some(issued.certificate.thumbprints));
+
+    places.altered_by_others(&delivery.slot);
+    assert_ne!(places.observe(&delivery).await, DeliveryState::Marker(marker));
+    places.set_unreadable(true);
+    assert!(matches!(places.observe(&delivery).await, DeliveryState::Unreadable { .. }));
+    assert!(
+        places.deliver(&delivery, &keys::key(2), &issued, None).await.is_err(),
+        "a key of another certificate"
+    );
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_is_lost_shows_in_the_marker() {
+    let trouble = Trouble::quiet();
+    let (places, delivery, key) = (WriteOnlyDelivery::new(trouble.clone()), delivery(), keys::key(1));
+    let issued = keys::self_signed("CN=x", Rotation::First.start(), 1, &key).await;
+    trouble.plan(0, Mischief::LoseAnswer);
+    assert!(places.deliver(&delivery, &key, &issued, None).await.is_err());
+    assert!(matches!(places.observe(&delivery).await, DeliveryState::Marker(_)));
+    assert_eq!(places.changes(&delivery.slot), 1);
+}
+
+#[tokio::test]
+async fn the_test_ca_signs_keys_that_are_here_under_the_name_that_is_asked_for() {
+    let (ca, key) = (TestCa::new(), keys::key(3));
+    let request = keys::request("CN=CloudM Continuity", Rotation::First.start(), 5);
+    let issued = ca.issue(&request, SubjectKey::Local(&key)).await.unwrap();
+    assert!(issued.certificate.matches_key(&key));
+    assert_eq!(issued.certificate.subject, "CN=CloudM Continuity");
+    assert!(issued.certificate.names_issuer(ca.certificate()));
 }

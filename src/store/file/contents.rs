@@ -31,7 +31,7 @@ pub(super) fn certificate_text(issued: &Issued) -> String {
     std::iter::once(&issued.certificate).chain(&issued.chain).map(Certificate::to_pem).collect()
 }
 
-/// The text of [`RECORD`].
+/// The text of a record's file.
 pub(super) fn record_text(record: &PublicRecord) -> Result<Vec<u8>, Fault> {
     let mut text = serde_json::to_vec_pretty(record).map_err(|error| {
         Fault::new(StoreErrorKind::Refused, format!("the record cannot be written: {error}"))

@@ -4,134 +4,29 @@
 //! their own.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use certroll::certificate::Certificate;
 use certroll::desired::StoreBinding;
 use certroll::issuer::Issued;
-use certroll::key::{KeyError, LocalSigner, PrivateKey, Secret, SignatureAlgorithm, Signer};
+use certroll::key::{KeyError, PrivateKey, Secret, SignatureAlgorithm, Signer};
 use certroll::observed::record::{PublicRecord, RecordedPhase};
 use certroll::observed::{
     Current, Generation, Holding, KeyState, ObservedStore, Removal, Shape, Staging, StoreState,
 };
 use certroll::store::{KeyRequest, Pending, StoreError, StoreErrorKind, StoreReader, StoreWriter};
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_RSA_SHA256};
 use serde::{Deserialize, Serialize};
 
+use super::vault_service::{
+    Operation, VaultService, Version, newest, public_key, public_key_of_csr, signing_request,
+};
 use crate::support::keys;
 use crate::support::trouble::Trouble;
 
 /// Longest value of a tag, and most tags on a version (Key Vault documentation: objects, tags).
 const TAG_MAX: usize = 512;
 const TAGS_MAX: usize = 15;
-
-#[derive(Debug, Clone)]
-struct Version {
-    id: String,
-    /// In seconds; two may be equal.
-    created: u64,
-    cer: Vec<u8>,
-    enabled: bool,
-    tags: BTreeMap<String, String>,
-}
-
-#[derive(Debug, Clone)]
-struct Operation {
-    request_id: String,
-    csr: Vec<u8>,
-}
-
-#[derive(Debug, Default)]
-struct Item {
-    versions: Vec<Version>,
-    pending: Option<Operation>,
-}
-
-#[derive(Default)]
-struct Service {
-    items: BTreeMap<String, Item>,
-    /// By public key: they never leave.
-    keys: BTreeMap<Vec<u8>, PrivateKey>,
-    companions: BTreeMap<String, String>,
-    made: u64,
-    clock: u64,
-}
-
-/// The service all processes talk to. Clones share it.
-#[derive(Clone, Default)]
-pub struct VaultService(Arc<Mutex<Service>>);
-
-impl VaultService {
-    fn lock(&self) -> MutexGuard<'_, Service> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    /// What a consumer uses: the certificate of the newest version, if it is enabled, and a signature by its key.
-    pub fn consume(&self, name: &str, message: &[u8]) -> Option<(Certificate, Vec<u8>)> {
-        let newest = newest(&self.lock().items.get(name)?.versions)?.clone();
-        let certificate = Certificate::from_der(&newest.cer).unwrap();
-        let signature = self.lock().sign(name, &newest.id, message).ok()?;
-        Some((certificate, signature))
-    }
-
-    /// Somebody imports a certificate and key of their own; it is current at once.
-    pub fn import_by_hand(&self, name: &str, key: PrivateKey, certificate: &Certificate) {
-        let mut service = self.lock();
-        service.keys.insert(public_key(certificate), key);
-        service.append(name, certificate.der().to_vec());
-    }
-
-    /// Everything there is but keys, for comparing.
-    pub fn snapshot(&self) -> String {
-        let service = self.lock();
-        format!("{:?} {:?}", service.items, service.companions)
-    }
-}
-
-/// The list comes in the order of ids; the time of creation decides, and the later in the list of two in one second.
-fn newest(versions: &[Version]) -> Option<&Version> {
-    versions.iter().max_by_key(|version| version.created)
-}
-
-fn public_key(certificate: &Certificate) -> Vec<u8> {
-    use x509_parser::prelude::{FromDer, X509Certificate};
-    let (_, parsed) = X509Certificate::from_der(certificate.der()).unwrap();
-    parsed.public_key().subject_public_key.data.to_vec()
-}
-
-fn public_key_of_csr(csr: &[u8]) -> Vec<u8> {
-    use x509_parser::prelude::{FromDer, X509CertificationRequest};
-    let (_, parsed) = X509CertificationRequest::from_der(csr).unwrap();
-    parsed.certification_request_info.subject_pki.subject_public_key.data.to_vec()
-}
-
-impl Service {
-    fn append(&mut self, name: &str, cer: Vec<u8>) -> String {
-        self.clock += 1;
-        // Ids that sort in another order than time.
-        let id = format!("{:016x}", self.clock.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        let version =
-            Version { id: id.clone(), created: self.clock, cer, enabled: true, tags: BTreeMap::new() };
-        let versions = &mut self.items.entry(name.into()).or_default().versions;
-        versions.push(version);
-        versions.sort_by(|a, b| a.id.cmp(&b.id));
-        id
-    }
-
-    fn sign(&self, name: &str, version: &str, message: &[u8]) -> Result<Vec<u8>, StoreError> {
-        let found = self.items.get(name).and_then(|item| item.versions.iter().find(|v| v.id == version));
-        let found = found.ok_or_else(|| error(StoreErrorKind::Missing, "404 KeyNotFound"))?;
-        if !found.enabled {
-            return Err(error(StoreErrorKind::Denied, "403 Forbidden: the key is disabled"));
-        }
-        let certificate = Certificate::from_der(&found.cer).unwrap();
-        let key = self.keys.get(&public_key(&certificate)).unwrap();
-        let signer = LocalSigner::new(key, certificate).unwrap();
-        let signed = futures_util::FutureExt::now_or_never(signer.sign(SignatureAlgorithm::Ps256, message));
-        Ok(signed.unwrap().unwrap())
-    }
-}
 
 /// What the store keeps in a public object of its own beside the certificate.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -167,7 +62,7 @@ struct View {
     companion: Companion,
 }
 
-fn error(kind: StoreErrorKind, reason: &str) -> StoreError {
+pub(super) fn error(kind: StoreErrorKind, reason: &str) -> StoreError {
     StoreError { kind, doing: "using the append-is-live store".into(), reason: reason.into(), hint: None }
 }
 
@@ -352,14 +247,6 @@ impl AppendIsLive {
         }
         Ok(None)
     }
-}
-
-fn signing_request(key: &PrivateKey, subject: &str) -> Vec<u8> {
-    let pair = KeyPair::from_pkcs8_der_and_sign_algo(&key.expose_pkcs8().to_vec().into(), &PKCS_RSA_SHA256);
-    let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, subject.strip_prefix("CN=").unwrap_or(subject));
-    params.serialize_request(&pair.unwrap()).unwrap().der().to_vec()
 }
 
 /// Signs by asking the service.

@@ -2,6 +2,8 @@
 
 mod append_is_live;
 mod two_slot;
+mod vault_service;
 
-pub use append_is_live::{AppendIsLive, VaultService};
+pub use append_is_live::AppendIsLive;
 pub use two_slot::{SlotService, TwoSlot};
+pub use vault_service::VaultService;
