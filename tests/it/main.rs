@@ -12,6 +12,7 @@ mod entra;
 mod file;
 mod forms;
 mod file_errors;
+mod interruptions;
 mod issuers;
 mod planning;
 mod stores;

@@ -113,10 +113,9 @@ async fn a_removal_waits_until_every_young_generation_on_the_object_is_visible()
     world.emulator.advance(SignedDuration::from_hours(24 * 15));
     // A second certificate on the same object is new: its write comes first, and the removal sees it although reads lag.
     world.declare_on("reports", TargetKind::Application, app_id);
-    world.emulator.set_faults(Faults {
-        stale_reads: Some(StaleReads { reads: 9, replicas: 2 }),
-        ..Faults::default()
-    });
+    world
+        .emulator
+        .set_faults(Faults { stale_reads: Some(StaleReads { reads: 9, replicas: 2 }), ..Faults::default() });
     let report = world.apply().await;
     assert_eq!(report.ending(), Ending::Fine, "{report:#?}");
     world.emulator.set_faults(Faults::default());
@@ -207,7 +206,9 @@ async fn what_is_read_back_only_is_never_called_rotated() {
     let mut world = World::with_one(Shelf::File);
     world.declared("backup").prove = Prove::ReadBack;
     let report = world.apply().await;
-    let Outcome::PublishedNotProven { as_declared: true, .. } = outcome(&report) else { panic!("{report:#?}") };
+    let Outcome::PublishedNotProven { as_declared: true, .. } = outcome(&report) else {
+        panic!("{report:#?}")
+    };
     assert_eq!(report.ending(), Ending::Fine, "it is what the file asks for");
     let asked = |entry: &&certroll::emulator::JournalEntry| entry.path.contains("/oauth2/");
     let operator = world.emulator.operator(crate::support::world::TENANT).client_id.to_string();
@@ -280,7 +281,8 @@ async fn a_run_that_is_stopped_says_what_remains_and_the_next_one_goes_on() {
         world.emulator.now()
     };
     let (report, stopped) =
-        futures_util::future::join(world.apply_plan(&plan, None, &observed, &cancel), stop_while_proving).await;
+        futures_util::future::join(world.apply_plan(&plan, None, &observed, &cancel), stop_while_proving)
+            .await;
     let Outcome::Interrupted { remains } = outcome(&report) else { panic!("{report:#?}") };
     assert!(remains.contains("prove, promote"), "{remains}");
     assert!(remains.contains("certroll apply --only contoso/backup"), "{remains}");
