@@ -1,12 +1,14 @@
 //! What the applier never does, and what it lets through.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 
 use certroll::apply::events::Event;
 use certroll::apply::outcome::{Ending, Outcome, Report, StepOutcome};
 use certroll::apply::{Cancel, cancellation};
 use certroll::desired::{Prove, Removed, SelectBy, TargetSelector};
-use certroll::emulator::{Faults, StaleReads, TokenPropagation};
+use certroll::edges::TroubleKind;
+use certroll::emulator::{Change, Faults, StaleReads, TokenFaults, TokenPropagation};
 use certroll::ids::TargetKind;
 use certroll::observed::KeyState;
 use certroll::plan::step::Step;
@@ -14,7 +16,7 @@ use jiff::SignedDuration;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::support::world::{Shelf, World, delivery, foreign_entry};
+use crate::support::world::{Shelf, TENANT, World, delivery, foreign_entry};
 
 fn outcome(report: &Report) -> &Outcome {
     assert_eq!(report.certificates.len(), 1);
@@ -66,8 +68,8 @@ async fn nothing_is_taken_off_when_the_current_one_cannot_sign_in() {
     let (plan, observed) = world.plan().await;
     // Somebody takes the current credential off between plan and proof.
     let current = world.holding("backup").await.current_generation().unwrap().record.key_id.unwrap();
-    let tenant = crate::support::world::TENANT;
-    world.emulator.delete_credential(tenant, object, &current.to_string()).unwrap();
+
+    world.emulator.delete_credential(TENANT, object, &current.to_string()).unwrap();
     let report = world.apply_plan(&plan, None, &observed, &Cancel::never()).await;
     assert!(!matches!(outcome(&report), Outcome::Done | Outcome::Proven { .. }), "{report:#?}");
     assert!(world.bodies.lock().unwrap().is_empty(), "no write");
@@ -211,7 +213,7 @@ async fn what_is_read_back_only_is_never_called_rotated() {
     };
     assert_eq!(report.ending(), Ending::Fine, "it is what the file asks for");
     let asked = |entry: &&certroll::emulator::JournalEntry| entry.path.contains("/oauth2/");
-    let operator = world.emulator.operator(crate::support::world::TENANT).client_id.to_string();
+    let operator = world.emulator.operator(TENANT).client_id.to_string();
     let journal = world.emulator.journal();
     assert!(journal.iter().filter(asked).all(|entry| entry.client_id.as_ref() == Some(&operator)));
 }
@@ -241,8 +243,8 @@ async fn one_failing_certificate_stops_nobody_else() {
     let (broken, _) = world.declare("broken", &[]);
     world.declare("works", &[]);
     let (plan, observed) = world.plan().await;
-    let tenant = crate::support::world::TENANT;
-    world.emulator.change(tenant, certroll::emulator::Change::Delete { object: broken, kind: None }).unwrap();
+
+    world.emulator.change(TENANT, Change::Delete { object: broken, kind: None }).unwrap();
     let report = world.apply_plan(&plan, None, &observed, &Cancel::never()).await;
     assert!(matches!(report.certificates[0].outcome, Outcome::Failed { .. }), "{report:#?}");
     assert_eq!(report.certificates[1].outcome, Outcome::Proven { rotated: true }, "{report:#?}");
@@ -263,6 +265,74 @@ async fn no_more_requests_are_under_way_than_parallelism_allows_and_waiting_hold
     assert_eq!(world.gauge.most(), 2);
     // Six chains wait for four minutes each; with two slots held they would take twelve.
     assert!(report.ended.duration_since(report.began) < SignedDuration::from_mins(8));
+}
+
+#[tokio::test]
+async fn a_chain_that_waits_holds_no_key() {
+    let world = World::with_one(Shelf::File);
+    let slow = TokenPropagation { seconds: 240, front_ends: 2, removals: false };
+    world.emulator.set_faults(Faults { token_propagation: Some(slow), ..Faults::default() });
+    assert_eq!(world.apply().await.ending(), Ending::Fine);
+    assert_eq!(world.clock.held_while_waiting.load(Ordering::SeqCst), 0);
+    assert_eq!(world.clock.held.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn two_runs_at_once_publish_one_key() {
+    for shelf in
+        [Shelf::File, Shelf::TwoSlot { check_and_set: true }, Shelf::TwoSlot { check_and_set: false }]
+    {
+        let mut world = World::new(shelf);
+        let (object, _) = world.declare("backup", &[]);
+        let (one, two) = futures_util::future::join(world.apply(), world.apply()).await;
+        let fine = [&one, &two].iter().filter(|report| report.ending() == Ending::Fine).count();
+        assert!(fine >= 1, "{shelf:?} {one:#?} {two:#?}");
+        for _ in 0..3 {
+            world.apply().await;
+        }
+        assert!(world.plan().await.0.is_empty(), "{shelf:?}");
+        assert_eq!(world.entries(object).len(), 1, "{shelf:?}: a second key");
+        assert_eq!(world.holding("backup").await.generations.len(), 1, "{shelf:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_disabled_application_fails_at_once_and_is_not_waited_for() {
+    let mut world = World::new(Shelf::File);
+    let (object, _) = world.declare("backup", &[]);
+    let (plan, observed) = world.plan().await;
+    let properties = serde_json::json!({ "isDisabled": true }).as_object().unwrap().clone();
+    world.emulator.change(TENANT, Change::Set { object, kind: None, properties }).unwrap();
+    let report = world.apply_plan(&plan, None, &observed, &Cancel::never()).await;
+    let Outcome::Failed { trouble } = outcome(&report) else { panic!("{report:#?}") };
+    assert_eq!(trouble.kind, TroubleKind::Refused, "{trouble}");
+    assert!(report.ended.duration_since(report.began) < SignedDuration::from_mins(1));
+    assert!(world.holding("backup").await.current.is_none(), "not promoted");
+}
+
+#[tokio::test]
+async fn a_login_service_that_falls_silent_is_neither_a_wrong_key_nor_not_yet() {
+    let mut world = World::new(Shelf::File);
+    let (object, _) = world.declare("backup", &[]);
+    let (plan, observed) = world.plan().await;
+    let down = TokenFaults { unavailable_every: Some(1), ..TokenFaults::default() };
+    let fall_silent = async {
+        while world.entries(object).is_empty() {
+            tokio::task::yield_now().await;
+        }
+        world.emulator.set_faults(Faults { token: down, ..Faults::default() });
+        std::future::pending::<()>().await;
+    };
+    let never = Cancel::never();
+    let report = tokio::select! {
+        report = world.apply_plan(&plan, None, &observed, &never) => report,
+        () = fall_silent => unreachable!(),
+    };
+    let Outcome::Failed { trouble } = outcome(&report) else { panic!("{report:#?}") };
+    let silent =
+        matches!(trouble.kind, TroubleKind::Throttled | TroubleKind::Network | TroubleKind::Unavailable);
+    assert!(silent, "{trouble}");
+    assert!(report.ended.duration_since(report.began) < SignedDuration::from_mins(10));
 }
 
 #[tokio::test]
@@ -300,7 +370,7 @@ async fn a_repair_publishes_the_same_certificate_again_and_proves_it() {
     assert_eq!(world.apply().await.ending(), Ending::Fine);
     let published = world.entries(object).remove(0);
     let key_id = published["keyId"].as_str().unwrap();
-    world.emulator.delete_credential(crate::support::world::TENANT, object, key_id).unwrap();
+    world.emulator.delete_credential(TENANT, object, key_id).unwrap();
     let report = world.apply().await;
     assert_eq!(*outcome(&report), Outcome::Proven { rotated: false }, "{report:#?}");
     let again = world.entries(object).remove(0);
