@@ -145,7 +145,6 @@ async fn killed(shelf: Shelf, run: usize, point: usize, second: Option<usize>, e
 
 async fn every_interruption(shelf: Shelf) {
     let (points, entries) = undisturbed(shelf).await;
-    println!("{shelf:?}: {points:?} points");
     for (run, points) in points.into_iter().enumerate() {
         for point in 0..points {
             // Every fifth one dies a second time, on the way through what the first left behind.

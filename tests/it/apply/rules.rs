@@ -8,7 +8,7 @@ use certroll::apply::outcome::{Ending, Outcome, Report, StepOutcome};
 use certroll::apply::{Cancel, cancellation};
 use certroll::desired::{Prove, Removed, SelectBy, TargetSelector};
 use certroll::edges::TroubleKind;
-use certroll::emulator::{Change, Faults, StaleReads, TokenFaults, TokenPropagation};
+use certroll::emulator::{Change, Every, Faults, Kind, StaleReads, TokenFaults, TokenPropagation};
 use certroll::ids::TargetKind;
 use certroll::observed::KeyState;
 use certroll::plan::step::Step;
@@ -38,6 +38,11 @@ async fn due_for_retirement() -> (World, Uuid) {
     world.emulator.advance(SignedDuration::from_hours(24 * 15));
     world.bodies.lock().unwrap().clear();
     (world, object)
+}
+
+fn app_id_of(world: &World, object: Uuid) -> Uuid {
+    let object = world.emulator.object(TENANT, Kind::Application, object).unwrap();
+    object["appId"].as_str().unwrap().parse().unwrap()
 }
 
 #[tokio::test]
@@ -123,6 +128,81 @@ async fn a_removal_waits_until_every_young_generation_on_the_object_is_visible()
     world.emulator.set_faults(Faults::default());
     assert_eq!(world.entries(object).len(), 2, "the current ones of both");
     assert!(world.plan().await.0.is_empty());
+}
+
+#[tokio::test]
+async fn a_removal_waits_for_a_generation_that_another_run_may_just_have_published() {
+    let (mut world, object) = due_for_retirement().await;
+    let app_id = app_id_of(&world, object);
+    world.declare_on("reports", TargetKind::Application, app_id);
+    // Another run staged it and stopped there, or published it a moment ago and our reads lag: nobody can tell.
+    world.emulator.set_faults(Faults { conflicts: Some(Every { every: 1 }), ..Faults::default() });
+    world.policy.only = vec!["contoso/reports".parse().unwrap()];
+    assert!(matches!(outcome(&world.apply().await), Outcome::Failed { .. }));
+    assert_eq!(world.holding("reports").await.generations.len(), 1, "staged");
+    world.emulator.set_faults(Faults::default());
+    world.bodies.lock().unwrap().clear();
+
+    world.policy.only = vec!["contoso/backup".parse().unwrap()];
+    let (plan, _) = world.plan().await;
+    world.policy.only.clear();
+    let observed = world.observe().await;
+    let before = world.entries(object);
+    let report = world.apply_plan(&plan, None, &observed, &Cancel::never()).await;
+    let Outcome::NotYet { trouble } = outcome(&report) else { panic!("{report:#?}") };
+    assert!(trouble.reason.contains("on its way"), "{trouble}");
+    assert!(world.bodies.lock().unwrap().is_empty(), "no write");
+    assert_eq!(world.entries(object), before);
+    // Once it is published the removal goes through.
+    assert_eq!(world.apply().await.ending(), Ending::Fine);
+    assert!(world.plan().await.0.is_empty());
+}
+
+#[tokio::test]
+async fn a_removal_is_not_written_when_the_proven_credential_is_no_longer_in_the_list() {
+    let (world, object) = due_for_retirement().await;
+    let (plan, observed) = world.plan().await;
+    let current = world.holding("backup").await.current_generation().unwrap().record.key_id.unwrap();
+    let vandalise = async {
+        let retiring =
+            |event: &Event| matches!(event, Event::ApplyStart { action, .. } if action == "retire");
+        while !world.events.all().iter().any(retiring) {
+            tokio::task::yield_now().await;
+        }
+        world.emulator.delete_credential(TENANT, object, &current.to_string()).unwrap();
+        std::future::pending::<()>().await;
+    };
+    let never = Cancel::never();
+    let report = tokio::select! {
+        biased;
+        () = vandalise => unreachable!(),
+        report = world.apply_plan(&plan, None, &observed, &never) => report,
+    };
+    let Outcome::NotYet { trouble } = outcome(&report) else { panic!("{report:#?}") };
+    assert!(trouble.reason.contains("proven in this run"), "{trouble}");
+    assert!(world.bodies.lock().unwrap().is_empty(), "no write");
+    assert_eq!(world.apply().await.ending(), Ending::Fine, "repaired first, then retired");
+    assert_eq!(world.entries(object).len(), 2);
+}
+
+#[tokio::test]
+async fn a_key_id_that_names_another_certificate_than_the_plan_is_not_taken_off() {
+    let (world, object) = due_for_retirement().await;
+    let before = world.entries(object);
+    let (mut plan, observed) = world.plan().await;
+    for planned in &mut plan.certificates[0].steps {
+        if let Step::Retire { credential } = &mut planned.step {
+            // Somebody else's entry, which the plan never named.
+            credential.key_id = before
+                .iter()
+                .find(|entry| entry["displayName"].as_str().unwrap().starts_with("somebody"))
+                .and_then(|entry| entry["keyId"].as_str()?.parse().ok())
+                .unwrap();
+        }
+    }
+    let report = world.apply_plan(&plan, None, &observed, &Cancel::never()).await;
+    assert!(matches!(outcome(&report), Outcome::Refused { .. }), "{report:#?}");
+    assert_eq!(world.entries(object), before);
 }
 
 #[tokio::test]
