@@ -110,16 +110,19 @@ impl<'a> Run<'a> {
     }
 
     /// How long to stay away before the next try: what the service asked for, else longer each time, with a little chance in it so
-    /// that two runs do not meet again.
-    pub(crate) fn backoff(&self, attempt: u32, trouble: &Trouble) -> SignedDuration {
+    /// that two runs do not meet again. A service that asks for more than a read may take ends the chain; the next run continues.
+    pub(crate) fn backoff(&self, attempt: u32, trouble: &Trouble) -> Result<SignedDuration, Stop> {
         if let Some(asked) = trouble.retry_after() {
-            return asked.max(SignedDuration::from_secs(1));
+            return match asked <= self.job.settings.read_deadline {
+                true => Ok(asked.max(SignedDuration::from_secs(1))),
+                false => Err(Stop::Failed(trouble.clone())),
+            };
         }
         let base = self.job.settings.read_interval.max(SignedDuration::from_millis(100));
         let longer = base.saturating_mul(1_i32 << attempt.min(10)).min(BACKOFF_MAX);
         let mut dice = [0];
         self.job.random.fill(&mut dice);
-        longer + longer / 4 * i32::from(dice[0]) / 255
+        Ok(longer + longer / 4 * i32::from(dice[0]) / 255)
     }
 
     /// The lock of one object: within a process, one writer at a time.

@@ -125,7 +125,7 @@ impl Chain<'_> {
                     if unanswered > settings.write_retries || self.run.now() >= deadline {
                         return Err(Stop::Failed(trouble));
                     }
-                    pause = pause.max(self.run.backoff(unanswered, &trouble));
+                    pause = pause.max(self.run.backoff(unanswered, &trouble)?);
                     self.progress("prove", &format!("{}; trying again", trouble.reason));
                 }
             }

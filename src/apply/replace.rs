@@ -109,7 +109,7 @@ pub(crate) async fn carefully(
                 if let Some(new) = change.add.as_ref().filter(|_| written.writes == 1) {
                     run.unwrote(change.target, new.key_id);
                 }
-                let pause = run.backoff(attempt, &trouble);
+                let pause = run.backoff(attempt, &trouble)?;
                 if trouble.kind == TroubleKind::Refused {
                     // Somebody may have changed the list since it was read, and our entries no longer fit it.
                     run.wait(run.job.settings.read_interval).await?;
@@ -397,7 +397,7 @@ pub(crate) async fn read(
         match run.looking(directory.credentials(&target)).await? {
             Ok(list) => return Ok(list),
             Err(trouble) if trouble.is_passing() && attempt < run.job.settings.write_retries => {
-                run.wait(run.backoff(attempt, &trouble)).await?;
+                run.wait(run.backoff(attempt, &trouble)?).await?;
                 attempt += 1;
             }
             Err(trouble) => return Err(Stop::Failed(trouble)),

@@ -13,6 +13,7 @@ mod file;
 mod file_errors;
 mod file_schema;
 mod forms;
+mod interruptions;
 mod issuers;
 mod planning;
 mod stores;

@@ -67,6 +67,33 @@ pub struct WorldClock {
     emulator: Emulator,
     sleepers: Arc<Mutex<BTreeSet<(Timestamp, usize)>>>,
     numbers: Arc<AtomicUsize>,
+    /// Signers in memory now.
+    pub held: Arc<AtomicUsize>,
+    /// The most of them that were in memory when somebody began to wait.
+    pub held_while_waiting: Arc<AtomicUsize>,
+}
+
+/// A signer that is counted.
+struct Counted {
+    inner: Box<dyn Signer>,
+    held: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl Signer for Counted {
+    fn certificate(&self) -> &certroll::certificate::Certificate {
+        self.inner.certificate()
+    }
+
+    async fn sign(&self, algorithm: SignatureAlgorithm, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        self.inner.sign(algorithm, message).await
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.held.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// How many times others get their turn before the clock moves: more than any request takes.
@@ -87,6 +114,7 @@ impl Clock for WorldClock {
     }
 
     async fn sleep(&self, duration: SignedDuration) {
+        self.held_while_waiting.fetch_max(self.held.load(Ordering::SeqCst), Ordering::SeqCst);
         let until = self.now() + duration.max(SignedDuration::ZERO);
         let place = (until, self.numbers.fetch_add(1, Ordering::Relaxed));
         self.sleepers.lock().unwrap().insert(place);
@@ -205,6 +233,7 @@ impl Transport for WorldTransport {
 /// A store behind the fuse.
 struct Fused<S: ?Sized> {
     inner: Arc<S>,
+    held: Arc<AtomicUsize>,
     fuse: Arc<Fuse>,
     gauge: Arc<Gauge>,
 }
@@ -272,7 +301,9 @@ impl StoreWriter for Fused<dyn StoreWriter> {
         entry: &StoreBinding,
         generation: &Generation,
     ) -> Result<Box<dyn Signer>, StoreError> {
-        self.through(self.inner.signer(entry, generation)).await
+        let inner = self.through(self.inner.signer(entry, generation)).await?;
+        self.held.fetch_add(1, Ordering::SeqCst);
+        Ok(Box::new(Counted { inner, held: Arc::clone(&self.held) }))
     }
 
     async fn export(&self, entry: &StoreBinding, generation: &Generation) -> Result<PrivateKey, StoreError> {
@@ -410,6 +441,8 @@ impl World {
                 emulator: emulator.clone(),
                 sleepers: Arc::default(),
                 numbers: Arc::default(),
+                held: Arc::default(),
+                held_while_waiting: Arc::default(),
             },
             emulator,
             random: PoolRandom::default(),
@@ -639,7 +672,12 @@ impl World {
     }
 
     fn fused_store(&self) -> Arc<Fused<dyn StoreWriter>> {
-        Arc::new(Fused { inner: self.store(), fuse: Arc::clone(&self.fuse), gauge: Arc::clone(&self.gauge) })
+        Arc::new(Fused {
+            inner: self.store(),
+            held: Arc::clone(&self.clock.held),
+            fuse: Arc::clone(&self.fuse),
+            gauge: Arc::clone(&self.gauge),
+        })
     }
 
     fn fused_delivery(&self) -> Arc<FusedDelivery> {

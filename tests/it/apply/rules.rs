@@ -1,12 +1,14 @@
 //! What the applier never does, and what it lets through.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 
 use certroll::apply::events::Event;
 use certroll::apply::outcome::{Ending, Outcome, Report, StepOutcome};
 use certroll::apply::{Cancel, cancellation};
 use certroll::desired::{Prove, Removed, SelectBy, TargetSelector};
-use certroll::emulator::{Faults, StaleReads, TokenPropagation};
+use certroll::edges::TroubleKind;
+use certroll::emulator::{Change, Every, Faults, Kind, StaleReads, TokenFaults, TokenPropagation};
 use certroll::ids::TargetKind;
 use certroll::observed::KeyState;
 use certroll::plan::step::Step;
@@ -14,7 +16,7 @@ use jiff::SignedDuration;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::support::world::{Shelf, World, delivery, foreign_entry};
+use crate::support::world::{Shelf, TENANT, World, delivery, foreign_entry};
 
 fn outcome(report: &Report) -> &Outcome {
     assert_eq!(report.certificates.len(), 1);
@@ -36,6 +38,11 @@ async fn due_for_retirement() -> (World, Uuid) {
     world.emulator.advance(SignedDuration::from_hours(24 * 15));
     world.bodies.lock().unwrap().clear();
     (world, object)
+}
+
+fn app_id_of(world: &World, object: Uuid) -> Uuid {
+    let object = world.emulator.object(TENANT, Kind::Application, object).unwrap();
+    object["appId"].as_str().unwrap().parse().unwrap()
 }
 
 #[tokio::test]
@@ -66,8 +73,8 @@ async fn nothing_is_taken_off_when_the_current_one_cannot_sign_in() {
     let (plan, observed) = world.plan().await;
     // Somebody takes the current credential off between plan and proof.
     let current = world.holding("backup").await.current_generation().unwrap().record.key_id.unwrap();
-    let tenant = crate::support::world::TENANT;
-    world.emulator.delete_credential(tenant, object, &current.to_string()).unwrap();
+
+    world.emulator.delete_credential(TENANT, object, &current.to_string()).unwrap();
     let report = world.apply_plan(&plan, None, &observed, &Cancel::never()).await;
     assert!(!matches!(outcome(&report), Outcome::Done | Outcome::Proven { .. }), "{report:#?}");
     assert!(world.bodies.lock().unwrap().is_empty(), "no write");
@@ -113,15 +120,89 @@ async fn a_removal_waits_until_every_young_generation_on_the_object_is_visible()
     world.emulator.advance(SignedDuration::from_hours(24 * 15));
     // A second certificate on the same object is new: its write comes first, and the removal sees it although reads lag.
     world.declare_on("reports", TargetKind::Application, app_id);
-    world.emulator.set_faults(Faults {
-        stale_reads: Some(StaleReads { reads: 9, replicas: 2 }),
-        ..Faults::default()
-    });
+    world
+        .emulator
+        .set_faults(Faults { stale_reads: Some(StaleReads { reads: 9, replicas: 2 }), ..Faults::default() });
     let report = world.apply().await;
     assert_eq!(report.ending(), Ending::Fine, "{report:#?}");
     world.emulator.set_faults(Faults::default());
     assert_eq!(world.entries(object).len(), 2, "the current ones of both");
     assert!(world.plan().await.0.is_empty());
+}
+
+#[tokio::test]
+async fn a_removal_waits_for_a_generation_that_another_run_may_just_have_published() {
+    let (mut world, object) = due_for_retirement().await;
+    let app_id = app_id_of(&world, object);
+    world.declare_on("reports", TargetKind::Application, app_id);
+    // Another run staged it and stopped there, or published it a moment ago and our reads lag: nobody can tell.
+    world.emulator.set_faults(Faults { conflicts: Some(Every { every: 1 }), ..Faults::default() });
+    world.policy.only = vec!["contoso/reports".parse().unwrap()];
+    assert!(matches!(outcome(&world.apply().await), Outcome::Failed { .. }));
+    assert_eq!(world.holding("reports").await.generations.len(), 1, "staged");
+    world.emulator.set_faults(Faults::default());
+    world.bodies.lock().unwrap().clear();
+
+    world.policy.only = vec!["contoso/backup".parse().unwrap()];
+    let (plan, _) = world.plan().await;
+    world.policy.only.clear();
+    let observed = world.observe().await;
+    let before = world.entries(object);
+    let report = world.apply_plan(&plan, None, &observed, &Cancel::never()).await;
+    let Outcome::NotYet { trouble } = outcome(&report) else { panic!("{report:#?}") };
+    assert!(trouble.reason.contains("on its way"), "{trouble}");
+    assert!(world.bodies.lock().unwrap().is_empty(), "no write");
+    assert_eq!(world.entries(object), before);
+    // Once it is published the removal goes through.
+    assert_eq!(world.apply().await.ending(), Ending::Fine);
+    assert!(world.plan().await.0.is_empty());
+}
+
+#[tokio::test]
+async fn a_removal_is_not_written_when_the_proven_credential_is_no_longer_in_the_list() {
+    let (world, object) = due_for_retirement().await;
+    let (plan, observed) = world.plan().await;
+    let current = world.holding("backup").await.current_generation().unwrap().record.key_id.unwrap();
+    let vandalise = async {
+        let retiring =
+            |event: &Event| matches!(event, Event::ApplyStart { action, .. } if action == "retire");
+        while !world.events.all().iter().any(retiring) {
+            tokio::task::yield_now().await;
+        }
+        world.emulator.delete_credential(TENANT, object, &current.to_string()).unwrap();
+        std::future::pending::<()>().await;
+    };
+    let never = Cancel::never();
+    let report = tokio::select! {
+        biased;
+        () = vandalise => unreachable!(),
+        report = world.apply_plan(&plan, None, &observed, &never) => report,
+    };
+    let Outcome::NotYet { trouble } = outcome(&report) else { panic!("{report:#?}") };
+    assert!(trouble.reason.contains("proven in this run"), "{trouble}");
+    assert!(world.bodies.lock().unwrap().is_empty(), "no write");
+    assert_eq!(world.apply().await.ending(), Ending::Fine, "repaired first, then retired");
+    assert_eq!(world.entries(object).len(), 2);
+}
+
+#[tokio::test]
+async fn a_key_id_that_names_another_certificate_than_the_plan_is_not_taken_off() {
+    let (world, object) = due_for_retirement().await;
+    let before = world.entries(object);
+    let (mut plan, observed) = world.plan().await;
+    for planned in &mut plan.certificates[0].steps {
+        if let Step::Retire { credential } = &mut planned.step {
+            // Somebody else's entry, which the plan never named.
+            credential.key_id = before
+                .iter()
+                .find(|entry| entry["displayName"].as_str().unwrap().starts_with("somebody"))
+                .and_then(|entry| entry["keyId"].as_str()?.parse().ok())
+                .unwrap();
+        }
+    }
+    let report = world.apply_plan(&plan, None, &observed, &Cancel::never()).await;
+    assert!(matches!(outcome(&report), Outcome::Refused { .. }), "{report:#?}");
+    assert_eq!(world.entries(object), before);
 }
 
 #[tokio::test]
@@ -207,10 +288,12 @@ async fn what_is_read_back_only_is_never_called_rotated() {
     let mut world = World::with_one(Shelf::File);
     world.declared("backup").prove = Prove::ReadBack;
     let report = world.apply().await;
-    let Outcome::PublishedNotProven { as_declared: true, .. } = outcome(&report) else { panic!("{report:#?}") };
+    let Outcome::PublishedNotProven { as_declared: true, .. } = outcome(&report) else {
+        panic!("{report:#?}")
+    };
     assert_eq!(report.ending(), Ending::Fine, "it is what the file asks for");
     let asked = |entry: &&certroll::emulator::JournalEntry| entry.path.contains("/oauth2/");
-    let operator = world.emulator.operator(crate::support::world::TENANT).client_id.to_string();
+    let operator = world.emulator.operator(TENANT).client_id.to_string();
     let journal = world.emulator.journal();
     assert!(journal.iter().filter(asked).all(|entry| entry.client_id.as_ref() == Some(&operator)));
 }
@@ -240,8 +323,8 @@ async fn one_failing_certificate_stops_nobody_else() {
     let (broken, _) = world.declare("broken", &[]);
     world.declare("works", &[]);
     let (plan, observed) = world.plan().await;
-    let tenant = crate::support::world::TENANT;
-    world.emulator.change(tenant, certroll::emulator::Change::Delete { object: broken, kind: None }).unwrap();
+
+    world.emulator.change(TENANT, Change::Delete { object: broken, kind: None }).unwrap();
     let report = world.apply_plan(&plan, None, &observed, &Cancel::never()).await;
     assert!(matches!(report.certificates[0].outcome, Outcome::Failed { .. }), "{report:#?}");
     assert_eq!(report.certificates[1].outcome, Outcome::Proven { rotated: true }, "{report:#?}");
@@ -265,6 +348,74 @@ async fn no_more_requests_are_under_way_than_parallelism_allows_and_waiting_hold
 }
 
 #[tokio::test]
+async fn a_chain_that_waits_holds_no_key() {
+    let world = World::with_one(Shelf::File);
+    let slow = TokenPropagation { seconds: 240, front_ends: 2, removals: false };
+    world.emulator.set_faults(Faults { token_propagation: Some(slow), ..Faults::default() });
+    assert_eq!(world.apply().await.ending(), Ending::Fine);
+    assert_eq!(world.clock.held_while_waiting.load(Ordering::SeqCst), 0);
+    assert_eq!(world.clock.held.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn two_runs_at_once_publish_one_key() {
+    for shelf in
+        [Shelf::File, Shelf::TwoSlot { check_and_set: true }, Shelf::TwoSlot { check_and_set: false }]
+    {
+        let mut world = World::new(shelf);
+        let (object, _) = world.declare("backup", &[]);
+        let (one, two) = futures_util::future::join(world.apply(), world.apply()).await;
+        let fine = [&one, &two].iter().filter(|report| report.ending() == Ending::Fine).count();
+        assert!(fine >= 1, "{shelf:?} {one:#?} {two:#?}");
+        for _ in 0..3 {
+            world.apply().await;
+        }
+        assert!(world.plan().await.0.is_empty(), "{shelf:?}");
+        assert_eq!(world.entries(object).len(), 1, "{shelf:?}: a second key");
+        assert_eq!(world.holding("backup").await.generations.len(), 1, "{shelf:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_disabled_application_fails_at_once_and_is_not_waited_for() {
+    let mut world = World::new(Shelf::File);
+    let (object, _) = world.declare("backup", &[]);
+    let (plan, observed) = world.plan().await;
+    let properties = serde_json::json!({ "isDisabled": true }).as_object().unwrap().clone();
+    world.emulator.change(TENANT, Change::Set { object, kind: None, properties }).unwrap();
+    let report = world.apply_plan(&plan, None, &observed, &Cancel::never()).await;
+    let Outcome::Failed { trouble } = outcome(&report) else { panic!("{report:#?}") };
+    assert_eq!(trouble.kind, TroubleKind::Refused, "{trouble}");
+    assert!(report.ended.duration_since(report.began) < SignedDuration::from_mins(1));
+    assert!(world.holding("backup").await.current.is_none(), "not promoted");
+}
+
+#[tokio::test]
+async fn a_login_service_that_falls_silent_is_neither_a_wrong_key_nor_not_yet() {
+    let mut world = World::new(Shelf::File);
+    let (object, _) = world.declare("backup", &[]);
+    let (plan, observed) = world.plan().await;
+    let down = TokenFaults { unavailable_every: Some(1), ..TokenFaults::default() };
+    let fall_silent = async {
+        while world.entries(object).is_empty() {
+            tokio::task::yield_now().await;
+        }
+        world.emulator.set_faults(Faults { token: down, ..Faults::default() });
+        std::future::pending::<()>().await;
+    };
+    let never = Cancel::never();
+    let report = tokio::select! {
+        report = world.apply_plan(&plan, None, &observed, &never) => report,
+        () = fall_silent => unreachable!(),
+    };
+    let Outcome::Failed { trouble } = outcome(&report) else { panic!("{report:#?}") };
+    let silent =
+        matches!(trouble.kind, TroubleKind::Throttled | TroubleKind::Network | TroubleKind::Unavailable);
+    assert!(silent, "{trouble}");
+    assert!(report.ended.duration_since(report.began) < SignedDuration::from_mins(10));
+}
+
+#[tokio::test]
 async fn a_run_that_is_stopped_says_what_remains_and_the_next_one_goes_on() {
     let world = World::with_one(Shelf::File);
     let slow = TokenPropagation { seconds: 300, front_ends: 1, removals: false };
@@ -280,7 +431,8 @@ async fn a_run_that_is_stopped_says_what_remains_and_the_next_one_goes_on() {
         world.emulator.now()
     };
     let (report, stopped) =
-        futures_util::future::join(world.apply_plan(&plan, None, &observed, &cancel), stop_while_proving).await;
+        futures_util::future::join(world.apply_plan(&plan, None, &observed, &cancel), stop_while_proving)
+            .await;
     let Outcome::Interrupted { remains } = outcome(&report) else { panic!("{report:#?}") };
     assert!(remains.contains("prove, promote"), "{remains}");
     assert!(remains.contains("certroll apply --only contoso/backup"), "{remains}");
@@ -298,7 +450,7 @@ async fn a_repair_publishes_the_same_certificate_again_and_proves_it() {
     assert_eq!(world.apply().await.ending(), Ending::Fine);
     let published = world.entries(object).remove(0);
     let key_id = published["keyId"].as_str().unwrap();
-    world.emulator.delete_credential(crate::support::world::TENANT, object, key_id).unwrap();
+    world.emulator.delete_credential(TENANT, object, key_id).unwrap();
     let report = world.apply().await;
     assert_eq!(*outcome(&report), Outcome::Proven { rotated: false }, "{report:#?}");
     let again = world.entries(object).remove(0);
