@@ -92,7 +92,8 @@ fn publish_file(
         retirement.notes.push(Note::new(NoteKind::Info, "on hold").about(sha1));
         return;
     }
-    if let Some(note) = held_back(situation, newest_live, "publish") {
+    let deadline = newest_live.map(|end| situation.declared.overlap.before(end));
+    if let Some(note) = held_back(situation, deadline, "publish") {
         retirement.notes.push(note.about(sha1));
         return;
     }
@@ -149,6 +150,15 @@ fn retire_dropped(
         let at = situation.acknowledged_at(&thumbprints.sha1, Some(&thumbprints.sha256));
         (file, at.filter(|_| live(situation, file).any(|credential| credential.is_valid_at(situation.now))))
     });
+    // What is published and read back in this run takes the place of a revoked or expired one; only overlaps take time.
+    let published_now = |file: &PublicKeyFile| {
+        retirement.steps.iter().any(|planned| {
+        matches!(&planned.step, Step::Publish { generation, .. } if generation.is(&reference(file)))
+    })
+    };
+    let is_live = |file: &PublicKeyFile| live(situation, file).any(|c| c.is_valid_at(situation.now));
+    let begun = |file: &PublicKeyFile| file.certificate.not_before <= situation.now;
+    let works = current.is_some_and(|file| is_live(file) || (begun(file) && published_now(file)));
     let mut removals = Vec::new();
     for credential in &situation.target.credentials {
         let standing = situation.standing(credential);
@@ -160,7 +170,7 @@ fn retire_dropped(
         if !ours || listed(credential) || !situation.is_removable(credential) {
             continue;
         }
-        match keep_dropped(situation, credential, confirmed) {
+        match keep_dropped(situation, credential, works, confirmed.and_then(|(_, at)| at)) {
             Ok(because) => removals.push((credential, because)),
             Err(note) => retirement.notes.push(note),
         }
@@ -171,12 +181,11 @@ fn retire_dropped(
 fn keep_dropped(
     situation: &Situation<'_>,
     credential: &Credential,
-    confirmed: Option<(&PublicKeyFile, Option<Timestamp>)>,
+    works: bool,
+    acknowledged: Option<Timestamp>,
 ) -> Result<Because, Note> {
     let about = |note: Note| credential.sha1().map_or(note.clone(), |sha1| note.about(sha1));
     let declared = situation.declared;
-    let works =
-        confirmed.is_some_and(|(file, _)| live(situation, file).any(|c| c.is_valid_at(situation.now)));
     if !works {
         return Err(about(Note::new(NoteKind::Waiting, "is kept: no newer key of the provider is live")));
     }
@@ -195,7 +204,7 @@ fn keep_dropped(
     if credential.is_expired_at(situation.now) {
         return Ok(Because::ExpiredPredecessor);
     }
-    let Some(acknowledged) = confirmed.and_then(|(_, at)| at) else {
+    let Some(acknowledged) = acknowledged else {
         let ends = credential.end.map(|end| format!(", or until it ends on {}", end.strftime("%Y-%m-%d")));
         let text = format!("is kept until the provider confirms the newer key{}", ends.unwrap_or_default());
         return Err(about(Note::new(NoteKind::Waiting, text).with_hint(ack_command(&declared.address))));

@@ -7,12 +7,21 @@ mod observed;
 mod rows;
 mod rows_current;
 mod rows_others;
+mod rows_places;
+mod rows_provider;
 mod rows_underway;
 
 use rows::{Row, check};
 
 fn all_rows() -> Vec<Row> {
-    [rows_current::rows(), rows_others::rows(), rows_underway::rows()].concat()
+    [
+        rows_current::rows(),
+        rows_others::rows(),
+        rows_underway::rows(),
+        rows_places::rows(),
+        rows_provider::rows(),
+    ]
+    .concat()
 }
 
 /// All rows in one test, so that a new reason cannot change an old answer unseen.
