@@ -1,6 +1,7 @@
 //! The commands, one file each. Each reads like the picture in the crate's documentation.
 
 pub mod about;
+pub mod apply;
 pub mod drift;
 pub mod emulated;
 pub mod emulator;
@@ -22,6 +23,7 @@ pub async fn run(cli: Cli, world: &mut World) -> Result<Ending, Error> {
         Command::Init(args) => init::run(&args, &global, world),
         Command::Validate => validate::run(&global, world),
         Command::Plan(args) => plan::run(&args, &global, world).await,
+        Command::Apply(args) => apply::run(&args, &global, world).await,
         Command::Drift(args) => drift::run(&args, &global, world).await,
         Command::Show(args) => show::run(&args, &global, world),
         Command::Emulator(command) => emulated::run(command, &global, world).await,
