@@ -11,6 +11,7 @@ use crate::pem;
 mod read;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 /// The key pairs certroll makes. RSA only: Entra does not sign in with elliptic-curve keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]

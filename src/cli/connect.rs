@@ -41,6 +41,8 @@ pub struct Ground {
     pub slots: Arc<Semaphore>,
     /// Whether the tenants are emulated.
     pub emulator: bool,
+    /// Whether they are emulated in this process, where waiting moves their clock.
+    pub in_process: bool,
 }
 
 /// Where the tenants of a run live.
@@ -55,10 +57,12 @@ pub fn ground(
     desired: &Desired,
     tenants: &BTreeSet<Name>,
     parallelism: u16,
+    meant: Option<bool>,
     global: &Global,
     world: &World,
 ) -> Result<Ground, Error> {
     let about: Vec<&Tenant> = tenants.iter().filter_map(|name| desired.tenants.get(name)).collect();
+    is_as_meant(&about, meant)?;
     let place = place(&about, global, world)?;
     let emulator = !matches!(place, Place::Microsoft);
     let clock: Arc<dyn Clock> = match &place {
@@ -75,7 +79,30 @@ pub fn ground(
             "this run is not about it",
         )),
     });
-    Ok(Ground { connections, clock, slots, emulator })
+    let in_process = matches!(way.place, Place::InProcess(_));
+    Ok(Ground { connections, clock, slots, emulator, in_process })
+}
+
+/// `apply` says with `--emulator` that emulated tenants are meant, so that nobody takes one for the other.
+fn is_as_meant(about: &[&Tenant], meant: Option<bool>) -> Result<(), Error> {
+    let emulated = |tenant: &&&Tenant| tenant.cloud == Cloud::Emulator;
+    match meant {
+        Some(false) => about.iter().find(emulated).map_or(Ok(()), |tenant| {
+            Err(Error::new(Kind::Usage, "reading the command line")
+                .because(format!(
+                    "tenant {} is emulated, and an emulator proves nothing about Entra",
+                    tenant.name
+                ))
+                .hint("add --emulator if that is meant"))
+        }),
+        Some(true) => about.iter().find(|tenant| !emulated(tenant)).map_or(Ok(()), |tenant| {
+            Err(Error::new(Kind::Usage, "reading the command line").because(format!(
+                "--emulator was given, and tenant {} is not declared cloud: emulator",
+                tenant.name
+            )))
+        }),
+        None => Ok(()),
+    }
 }
 
 fn place(about: &[&Tenant], global: &Global, world: &World) -> Result<Place, Error> {

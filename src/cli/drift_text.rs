@@ -43,7 +43,11 @@ fn finding_lines(text: &mut Text, finding: &Finding) {
         (None, Severity::Warning) => (Ink::Attention, "warning"),
         (None, Severity::Alert) => (Ink::Bad, "alert"),
     };
-    text.plain("  ").put(ink, &format!("{word:<9}")).plain(&format!("{}: ", finding.rule.id()));
+    if finding.rule.is_somebodys_turn() && finding.ignored.is_none() {
+        text.plain("  ").put(ink, &format!("{:<9}", finding.rule.id()));
+    } else {
+        text.plain("  ").put(ink, &format!("{word:<9}")).plain(&format!("{}: ", finding.rule.id()));
+    }
     if let Some(sha1) = &finding.thumbprint {
         text.plain(&format!("{}… ", sha1.short()));
     }
@@ -58,8 +62,10 @@ fn finding_lines(text: &mut Text, finding: &Finding) {
 
 /// The last line.
 pub fn summary(drift: &Drift) -> String {
-    let alerts = drift.counted().filter(|finding| finding.severity == Severity::Alert).count();
-    let warnings = drift.counted().count() - alerts;
+    let differing = || drift.counted().filter(|finding| !finding.rule.is_somebodys_turn());
+    let alerts = differing().filter(|finding| finding.severity == Severity::Alert).count();
+    let warnings = differing().count() - alerts;
+    let turns = drift.counted().count() - alerts - warnings;
     let ignored = drift.findings.iter().filter(|finding| finding.ignored.is_some()).count();
     let foreign = drift.findings.iter().filter(|finding| finding.rule == Rule::Foreign).count();
     let mut parts = Vec::new();
@@ -68,6 +74,9 @@ pub fn summary(drift: &Drift) -> String {
     } else {
         parts.push(counted(alerts, "alert", "alerts"));
         parts.push(counted(warnings, "warning", "warnings"));
+    }
+    if turns > 0 {
+        parts.push(format!("{turns} waiting for somebody"));
     }
     parts.push(format!(
         "{} live",

@@ -63,14 +63,18 @@ fn is_worth_showing(certificate: &CertificatePlan) -> bool {
     !certificate.steps.is_empty()
         || certificate.notes.iter().any(|note| match note.kind {
             NoteKind::Blocked | NoteKind::Waiting | NoteKind::Warning | NoteKind::HandOff => true,
-            NoteKind::Later => !is_next_rotation(note),
+            NoteKind::Later => !is_routine(note),
             NoteKind::Info => false,
         })
 }
 
-/// Whether the note is only the date on which a healthy certificate is due.
-fn is_next_rotation(note: &Note) -> bool {
-    note.kind == NoteKind::Later && note.text.starts_with("rotate;")
+/// Whether the note is only a date in the ordinary life of a certificate that nobody has to act on: its next rotation, the
+/// next key of a provider or product. What is held back, kept or on its way out is more than that.
+fn is_routine(note: &Note) -> bool {
+    let telling = ["retire", "is kept", "rotate,", "publish", "deliver"];
+    note.kind == NoteKind::Later
+        && note.at.is_some()
+        && !telling.iter().any(|beginning| note.text.starts_with(beginning))
 }
 
 fn certificate_block(text: &mut Text, plan: &Plan, certificate: &CertificatePlan) {
@@ -166,11 +170,15 @@ pub fn note_words(note: &Note) -> String {
         let words = [Some(verb.to_owned()), about, at].into_iter().flatten().collect::<Vec<_>>().join(" ");
         return if rest.is_empty() { words } else { format!("{words}{mark} {rest}") };
     }
-    let when = at.map(|at| format!(" ({at})")).unwrap_or_default();
     match about {
-        Some(about) if subject_missing => format!("{about} {text}{when}"),
-        Some(about) => format!("{text} ({about}){when}"),
-        None => format!("{text}{when}"),
+        Some(about) if subject_missing => {
+            let when = at.map(|at| format!(" ({at})")).unwrap_or_default();
+            format!("{about} {text}{when}")
+        }
+        about => {
+            let facts: Vec<String> = [about, at].into_iter().flatten().collect();
+            if facts.is_empty() { text.clone() } else { format!("{text} ({})", facts.join(", ")) }
+        }
     }
 }
 
@@ -190,7 +198,7 @@ fn unchanged_line(text: &mut Text, plan: &Plan, counts: Counts, view: View) {
         .iter()
         .filter(|certificate| certificate.steps.is_empty())
         .flat_map(|certificate| certificate.notes.iter().map(move |note| (certificate, note)))
-        .filter(|(_, note)| is_next_rotation(note))
+        .filter(|(_, note)| is_routine(note))
         .filter_map(|(certificate, note)| Some((note.at?, &certificate.address)))
         .min();
     let unchanged = counted(counts.unchanged, "certificate", "certificates");

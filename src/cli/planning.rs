@@ -33,18 +33,26 @@ pub struct Prepared {
     pub plan: Plan,
 }
 
+/// What is to be planned.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    /// Which certificates, and overrides.
+    pub selection: &'a Selection,
+    /// Requests in flight.
+    pub parallelism: Parallelism,
+    /// Another moment than the present.
+    pub at: Option<Timestamp>,
+    /// Whether the tenants must be emulated, or must not be; looking may be at either.
+    pub emulator: Option<bool>,
+}
+
 /// Reads the declaration and everything it speaks of, and plans. Writes nothing.
-pub async fn prepare(
-    selection: &Selection,
-    parallelism: Parallelism,
-    at: Option<Timestamp>,
-    global: &Global,
-    world: &World,
-) -> Result<Prepared, Error> {
+pub async fn prepare(ask: &Ask<'_>, global: &Global, world: &World) -> Result<Prepared, Error> {
+    let Ask { selection, parallelism, at, emulator } = *ask;
     let desired = declaration::declared(global, world)?;
     let policy = policy(selection, &desired, global)?;
     let (addresses, tenants) = chosen(&desired, &policy)?;
-    let ground = ground(&desired, &tenants, parallelism.parallelism, global, world)?;
+    let ground = ground(&desired, &tenants, parallelism.parallelism, emulator, global, world)?;
     let readers = ShippedReaders::new(&ground.connections);
     let only = (!policy.only.is_empty()).then_some(&addresses);
     let observation = observe(&desired, &readers, only, &ground.slots).await;

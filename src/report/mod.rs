@@ -2,3 +2,4 @@
 
 pub mod drift;
 pub mod drift_rules;
+pub mod verify;

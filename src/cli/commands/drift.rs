@@ -2,7 +2,7 @@
 
 use crate::cli::args::{DriftArgs, Global, Selection};
 use crate::cli::exit::Ending;
-use crate::cli::planning::prepare;
+use crate::cli::planning::{Ask, prepare};
 use crate::cli::world::World;
 use crate::cli::{drift_text, json, view};
 use crate::error::Error;
@@ -11,7 +11,8 @@ use crate::report::drift::drift;
 /// Looks, and says what differs.
 pub async fn run(args: &DriftArgs, global: &Global, world: &World) -> Result<Ending, Error> {
     let selection = Selection { only: args.only.clone(), ..Selection::default() };
-    let prepared = prepare(&selection, args.parallelism, None, global, world).await?;
+    let ask = Ask { selection: &selection, parallelism: args.parallelism, at: None, emulator: None };
+    let prepared = prepare(&ask, global, world).await?;
     let found = drift(&prepared.desired, &prepared.observed, &prepared.plan, &prepared.policy);
     if global.is_json() {
         world.stdout.write(&json::pretty(&json::drift(&found)));

@@ -1,6 +1,8 @@
 //! The commands, one file each. Each reads like the picture in the crate's documentation.
 
 pub mod about;
+pub mod ack;
+pub mod apply;
 pub mod drift;
 pub mod emulated;
 pub mod emulator;
@@ -9,11 +11,12 @@ pub mod plan;
 pub mod schema;
 pub mod show;
 pub mod validate;
+pub mod verify;
 
 use crate::cli::args::{Cli, Command};
 use crate::cli::exit::Ending;
 use crate::cli::world::World;
-use crate::error::{Error, Kind};
+use crate::error::Error;
 
 /// Runs the command.
 pub async fn run(cli: Cli, world: &mut World) -> Result<Ending, Error> {
@@ -22,7 +25,10 @@ pub async fn run(cli: Cli, world: &mut World) -> Result<Ending, Error> {
         Command::Init(args) => init::run(&args, &global, world),
         Command::Validate => validate::run(&global, world),
         Command::Plan(args) => plan::run(&args, &global, world).await,
+        Command::Apply(args) => apply::run(&args, &global, world).await,
         Command::Drift(args) => drift::run(&args, &global, world).await,
+        Command::Verify(args) => verify::run(&args, &global, world).await,
+        Command::Ack(args) => ack::run(&args, &global, world).await,
         Command::Show(args) => show::run(&args, &global, world),
         Command::Emulator(command) => emulated::run(command, &global, world).await,
         Command::Schema(args) => schema::run(args.which, world),
@@ -31,6 +37,5 @@ pub async fn run(cli: Cli, world: &mut World) -> Result<Ending, Error> {
         Command::Version => about::version(&global, world),
         Command::Destroy(_) => Err(about::not_destroy()),
         Command::Import(_) => Err(about::not_import()),
-        _ => Err(Error::new(Kind::Internal, "not there yet")),
     }
 }

@@ -3,7 +3,7 @@
 use crate::cli::args::{Global, PlanArgs};
 use crate::cli::exit::Ending;
 use crate::cli::human;
-use crate::cli::planning::prepare;
+use crate::cli::planning::{Ask, prepare};
 use crate::cli::world::World;
 use crate::cli::{files, view};
 use crate::error::Error;
@@ -12,7 +12,8 @@ use crate::plan::document::Document;
 
 /// Plans, shows the plan and saves it if asked to.
 pub async fn run(args: &PlanArgs, global: &Global, world: &World) -> Result<Ending, Error> {
-    let prepared = prepare(&args.selection, args.parallelism, args.now, global, world).await?;
+    let ask = Ask { selection: &args.selection, parallelism: args.parallelism, at: args.now, emulator: None };
+    let prepared = prepare(&ask, global, world).await?;
     let document = Document::of(&prepared.plan);
     if let Some(out) = &args.out {
         files::write(&world.path(out), out, document.to_json().as_bytes())?;

@@ -1,0 +1,236 @@
+//! `ack`: writes down that a consumer has the new key, in a file that is committed.
+#![allow(clippy::disallowed_methods, reason = "locks the folder of the acknowledgements file")]
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::cli::acknowledgements::{FILE_NAME, append, whole_second};
+use crate::cli::args::{AckArgs, Global, Parallelism, Selection};
+use crate::cli::exit::Ending;
+use crate::cli::planning::{Ask, Prepared, prepare};
+use crate::cli::text::clean;
+use crate::cli::world::World;
+use crate::cli::{declaration, files, json};
+use crate::desired::{Acknowledgement, Declared, Issuer};
+use crate::error::{Error, Kind};
+use crate::ids::{Sha1, Thumbprint, Thumbprints};
+use crate::observed::{Holding, StoreState, TargetState};
+use crate::plan::policy::Pattern;
+use crate::plan::provider::is_matched;
+
+/// Checks that the thumbprint is of this certificate, and appends.
+pub async fn run(args: &AckArgs, global: &Global, world: &World) -> Result<Ending, Error> {
+    let path = file(global, world)?;
+    let by = who(args, world)?;
+    let selection =
+        Selection { only: vec![Pattern::Address(args.address.to_string())], ..Selection::default() };
+    let parallelism = Parallelism { parallelism: 8 };
+    let ask = Ask { selection: &selection, parallelism, at: None, emulator: None };
+    let prepared = prepare(&ask, global, world).await.map_err(|error| explain_selection(error, args))?;
+    let declared = prepared.desired.certificates.get(&args.address);
+    let declared =
+        declared.ok_or_else(|| crate::cli::planning::not_declared(&args.address, &prepared.desired))?;
+    let thumbprint = generation(args, declared, &prepared)?;
+    let entry = Acknowledgement {
+        address: args.address.clone(),
+        thumbprint,
+        by,
+        at: whole_second(prepared.ground.clock.now()),
+        note: args.note.clone(),
+    };
+    let known = |one: &Acknowledgement| one.address == entry.address && one.thumbprint == entry.thumbprint;
+    let already = prepared.desired.acknowledgements.iter().any(known);
+    if !already {
+        write(&path, &entry, world)?;
+    }
+    tell(&entry, &path, already, global, world);
+    Ok(Ending::Fine)
+}
+
+/// An address that selects nothing is one that is not declared.
+fn explain_selection(error: Error, args: &AckArgs) -> Error {
+    if error.doing.contains("--only") {
+        return Error::new(
+            Kind::Input,
+            format!("there is no certificate {} in the declaration", args.address),
+        );
+    }
+    error
+}
+
+/// The acknowledgements file of the declaration: one that would be read with it.
+fn file(global: &Global, world: &World) -> Result<PathBuf, Error> {
+    let named = declaration::paths(global)
+        .into_iter()
+        .find(|path| path.file_name().is_some_and(|name| name == FILE_NAME));
+    let in_folder = || declaration::folder(global, world).map(|folder| folder.join(FILE_NAME));
+    let path = named.or_else(in_folder).ok_or_else(|| {
+        Error::new(Kind::Input, "choosing the acknowledgements file")
+            .because(format!(
+                "the declaration is named file by file, and a new {FILE_NAME} would not be read with it"
+            ))
+            .hint(format!("give the folder with -f, or create {FILE_NAME} and name it with -f too"))
+    })?;
+    Ok(path.strip_prefix("./").map(Path::to_path_buf).unwrap_or(path))
+}
+
+fn who(args: &AckArgs, world: &World) -> Result<String, Error> {
+    let named = args.by.as_deref().or_else(|| world.var("USER")).or_else(|| world.var("USERNAME"));
+    let named = named.map(str::trim).filter(|who| !who.is_empty());
+    named
+        .map(str::to_owned)
+        .ok_or_else(|| Error::new(Kind::Usage, "who confirms it?").hint("say it with --by WHO"))
+}
+
+/// The generation that is acknowledged: the current one, or the one that is named, if it is of this certificate.
+fn generation(args: &AckArgs, declared: &Declared, prepared: &Prepared) -> Result<Thumbprint, Error> {
+    let candidates = candidates(declared, prepared)?;
+    let refused =
+        |reason: String| Error::new(Kind::Input, format!("acknowledging {}", args.address)).because(reason);
+    match args.thumbprint {
+        None => candidates.current.map(Thumbprint::Sha1).ok_or_else(|| {
+            refused("there is no current generation yet".into()).hint("certroll plan shows what comes first")
+        }),
+        Some(named) if candidates.all.iter().any(|one| one.is_named(&named)) => Ok(named),
+        Some(named) => {
+            let known: Vec<String> = candidates.all.iter().map(|one| one.sha1().to_string()).collect();
+            let known = if known.is_empty() {
+                "it has none".to_owned()
+            } else {
+                format!("its own are {}", known.join(", "))
+            };
+            Err(refused(format!("{named} is not one of its thumbprints; {known}")))
+        }
+    }
+}
+
+/// What is known of one generation's thumbprints.
+enum Known {
+    Both(Thumbprints),
+    Sha1(Sha1),
+}
+
+impl Known {
+    fn sha1(&self) -> Sha1 {
+        match self {
+            Known::Both(thumbprints) => thumbprints.sha1,
+            Known::Sha1(sha1) => *sha1,
+        }
+    }
+
+    fn is_named(&self, thumbprint: &Thumbprint) -> bool {
+        match self {
+            Known::Both(thumbprints) => thumbprint.names(thumbprints),
+            Known::Sha1(sha1) => thumbprint.names_sha1(sha1),
+        }
+    }
+}
+
+struct Candidates {
+    current: Option<Sha1>,
+    all: Vec<Known>,
+}
+
+fn candidates(declared: &Declared, prepared: &Prepared) -> Result<Candidates, Error> {
+    let observed = &prepared.observed;
+    let tenant = observed.tenants.get(&declared.address.tenant);
+    let target = match tenant.and_then(|tenant| tenant.targets.get(&declared.address)) {
+        Some(TargetState::Found(target)) => Some(target),
+        _ => None,
+    };
+    match &declared.issuer {
+        Issuer::ExternalPublicKey { files } => {
+            let now = prepared.plan.now;
+            let live = |thumbprints: &Thumbprints| {
+                target.is_some_and(|target| {
+                    target.client_credentials().any(|credential| credential.is_of(thumbprints))
+                })
+            };
+            let usable = files
+                .iter()
+                .filter(|file| file.certificate.not_after > now && live(&file.certificate.thumbprints));
+            let newest = usable.max_by_key(|file| file.certificate.not_after);
+            Ok(Candidates {
+                current: newest.map(|file| file.certificate.thumbprints.sha1),
+                all: files.iter().map(|file| Known::Both(file.certificate.thumbprints)).collect(),
+            })
+        }
+        Issuer::ExternalRotator { matching } => {
+            let mut its: Vec<_> = target
+                .iter()
+                .flat_map(|target| target.client_credentials())
+                .filter(|credential| is_matched(matching, credential))
+                .filter_map(|credential| Some((credential.end, credential.sha1()?)))
+                .collect();
+            its.sort_unstable();
+            Ok(Candidates {
+                current: its.last().map(|(_, sha1)| *sha1),
+                all: its.into_iter().map(|(_, sha1)| Known::Sha1(sha1)).collect(),
+            })
+        }
+        Issuer::SelfSigned
+        | Issuer::CaFile { .. }
+        | Issuer::VaultPki { .. }
+        | Issuer::KeyVault { .. }
+        | Issuer::Csr { .. } => {
+            let state = observed.stores.get(&declared.address).map(|store| &store.state);
+            match state {
+                Some(StoreState::Known(holding)) => Ok(held(holding)),
+                Some(StoreState::Absent) => Ok(Candidates { current: None, all: Vec::new() }),
+                Some(StoreState::Unreadable { reason }) => {
+                    Err(Error::new(Kind::Store, format!("reading the store of {}", declared.address))
+                        .because(reason))
+                }
+                None => {
+                    Err(Error::new(Kind::Store, format!("the store of {} was not read", declared.address)))
+                }
+            }
+        }
+    }
+}
+
+fn held(holding: &Holding) -> Candidates {
+    let current = holding.current_generation().and_then(|generation| generation.record.thumbprints);
+    let all =
+        holding.generations.iter().filter_map(|generation| generation.record.thumbprints).map(Known::Both);
+    Candidates { current: current.map(|thumbprints| thumbprints.sha1), all: all.collect() }
+}
+
+/// Appends under a lock on the folder, so that two people at once lose nothing.
+fn write(path: &Path, entry: &Acknowledgement, world: &World) -> Result<(), Error> {
+    let real = world.path(path);
+    let folder = real.parent().unwrap_or(&world.cwd);
+    let trouble = |error: std::io::Error| {
+        Error::new(Kind::Local, format!("writing {}", path.display())).caused_by(&error)
+    };
+    let lock = File::open(folder).map_err(trouble)?;
+    lock.lock().map_err(trouble)?;
+    let before = files::read_if_there(&real, path)?;
+    let before = before.map(String::from_utf8).transpose().map_err(|_| {
+        Error::new(Kind::Input, format!("reading {}", path.display())).because("it is not UTF-8 text")
+    })?;
+    let after = append(before.as_deref(), entry).map_err(|error| {
+        Error::new(Kind::Input, format!("writing {}", path.display()))
+            .caused_by(&error)
+            .hint(format!("add this under acknowledgements: yourself: {}", error.entry))
+    })?;
+    files::write(&real, path, after.as_bytes())
+}
+
+fn tell(entry: &Acknowledgement, path: &Path, already: bool, global: &Global, world: &World) {
+    let shown = path.display().to_string();
+    if global.is_json() {
+        let value = json!({ "acknowledgement": entry, "file": shown, "already": already });
+        world.stdout.write(&json::pretty(&value));
+        return;
+    }
+    let Acknowledgement { address, thumbprint, by, at: _, note: _ } = entry;
+    let text = if already {
+        format!("{thumbprint} of {address} is acknowledged already; nothing was written.")
+    } else {
+        format!("Acknowledged {thumbprint} of {address} by {by} in {shown}. Commit that file.")
+    };
+    world.stdout.write(&format!("{}\n", clean(&text)));
+}

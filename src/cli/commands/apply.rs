@@ -1,0 +1,287 @@
+//! `apply`: carries a plan out. Without a saved plan it plans, shows, asks, plans again and carries out what was shown.
+
+use std::io::BufRead as _;
+use std::sync::Arc;
+
+use crate::apply::events::Events;
+use crate::apply::outcome::{self, Report};
+use crate::apply::{self, Job, cancellation};
+use crate::backends::shipped::ShippedWriters;
+use crate::cli::args::{ApplyArgs, Global, Selection};
+use crate::cli::commands::show;
+use crate::cli::exit::Ending;
+use crate::cli::planning::{Ask, Prepared, prepare};
+use crate::cli::progress::{Bars, JsonLines, Lines, Quiet};
+use crate::cli::secrets::FromOperator;
+use crate::cli::world::World;
+use crate::cli::{compare, files, human, outcome_text, view};
+use crate::error::{Error, Kind};
+use crate::ids::Address;
+use crate::key::SignatureAlgorithm;
+use crate::plan::Plan;
+use crate::plan::policy::Pattern;
+
+/// Who approved what is carried out.
+enum Approval {
+    /// A person reviewed this plan.
+    Reviewed(Plan),
+    /// `--auto-approve`.
+    Unattended,
+}
+
+/// Plans, lets somebody approve, carries out, tells the outcome.
+pub async fn run(args: &ApplyArgs, global: &Global, world: &mut World) -> Result<Ending, Error> {
+    check_arguments(args, global, world)?;
+    let saved = args.plan.as_ref().map(|path| show::read(path, world)).transpose()?;
+    let saved = saved.map(|document| document.into_plan());
+    let selection = match &saved {
+        Some(saved) => selection_of(saved),
+        None => args.selection.clone(),
+    };
+    let ask =
+        Ask { selection: &selection, parallelism: args.parallelism, at: None, emulator: Some(args.emulator) };
+    let prepared = prepare(&ask, global, world).await?;
+    let (prepared, approval) = match saved {
+        Some(saved) => {
+            compare_with_saved(&saved, &prepared, global, world)?;
+            (prepared, Approval::Reviewed(saved))
+        }
+        None => approve(args, prepared, &ask, global, world).await?,
+    };
+    refuse_if_not_applyable(&prepared.plan)?;
+    let report = carry_out(&prepared, &approval, args, global, world).await;
+    if let Some(path) = &args.receipt {
+        let receipt = report.receipt(&prepared.desired.owner);
+        let text = serde_json::to_string_pretty(&receipt)
+            .map_err(|error| Error::new(Kind::Internal, "writing the receipt").caused_by(&error))?;
+        files::write(&world.path(path), path, format!("{text}\n").as_bytes())?;
+    }
+    if !global.is_json() {
+        let view = view(global, world);
+        world.stdout.write(&outcome_text::outcomes(&report, view.colour));
+    }
+    tell_what_to_commit(&prepared, &report, global, world);
+    Ok(ending(&report))
+}
+
+/// What can be told before anything is read.
+fn check_arguments(args: &ApplyArgs, global: &Global, world: &World) -> Result<(), Error> {
+    let usage = |problem: &str| Error::new(Kind::Usage, "reading the command line").because(problem);
+    if args.plan.is_some() && !args.selection.is_empty() {
+        return Err(usage(
+            "a saved plan already says what is planned: --only, --replace and the like do not go with it",
+        ));
+    }
+    let asks = args.plan.is_none() && !args.auto_approve;
+    if asks && global.is_json() {
+        return Err(usage("--format json cannot ask: give a saved plan or --auto-approve"));
+    }
+    if asks && !(world.stdin_is_terminal && world.stderr.is_terminal()) {
+        return Err(usage(
+            "there is nobody to ask: without a terminal, apply needs a saved plan or --auto-approve",
+        )
+        .hint("certroll plan --out plan.json, review it, certroll apply plan.json"));
+    }
+    Ok(())
+}
+
+/// The selection that makes the saved plan again.
+fn selection_of(saved: &Plan) -> Selection {
+    let all =
+        || saved.certificates.iter().map(|certificate| Pattern::Address(certificate.address.to_string()));
+    Selection {
+        only: if saved.complete { Vec::new() } else { all().collect() },
+        replace: saved
+            .asked
+            .replace
+            .iter()
+            .map(|(address, thumbprint)| (address.clone(), *thumbprint))
+            .collect(),
+        revoke_previous: saved.asked.revoke_previous,
+        rollback: saved.asked.rollback.iter().cloned().collect(),
+        max_issue: saved.asked.max_issue,
+        max_retire: saved.asked.max_retire,
+    }
+}
+
+/// Shows how the fresh plan differs from the saved one. Only steps that are in both are carried out.
+fn compare_with_saved(saved: &Plan, fresh: &Prepared, global: &Global, world: &World) -> Result<(), Error> {
+    let refused = |reason: String| {
+        Error::new(Kind::Refused, "comparing with the saved plan")
+            .because(reason)
+            .hint("plan again: certroll plan --out FILE")
+    };
+    if saved.owner != fresh.plan.owner {
+        return Err(refused(format!(
+            "it was made for owner {}, and this declaration is {}'s",
+            saved.owner, fresh.plan.owner
+        )));
+    }
+    if saved.emulator != fresh.plan.emulator {
+        let (was, is) = if saved.emulator { ("an emulator", "Entra") } else { ("Entra", "an emulator") };
+        return Err(refused(format!("it was made on {was}, and this run is on {is}")));
+    }
+    refuse_if_not_applyable(saved)?;
+    let differences = compare::plans(saved, &fresh.plan);
+    if let Some(differences) = differences.filter(|_| !global.is_json()) {
+        world.stderr.write(&differences);
+    }
+    Ok(())
+}
+
+fn refuse_if_not_applyable(plan: &Plan) -> Result<(), Error> {
+    if plan.applyable() {
+        return Ok(());
+    }
+    let error = Error::new(Kind::Refused, "the plan may not be applied");
+    Err(plan.refusals.iter().fold(error, |error, refusal| error.because(refusal)))
+}
+
+/// Shows the plan and has it approved.
+async fn approve(
+    args: &ApplyArgs,
+    prepared: Prepared,
+    ask: &Ask<'_>,
+    global: &Global,
+    world: &mut World,
+) -> Result<(Prepared, Approval), Error> {
+    if !global.is_json() {
+        let view = view(global, world);
+        world.stdout.write(&format!("{}\n", human::plan(&prepared.plan, view)));
+    }
+    if args.auto_approve || prepared.plan.is_empty() || !prepared.plan.applyable() {
+        return Ok((prepared, Approval::Unattended));
+    }
+    if !says_yes(world)? {
+        return Err(Error::new(Kind::Input, "not applied: the answer was not \"yes\""));
+    }
+    // The answer may have taken an hour. What is carried out is planned now, and only what was shown.
+    let fresh = prepare(ask, global, world).await?;
+    if let Some(differences) = compare::plans(&prepared.plan, &fresh.plan) {
+        world.stderr.write(&differences);
+    }
+    Ok((fresh, Approval::Reviewed(prepared.plan)))
+}
+
+/// The one question certroll asks.
+fn says_yes(world: &mut World) -> Result<bool, Error> {
+    world.stderr.write("Apply this plan? Only \"yes\" is taken as yes: ");
+    let mut answer = String::new();
+    let read = world.stdin.read_line(&mut answer);
+    read.map_err(|error| Error::new(Kind::Local, "reading the answer").caused_by(&error))?;
+    Ok(answer.trim() == "yes")
+}
+
+async fn carry_out(
+    prepared: &Prepared,
+    approval: &Approval,
+    args: &ApplyArgs,
+    global: &Global,
+    world: &World,
+) -> Report {
+    let events = events(prepared, global, world);
+    let writers =
+        ShippedWriters::new(&prepared.ground.connections, Arc::new(FromOperator::new(global, world)));
+    let without_repairs;
+    let reviewed = match approval {
+        Approval::Reviewed(plan) => Some(plan),
+        Approval::Unattended if args.allow_repair => None,
+        Approval::Unattended => {
+            without_repairs = leave_out_repairs(&prepared.plan, global, world);
+            without_repairs.as_ref()
+        }
+    };
+    if prepared.ground.emulator && prepared.ground.in_process && !global.quiet && !global.is_json() {
+        world.stderr.write("On the emulator waiting takes no time: its clock is moved instead.\n");
+    }
+    let (canceller, cancel) = cancellation();
+    let mut signals = world.signals.clone();
+    let job = Job {
+        desired: &prepared.desired,
+        plan: &prepared.plan,
+        reviewed,
+        observed: &prepared.observed,
+        writers: &writers,
+        clock: &*prepared.ground.clock,
+        random: &*world.random,
+        settings: &prepared.policy.settings,
+        algorithm: SignatureAlgorithm::default(),
+        events: &*events,
+        cancel: &cancel,
+        slots: Arc::clone(&prepared.ground.slots),
+    };
+    let work = apply::apply(job);
+    tokio::pin!(work);
+    tokio::select! {
+        report = &mut work => return report,
+        () = crate::cli::interrupted(&mut signals) => canceller.cancel(),
+    }
+    if !global.is_json() {
+        world.stderr.write("Stopping: what is in flight may end. A second signal ends at once.\n");
+    }
+    work.await
+}
+
+fn events(prepared: &Prepared, global: &Global, world: &World) -> Box<dyn Events> {
+    if global.is_json() {
+        let began = prepared.ground.clock.now();
+        return Box::new(JsonLines { to: world.stdout.clone(), emulator: prepared.ground.emulator, began });
+    }
+    match (global.quiet, world.stderr.is_terminal()) {
+        (true, _) => Box::new(Quiet),
+        (false, true) => Box::new(Bars::new()),
+        (false, false) => Box::new(Lines(world.stderr.clone())),
+    }
+}
+
+/// An unattended run repairs only with `--allow-repair`: a credential that is missing was perhaps taken away on purpose. The rest of
+/// the plan is carried out.
+fn leave_out_repairs(plan: &Plan, global: &Global, world: &World) -> Option<Plan> {
+    let repairs: Vec<&Address> =
+        plan.certificates.iter().filter(|one| one.is_repair()).map(|one| &one.address).collect();
+    if repairs.is_empty() {
+        return None;
+    }
+    if !global.is_json() {
+        for address in &repairs {
+            world.stderr.write(&format!(
+                "{address}  repair: left out, because it needs --allow-repair or a reviewed plan\n"
+            ));
+        }
+    }
+    let mut plan = plan.clone();
+    for certificate in plan.certificates.iter_mut().filter(|one| one.is_repair()) {
+        certificate.steps.clear();
+    }
+    Some(plan)
+}
+
+/// What `--revoke-previous` took away must stay away: the entry to commit.
+fn tell_what_to_commit(prepared: &Prepared, report: &Report, global: &Global, world: &World) {
+    if !prepared.policy.revoke_previous || global.is_json() {
+        return;
+    }
+    let touched = |address: &Address| {
+        report.certificates.iter().any(|one| one.address == *address && one.changed_anything())
+    };
+    let revoked: Vec<_> = prepared.policy.replace.iter().filter(|(address, _)| touched(address)).collect();
+    if revoked.is_empty() {
+        return;
+    }
+    world
+        .stdout
+        .write("\nCommit this, so that it is never published or offered again:\n\n    certificates:\n");
+    for (address, thumbprint) in revoked {
+        world.stdout.write(&format!("      {}:\n        revoked: [ \"{thumbprint}\" ]\n", address.name));
+    }
+}
+
+fn ending(report: &Report) -> Ending {
+    match report.ending() {
+        outcome::Ending::Fine => Ending::Fine,
+        outcome::Ending::Error => Ending::Error,
+        outcome::Ending::Refused => Ending::Refused,
+        outcome::Ending::InPart => Ending::Partial,
+        outcome::Ending::Interrupted => Ending::Interrupted,
+    }
+}
