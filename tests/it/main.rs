@@ -5,8 +5,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod assertions;
 mod apply;
+mod assertions;
 mod emulator;
 mod entra;
 mod file;
