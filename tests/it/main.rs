@@ -5,14 +5,15 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod assertions;
 mod apply;
+mod assertions;
 mod emulator;
 mod entra;
 mod file;
-mod forms;
 mod file_errors;
+mod forms;
 mod issuers;
 mod planning;
+mod scripts;
 mod stores;
 mod tools;
