@@ -191,7 +191,8 @@ async fn carry_out(
             without_repairs.as_ref()
         }
     };
-    if prepared.ground.emulator && prepared.ground.in_process && !global.quiet && !global.is_json() {
+    let tells = !global.quiet && !global.is_json() && !prepared.plan.is_empty();
+    if prepared.ground.in_process && tells {
         world.stderr.write("On the emulator waiting takes no time: its clock is moved instead.\n");
     }
     let (canceller, cancel) = cancellation();
