@@ -7,6 +7,8 @@ mod support;
 
 mod apply;
 mod assertions;
+mod cli;
+mod documents;
 mod emulator;
 mod entra;
 mod file;
@@ -14,7 +16,6 @@ mod file_errors;
 mod file_schema;
 mod forms;
 mod interruptions;
-mod forms;
 mod issuers;
 mod planning;
 mod scripts;

@@ -342,7 +342,7 @@ fn id_of(name: &str) -> Uuid {
 }
 
 /// Words as a shell would split them: single and double quotes keep spaces.
-fn words(line: &str) -> Vec<String> {
+pub(crate) fn words(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quote, mut begun) = (Vec::new(), String::new(), None, false);
     for c in line.chars() {
         match (quote, c) {
