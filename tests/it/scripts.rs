@@ -203,6 +203,7 @@ impl Story {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let Ran { code, stdout, stderr } = self.bench.run(&words);
         self.bench.typed = None;
+        self.learn_thumbprints();
         self.print("", &stdout);
         self.print("2| ", &stderr);
         if code != 0 {
@@ -211,6 +212,23 @@ impl Story {
         let applied = words.get(1) == Some(&"apply") && code == 0;
         if applied {
             self.settles(&words);
+        }
+    }
+
+    /// The whole thumbprints of what the transcript shows only the first digits of.
+    fn learn_thumbprints(&mut self) {
+        use base64::Engine as _;
+        if !self.path(".certroll/emulator.json").exists() {
+            return;
+        }
+        let applications = self.emulator().objects(self.tenant(), Kind::Application);
+        for credential in applications.iter().flat_map(|one| one["keyCredentials"].as_array().unwrap()) {
+            let identifier = credential["customKeyIdentifier"].as_str().unwrap_or_default();
+            let bytes = base64::engine::general_purpose::STANDARD.decode(identifier).unwrap_or_default();
+            let thumbprint: String = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
+            if thumbprint.len() == 40 {
+                self.names.whole.insert(thumbprint[..8].to_owned(), thumbprint);
+            }
         }
     }
 
@@ -270,7 +288,7 @@ impl Story {
         let moment = |key: &str| option(key).map(midnight);
         let serial = name.bytes().fold(1u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let now = moment("starts").unwrap_or_else(|| midnight("2026-01-01"));
         let issued = runtime.block_on(keys::self_signed("CN=Somebody", now, serial, &keys::key(11)));
         let der = issued.certificate.der();
         if let Some(file) = option("keep") {
@@ -324,7 +342,7 @@ fn id_of(name: &str) -> Uuid {
 }
 
 /// Words as a shell would split them: single and double quotes keep spaces.
-fn words(line: &str) -> Vec<String> {
+pub(crate) fn words(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quote, mut begun) = (Vec::new(), String::new(), None, false);
     for c in line.chars() {
         match (quote, c) {
@@ -350,7 +368,10 @@ fn words(line: &str) -> Vec<String> {
 /// What is made anew in every run gets a name by the order in which it is first seen: thumbprints T1, T2; ids G1, G2; rotation ids R1.
 #[derive(Default)]
 struct Names {
-    thumbprints: BTreeMap<String, (usize, String)>,
+    /// By the first eight digits.
+    thumbprints: BTreeMap<String, usize>,
+    /// All that were on an application, by the first eight digits.
+    whole: BTreeMap<String, String>,
     ids: BTreeMap<String, usize>,
     rotations: BTreeMap<String, usize>,
 }
@@ -384,14 +405,10 @@ impl Names {
             (self.thumbprints.len() + 1, self.ids.len() + 1, self.rotations.len() + 1);
         match token.len() {
             40 | 64 if upper => {
-                let entry = self.thumbprints.entry(token[..8].to_owned());
-                let entry = entry.or_insert((thumbprints, token.to_owned()));
-                entry.1 = token.to_owned();
-                format!("T{}", entry.0)
+                format!("T{}", self.thumbprints.entry(token[..8].to_owned()).or_insert(thumbprints))
             }
             8 if upper && is_short => {
-                let entry = self.thumbprints.entry(token.to_owned());
-                format!("T{}", entry.or_insert((thumbprints, token.to_owned())).0)
+                format!("T{}", self.thumbprints.entry(token.to_owned()).or_insert(thumbprints))
             }
             36 if token.parse::<Uuid>().is_ok() => {
                 format!("G{}", self.ids.entry(token.to_owned()).or_insert(ids))
@@ -405,7 +422,8 @@ impl Names {
     fn real(&self, word: &str) -> String {
         let named = |part: &str| {
             let number: usize = part.strip_prefix('T')?.parse().ok()?;
-            self.thumbprints.values().find(|(n, _)| *n == number).map(|(_, full)| full.clone())
+            let (short, _) = self.thumbprints.iter().find(|(_, n)| **n == number)?;
+            self.whole.get(short).cloned()
         };
         match word.rsplit_once('=') {
             Some((before, last)) => match named(last) {
