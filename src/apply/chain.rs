@@ -87,7 +87,12 @@ impl<'a> Chain<'a> {
     }
 
     fn why_not_reviewed(&self) -> String {
-        if self.run.job.plan.applyable() {
+        let reviewed = self.run.job.reviewed.map(|plan| plan.certificates.as_slice()).unwrap_or_default();
+        let reviewed = reviewed.iter().find(|one| one.address == self.plan.address);
+        let blocked = reviewed.and_then(|one| one.notes.iter().find(|note| note.kind == NoteKind::Blocked));
+        if let Some(note) = blocked {
+            note.text.clone()
+        } else if self.run.job.plan.applyable() {
             "not in the reviewed plan; review a new one: certroll plan --out FILE".to_owned()
         } else {
             let reasons: Vec<String> = self.run.job.plan.refusals.iter().map(ToString::to_string).collect();

@@ -453,3 +453,6 @@ fn unsettled(change: &Change<'_>) -> Trouble {
         "after the write, reads in a row do not agree; the next run looks again",
     )
 }
+
+#[cfg(test)]
+mod tests;

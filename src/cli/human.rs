@@ -36,7 +36,7 @@ pub fn plan(plan: &Plan, view: View) -> String {
         text.put(Ink::Bad, "refused").plain("  ").line(&refusal.to_string()).gap();
     }
     let counts = plan.counts();
-    unchanged_line(&mut text, plan, counts, view);
+    unlisted_line(&mut text, plan, view);
     if !plan.complete {
         text.line("Only a part of the declaration was planned (--only).");
     }
@@ -51,9 +51,14 @@ pub fn summary(counts: Counts) -> String {
     if steps == 0 && waiting == 0 && blocked == 0 {
         return format!("Plan: nothing to do, {later} later.");
     }
+    // Publishing a provider's certificate, delivering again, finishing a rotation: work that none of the counts names.
+    let others = match (issue + repair + retire, steps) {
+        (0, steps) if steps > 0 => format!("; {}", counted(steps, "other step", "other steps")),
+        _ => String::new(),
+    };
     format!(
         "Plan: {issue} to issue, {repair} to repair, {retire} to retire now, {later} later, {waiting} waiting, \
-         {blocked} blocked."
+         {blocked} blocked{others}."
     )
 }
 
@@ -188,20 +193,19 @@ fn day(moment: jiff::Timestamp) -> String {
     moment.strftime(if midnight { "%Y-%m-%d" } else { "%Y-%m-%d %H:%M UTC" }).to_string()
 }
 
-/// The unchanged ones as a count, with the next date among them.
-fn unchanged_line(text: &mut Text, plan: &Plan, counts: Counts, view: View) {
-    if counts.unchanged == 0 || view.unchanged {
+/// Those that are not listed as a count, with the next date among them.
+fn unlisted_line(text: &mut Text, plan: &Plan, view: View) {
+    let unlisted: Vec<_> = plan.certificates.iter().filter(|one| !is_worth_showing(one)).collect();
+    if unlisted.is_empty() || view.unchanged {
         return;
     }
-    let next = plan
-        .certificates
+    let next = unlisted
         .iter()
-        .filter(|certificate| certificate.steps.is_empty())
         .flat_map(|certificate| certificate.notes.iter().map(move |note| (certificate, note)))
         .filter(|(_, note)| is_routine(note))
         .filter_map(|(certificate, note)| Some((note.at?, &certificate.address)))
         .min();
-    let unchanged = counted(counts.unchanged, "certificate", "certificates");
+    let unchanged = counted(unlisted.len(), "certificate", "certificates");
     match next {
         Some((at, address)) => {
             let day = at.strftime("%Y-%m-%d");

@@ -227,7 +227,7 @@ fn a_removal_is_marked_as_one() {
     let mut leaving = certificate("contoso/a", "A");
     leaving.steps.push(planned(Step::Retire { credential }, Because::OverlapOver { since }));
     let shown = plan(&plan_of(vec![leaving]), View::default());
-    assert!(shown.contains("  - retire   9F9F9F9F…, which would end on 2027-01-01\n      because its successor is in use and the overlap ended on 2026-11-19\n"), "{shown}");
+    assert!(shown.contains("  - retire   9F9F9F9F… (end 2027-01-01)\n      because its successor is in use and the overlap ended on 2026-11-19\n"), "{shown}");
     assert!(
         shown.ends_with("Plan: 0 to issue, 0 to repair, 1 to retire now, 0 later, 0 waiting, 0 blocked.\n"),
         "{shown}"

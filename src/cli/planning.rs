@@ -15,7 +15,7 @@ use crate::error::{Error, Kind};
 use crate::ids::{Address, Name};
 use crate::observe::observe;
 use crate::observed::Observed;
-use crate::plan::policy::Policy;
+use crate::plan::policy::{Pattern, Policy};
 use crate::plan::{Plan, guard, planner};
 use crate::settings::Settings;
 
@@ -142,6 +142,13 @@ fn chosen(desired: &Desired, policy: &Policy) -> Result<(BTreeSet<Address>, BTre
         .chain(removed.map(|removed| removed.address.clone()))
         .collect();
     if addresses.is_empty() && !policy.only.is_empty() {
+        let named = policy.only.iter().find_map(|pattern| match pattern {
+            Pattern::Address(text) => text.parse::<Address>().ok(),
+            Pattern::Label { .. } => None,
+        });
+        if let Some(address) = named {
+            return Err(not_declared(&address, desired));
+        }
         return Err(Error::new(Kind::Input, "nothing in the declaration is selected by --only")
             .hint("an address is tenant/name; globs such as 'contoso/*' need quotes in most shells"));
     }

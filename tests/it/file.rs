@@ -405,3 +405,38 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn on_disk_links_that_leave_or_lead_nowhere_and_pipes_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path().join("conf");
+    std::fs::create_dir(&here).unwrap();
+    std::fs::write(folder.path().join("far.yaml"), STARTER).unwrap();
+    let link = std::os::unix::fs::symlink::<std::path::PathBuf, _>;
+    link(folder.path().join("far.yaml"), here.join("linked.yaml")).unwrap();
+    link(folder.path().to_path_buf(), here.join("out")).unwrap();
+    link(folder.path().join("nothing"), here.join("dangling")).unwrap();
+    let pipe = here.join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::fs::write(
+        here.join("own.yaml"),
+        "certroll: v1\nowner: team\ntenants: { lab: { cloud: emulator } }\nstores:\n  \
+         fine: { kind: file, directory: not/there/yet }\n  \
+         out: { kind: file, directory: out/keys }\n  \
+         dangling: { kind: file, directory: dangling/keys }\n\
+         issuers: { pipe: { kind: external_public_key, files: [ pipe, far ] } }\n",
+    )
+    .unwrap();
+    let found = load(&Disk, &LoadOptions::new([&here])).unwrap_err();
+    let said: Vec<&str> = found.iter().map(|one| one.message.as_str()).collect();
+    assert_eq!(
+        said,
+        [
+            "a symbolic link leads out of the folder",
+            "a symbolic link leads out of the folder of the file that names it",
+            "it is a symbolic link that leads nowhere",
+            "pipe cannot be read: it is neither a file nor a folder",
+            "far cannot be read: there is no such file or folder",
+        ]
+    );
+}

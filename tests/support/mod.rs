@@ -4,6 +4,7 @@
 #![allow(unreachable_pub, reason = "shared between test binaries")]
 
 pub mod ca;
+pub mod cli;
 pub mod contract;
 pub mod deliveries;
 pub mod keys;

@@ -28,7 +28,7 @@ pub async fn run(args: &AckArgs, global: &Global, world: &World) -> Result<Endin
         Selection { only: vec![Pattern::Address(args.address.to_string())], ..Selection::default() };
     let parallelism = Parallelism { parallelism: 8 };
     let ask = Ask { selection: &selection, parallelism, at: None, emulator: None };
-    let prepared = prepare(&ask, global, world).await.map_err(|error| explain_selection(error, args))?;
+    let prepared = prepare(&ask, global, world).await?;
     let declared = prepared.desired.certificates.get(&args.address);
     let declared =
         declared.ok_or_else(|| crate::cli::planning::not_declared(&args.address, &prepared.desired))?;
@@ -47,17 +47,6 @@ pub async fn run(args: &AckArgs, global: &Global, world: &World) -> Result<Endin
     }
     tell(&entry, &path, already, global, world);
     Ok(Ending::Fine)
-}
-
-/// An address that selects nothing is one that is not declared.
-fn explain_selection(error: Error, args: &AckArgs) -> Error {
-    if error.doing.contains("--only") {
-        return Error::new(
-            Kind::Input,
-            format!("there is no certificate {} in the declaration", args.address),
-        );
-    }
-    error
 }
 
 /// The acknowledgements file of the declaration: one that would be read with it.

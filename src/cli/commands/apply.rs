@@ -20,6 +20,7 @@ use crate::ids::Address;
 use crate::key::SignatureAlgorithm;
 use crate::plan::Plan;
 use crate::plan::policy::Pattern;
+use crate::plan::reason::Note;
 
 /// Who approved what is carried out.
 enum Approval {
@@ -187,11 +188,12 @@ async fn carry_out(
         Approval::Reviewed(plan) => Some(plan),
         Approval::Unattended if args.allow_repair => None,
         Approval::Unattended => {
-            without_repairs = leave_out_repairs(&prepared.plan, global, world);
+            without_repairs = leave_out_repairs(&prepared.plan);
             without_repairs.as_ref()
         }
     };
-    if prepared.ground.emulator && prepared.ground.in_process && !global.quiet && !global.is_json() {
+    let tells = !global.quiet && !global.is_json() && !prepared.plan.is_empty();
+    if prepared.ground.in_process && tells {
         world.stderr.write("On the emulator waiting takes no time: its clock is moved instead.\n");
     }
     let (canceller, cancel) = cancellation();
@@ -236,22 +238,17 @@ fn events(prepared: &Prepared, global: &Global, world: &World) -> Box<dyn Events
 
 /// An unattended run repairs only with `--allow-repair`: a credential that is missing was perhaps taken away on purpose. The rest of
 /// the plan is carried out.
-fn leave_out_repairs(plan: &Plan, global: &Global, world: &World) -> Option<Plan> {
-    let repairs: Vec<&Address> =
-        plan.certificates.iter().filter(|one| one.is_repair()).map(|one| &one.address).collect();
-    if repairs.is_empty() {
+fn leave_out_repairs(plan: &Plan) -> Option<Plan> {
+    if !plan.certificates.iter().any(|one| one.is_repair()) {
         return None;
-    }
-    if !global.is_json() {
-        for address in &repairs {
-            world.stderr.write(&format!(
-                "{address}  repair: left out, because it needs --allow-repair or a reviewed plan\n"
-            ));
-        }
     }
     let mut plan = plan.clone();
     for certificate in plan.certificates.iter_mut().filter(|one| one.is_repair()) {
         certificate.steps.clear();
+        certificate.notes = vec![Note::blocked(
+            "what is missing was perhaps taken away on purpose: a repair needs --allow-repair or a reviewed plan",
+            "certroll plan --out FILE, review it, certroll apply FILE",
+        )];
     }
     Some(plan)
 }

@@ -24,7 +24,7 @@ pub(super) struct Assembly<'a> {
 }
 
 /// Missing objects for which similar ones are looked for, at most.
-const COMPARED_MAX: usize = 100;
+const COMPARED_MAX: usize = 20;
 
 fn unreadable(reason: impl Into<String>) -> TargetState {
     TargetState::Unreadable { reason: reason.into() }

@@ -369,17 +369,25 @@ fn requests_by_key(app_ids: usize, others: usize) -> usize {
     app_ids.div_ceil(IN_MAX) + others.div_ceil(BATCH_MAX)
 }
 
-/// How much alike two names are, 0 to 1.01; `None` when nobody would take one for the other.
+/// How much alike two names are, 0 to 1.01; `None` when nobody would take one for the other. Comparing takes time, so names of
+/// very different length are not compared at all.
 fn likeness_of_names(wanted: &str, found: &str) -> Option<f64> {
     if found.is_empty() {
         return None;
     }
+    let (lower_wanted, lower_found) = (wanted.to_lowercase(), found.to_lowercase());
+    let begins = lower_found.starts_with(&lower_wanted) || lower_wanted.starts_with(&lower_found);
+    let (shorter, longer) = (wanted.len().min(found.len()), wanted.len().max(found.len()));
+    if !begins && shorter * 5 < longer * 3 {
+        return None;
+    }
+    let alike = strsim::normalized_levenshtein(&lower_wanted, &lower_found);
+    if !begins && alike <= 0.6 {
+        return None;
+    }
     // Case decides only between names that are otherwise equally alike.
-    let to_the_letter = strsim::normalized_damerau_levenshtein(wanted, found) / 100.0;
-    let (wanted, found) = (wanted.to_lowercase(), found.to_lowercase());
-    let contains = found.starts_with(&wanted) || wanted.starts_with(&found);
-    let alike = strsim::normalized_damerau_levenshtein(&wanted, &found);
-    (contains || alike > 0.6).then_some(to_the_letter + if contains { alike.max(0.9) } else { alike })
+    let to_the_letter = strsim::normalized_levenshtein(wanted, found) / 100.0;
+    Some(to_the_letter + if begins { alike.max(0.9) } else { alike })
 }
 
 pub(super) fn candidate(object: &Object) -> Candidate {

@@ -206,6 +206,54 @@ async fn a_key_id_that_names_another_certificate_than_the_plan_is_not_taken_off(
 }
 
 #[tokio::test]
+async fn two_reads_come_before_a_write_and_five_after_it_two_seconds_apart() {
+    let mut world = World::new(Shelf::File);
+    let (object, _) = world.declare("backup", &[foreign_entry(1, "2030-01-01T00:00:00.1234567Z").await]);
+    let (plan, observed) = world.plan().await;
+    world.emulator.clear_journal();
+    world.apply_plan(&plan, None, &observed, &Cancel::never()).await;
+    let journal = world.emulator.journal();
+    let single = format!("/v1.0/applications/{object}");
+    let of_object: Vec<_> = journal.iter().filter(|entry| entry.path == single).collect();
+    let methods: Vec<_> = of_object.iter().map(|entry| entry.method.as_str()).collect();
+    assert_eq!(methods, ["GET", "GET", "PATCH", "GET", "GET", "GET", "GET", "GET"]);
+    let gaps = of_object.windows(2).filter(|pair| pair[0].method == pair[1].method);
+    for pair in gaps {
+        assert_eq!(pair[1].time.duration_since(pair[0].time), SignedDuration::from_secs(2));
+    }
+}
+
+#[tokio::test]
+async fn sign_ins_count_only_in_a_row_so_that_every_front_end_knows_the_key() {
+    let world = World::with_one(Shelf::File);
+    let uneven = TokenPropagation { seconds: 200, front_ends: 3, removals: false };
+    world.emulator.set_faults(Faults { token_propagation: Some(uneven), ..Faults::default() });
+    let report = world.apply().await;
+    assert_eq!(*outcome(&report), Outcome::Proven { rotated: true }, "{report:#?}");
+    let journal = world.emulator.journal();
+    let written = journal.iter().find(|entry| entry.method == "PATCH").unwrap().time;
+    let proven = report.certificates[0].steps[2].ended.unwrap();
+    // The fastest front end knows after 67 s; only the slowest makes three in a row.
+    assert!(proven.duration_since(written) >= SignedDuration::from_secs(200));
+}
+
+#[tokio::test]
+async fn what_the_plan_drops_is_kept_when_it_has_not_expired() {
+    let mut world = World::new(Shelf::File);
+    let (object, _) = world.declare("backup", &[foreign_entry(1, "2030-01-01T00:00:00.1234567Z").await]);
+    let foreign = world.entries(object).remove(0);
+    let (mut plan, observed) = world.plan().await;
+    for planned in &mut plan.certificates[0].steps {
+        if let Step::Publish { dropping, .. } = &mut planned.step {
+            dropping.push(foreign["keyId"].as_str().unwrap().parse().unwrap());
+        }
+    }
+    let report = world.apply_plan(&plan, None, &observed, &Cancel::never()).await;
+    assert_eq!(*outcome(&report), Outcome::Proven { rotated: true }, "{report:#?}");
+    assert!(world.entries(object).contains(&foreign));
+}
+
+#[tokio::test]
 async fn only_steps_of_the_reviewed_plan_are_carried_out() {
     let mut world = World::with_one(Shelf::File);
     let (reviewed, _) = world.plan().await;

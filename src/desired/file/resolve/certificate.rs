@@ -349,7 +349,9 @@ fn timing(resolver: &mut Resolver<'_>, scope: &Scope<'_, '_>, times: &Times) {
         return both_timing_forms(resolver, |key| scope.place(&[key]));
     }
     let Times { validity, timing, overlap, spread } = times;
-    for finding in timing::check(&timing::Periods { validity, timing, overlap, spread }) {
+    let texts = format!("{validity} {timing:?} {overlap} {spread}");
+    let check = || timing::check(&timing::Periods { validity, timing, overlap, spread });
+    for finding in resolver.timings.entry(texts).or_insert_with(check).clone() {
         // What the certificate says itself is the likelier mistake than what it inherits.
         let own = finding.keys.iter().find(|key| scope.is_explicit(key));
         let main = own.or_else(|| finding.keys.iter().find(|key| scope.site(key).is_some()));

@@ -43,6 +43,8 @@ struct Resolver<'a> {
     /// Issuers by where they are written, so that one in `defaults` is read once.
     issuers: BTreeMap<(String, usize), Option<Issuer>>,
     places: places::Places,
+    /// What was found of periods, by their texts: comparing them is costly, and most certificates share theirs.
+    timings: BTreeMap<String, Vec<timing::Finding>>,
     /// How often another name may still be looked for: each time costs as much as there are names.
     suggestions_left: u32,
 }
@@ -68,6 +70,7 @@ pub(super) fn resolve<'a>(
         store_folders: BTreeMap::new(),
         issuers: BTreeMap::new(),
         places: places::Places::default(),
+        timings: BTreeMap::new(),
         suggestions_left: 200,
     };
     resolver.required_globals();

@@ -14,7 +14,7 @@ pub(super) struct Periods<'a> {
 }
 
 /// What is wrong, and with which keys: the first that stands in the file is underlined, the others are named.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Finding {
     pub(super) severity: Severity,
     pub(super) code: Code,

@@ -1,0 +1,436 @@
+//! Stories with transcripts: each `tests/scripts/NAME.txt` is run as typed, and what it prints is compared with `NAME.out`.
+//!
+//! A line is a command; `#` begins a remark, which the transcript repeats. Files follow as `-- NAME --` sections. Besides
+//! `certroll …` there are the powers of an operator and of somebody who does not ask:
+//!
+//! | command | does |
+//! |---|---|
+//! | `clock TIME`, `clock +30d` | sets and stops, or moves, the emulator's clock |
+//! | `app NAME` | an application, found by `unique_name: NAME` |
+//! | `credential APP NAME starts=DATE ends=DATE [keep=FILE]` | somebody's certificate on it; `keep` also writes the certificate |
+//! | `edit FILE OLD => NEW` | replaces a text in a file; `\n` in it is a line break |
+//! | `append FILE TEXT`, `remove FILE`, `show FILE` | the like |
+//! | `faults JSON` | makes trouble |
+//! | `requests` | counts requests since the last time it was asked |
+//! | `type TEXT` | what a person answers to the next command |
+//! | `env NAME=VALUE` | sets a variable |
+//!
+//! After every `apply` that ends with 0 the runner plans again and fails if a step is left. `UPDATE=1 cargo test scripts`
+//! accepts new transcripts.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use certroll::emulator::{Change, Emulator, Kind, NewApplication};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::cli::{Bench, Ran};
+use crate::support::keys;
+
+/// One `#[test]` for each script, so that they run side by side and fail by name.
+macro_rules! scripts {
+    ($($name:ident)*) => {
+        $(#[test] fn $name() { check(stringify!($name)); })*
+
+        #[test]
+        fn every_script_is_run() {
+            let listed = [$(stringify!($name)),*].map(|name| name.replace('_', "-"));
+            for entry in std::fs::read_dir(folder()).unwrap() {
+                let path = entry.unwrap().path();
+                let stem = path.file_stem().unwrap().to_str().unwrap().to_owned();
+                assert!(listed.contains(&stem), "{} is not listed in scripts.rs", path.display());
+            }
+        }
+    };
+}
+
+scripts! {
+    acknowledge
+    deleted_behind_our_back
+    drift_and_ignore
+    emergency
+    from_nothing
+    hold_and_rollback
+    limits
+    moved_and_removed
+    only_a_part
+    provider_sends_a_key
+    reviewed_plan
+    rotate_with_overlap
+    usage
+    verify
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts")
+}
+
+fn check(name: &str) {
+    let stem = name.replace('_', "-");
+    let script = std::fs::read_to_string(folder().join(format!("{stem}.txt"))).unwrap();
+    let transcript = Story::new().tell(&script);
+    let accepted = folder().join(format!("{stem}.out"));
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&accepted, &transcript).unwrap();
+        return;
+    }
+    let before = std::fs::read_to_string(&accepted).unwrap_or_default();
+    if before != transcript {
+        let diff = similar::TextDiff::from_lines(&before, &transcript);
+        let diff = diff.unified_diff().header("accepted", "now").to_string();
+        panic!(
+            "{stem} has another transcript now:\n{diff}\nto accept it: UPDATE=1 cargo test scripts::{name}"
+        );
+    }
+}
+
+struct Story {
+    folder: tempfile::TempDir,
+    bench: Bench,
+    names: Names,
+    /// Thumbprints by the name of the credential: `@name` in an edit stands for one.
+    credentials: BTreeMap<String, String>,
+    out: String,
+}
+
+impl Story {
+    fn new() -> Story {
+        let folder = tempfile::tempdir().unwrap();
+        let bench = Bench::new(folder.path());
+        Story { folder, bench, names: Names::default(), credentials: BTreeMap::new(), out: String::new() }
+    }
+
+    fn tell(mut self, script: &str) -> String {
+        let (commands, files) = script
+            .split_once("\n-- ")
+            .map_or((script, String::new()), |(commands, files)| (commands, format!("-- {files}")));
+        for section in format!("\n{files}").split("\n-- ").skip(1) {
+            let (name, content) = section.split_once(" --\n").unwrap();
+            let path = self.path(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let end = if content.ends_with('\n') { "" } else { "\n" };
+            std::fs::write(path, format!("{content}{end}")).unwrap();
+        }
+        for line in commands.lines() {
+            if line.trim().is_empty() || line.starts_with('#') {
+                self.out.push_str(&format!("{line}\n"));
+                continue;
+            }
+            self.out.push_str(&format!("> {line}\n"));
+            self.act(line);
+        }
+        self.out
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn emulator(&self) -> Emulator {
+        Emulator::open(&self.path(".certroll/emulator.json")).unwrap()
+    }
+
+    /// The tenant `contoso` of the declarations: an emulated one without an id gets one from its name.
+    fn tenant(&self) -> Uuid {
+        let text = "certroll: v1\nowner: a\ntenants: { contoso: { cloud: emulator } }\ncertificates: {}\n";
+        let probe = tempfile::tempdir().unwrap();
+        std::fs::write(probe.path().join("a.yaml"), text).unwrap();
+        let options = certroll::desired::file::LoadOptions::new([probe.path()]);
+        let loaded = certroll::desired::file::load(&certroll::desired::file::Disk, &options).unwrap();
+        loaded.desired.tenants.values().next().unwrap().id.parse().unwrap()
+    }
+
+    fn act(&mut self, line: &str) {
+        let words = words(line);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let rest = |skip: usize| line.splitn(skip + 1, ' ').nth(skip).unwrap_or_default();
+        match words[0] {
+            "certroll" => self.certroll(&words),
+            "clock" if words[1].starts_with('+') => {
+                self.certroll_quietly(&["certroll", "emulator", "clock", words[1]]);
+            }
+            "clock" => {
+                self.certroll_quietly(&["certroll", "emulator", "clock", words[1]]);
+            }
+            "app" => self.application(words[1]),
+            "credential" => self.credential(&words),
+            "edit" => {
+                let (old, new) = rest(2).split_once(" => ").unwrap();
+                let (old, new) = (old.replace("\\n", "\n"), self.filled_in(new));
+                let text = std::fs::read_to_string(self.path(words[1])).unwrap();
+                assert!(text.contains(&old), "{old:?} is not in {}", words[1]);
+                std::fs::write(self.path(words[1]), text.replace(&old, &new)).unwrap();
+            }
+            "append" => {
+                let mut text = std::fs::read_to_string(self.path(words[1])).unwrap();
+                text.push_str(&format!("{}\n", self.filled_in(rest(2))));
+                std::fs::write(self.path(words[1]), text).unwrap();
+            }
+            "remove" => std::fs::remove_file(self.path(words[1])).unwrap(),
+            "show" => {
+                let text = std::fs::read_to_string(self.path(words[1])).unwrap();
+                self.print("", &text);
+            }
+            "faults" => self.emulator().set_faults(serde_json::from_str(rest(1)).unwrap()),
+            "requests" => self.requests(),
+            "type" => self.bench.typed = Some(format!("{}\n", rest(1))),
+            "env" => {
+                let (name, value) = rest(1).split_once('=').unwrap();
+                self.bench.env.insert(name.to_owned(), value.to_owned());
+            }
+            other => panic!("no such command: {other}"),
+        }
+    }
+
+    fn filled_in(&self, text: &str) -> String {
+        let text = text.replace("\\n", "\n");
+        self.credentials
+            .iter()
+            .fold(text, |text, (name, thumbprint)| text.replace(&format!("@{name}"), thumbprint))
+    }
+
+    fn certroll_quietly(&mut self, words: &[&str]) {
+        let ran = self.bench.run(words);
+        assert_eq!(ran.code, 0, "{words:?}: {}", ran.stderr);
+    }
+
+    fn certroll(&mut self, words: &[&str]) {
+        // Thumbprints are written as the transcript shows them: T1.
+        let words: Vec<String> = words.iter().map(|word| self.names.real(word)).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let Ran { code, stdout, stderr } = self.bench.run(&words);
+        self.bench.typed = None;
+        self.learn_thumbprints();
+        self.print("", &stdout);
+        self.print("2| ", &stderr);
+        if code != 0 {
+            self.out.push_str(&format!("exit {code}\n"));
+        }
+        let applied = words.get(1) == Some(&"apply") && code == 0;
+        if applied {
+            self.settles(&words);
+        }
+    }
+
+    /// The whole thumbprints of what the transcript shows only the first digits of.
+    fn learn_thumbprints(&mut self) {
+        use base64::Engine as _;
+        if !self.path(".certroll/emulator.json").exists() {
+            return;
+        }
+        let applications = self.emulator().objects(self.tenant(), Kind::Application);
+        for credential in applications.iter().flat_map(|one| one["keyCredentials"].as_array().unwrap()) {
+            let identifier = credential["customKeyIdentifier"].as_str().unwrap_or_default();
+            let bytes = base64::engine::general_purpose::STANDARD.decode(identifier).unwrap_or_default();
+            let thumbprint: String = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
+            if thumbprint.len() == 40 {
+                self.names.whole.insert(thumbprint[..8].to_owned(), thumbprint);
+            }
+        }
+    }
+
+    /// After an apply that exits 0, a plan at the same moment holds no steps (P5).
+    fn settles(&mut self, words: &[&str]) {
+        // On a copy of the directory, so that the requests of this look are not counted.
+        let copy = self.path(".certroll/copy.json");
+        std::fs::copy(self.path(".certroll/emulator.json"), &copy).unwrap();
+        let copy = copy.display().to_string();
+        let mut again = vec!["certroll", "plan", "--format", "json", "--state", &copy];
+        let part = self.part_of_saved_plan(words);
+        part.iter().for_each(|address| again.extend(["--only", address]));
+        let mut rest = words.iter().skip(2);
+        while let Some(word) = rest.next() {
+            if matches!(*word, "-f" | "--only" | "--file" | "--target") {
+                again.push(word);
+                again.extend(rest.next());
+            }
+        }
+        let ran = self.bench.run(&again);
+        let plan: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{again:?}: {ran:?}"));
+        assert_eq!(plan["counts"]["steps"], 0, "the plan does not settle:\n{}\n{}", self.out, ran.stdout);
+    }
+
+    /// The addresses of the saved plan that was applied, if it covers only a part of the declaration.
+    fn part_of_saved_plan(&self, words: &[&str]) -> Vec<String> {
+        let Some(file) = words.iter().find(|word| word.ends_with(".json")) else { return Vec::new() };
+        let plan: Value = serde_json::from_slice(&std::fs::read(self.path(file)).unwrap()).unwrap();
+        let certificates = plan["certificates"].as_array().unwrap();
+        let addresses = certificates.iter().map(|one| one["address"].as_str().unwrap().to_owned());
+        if plan["complete"] == json!(true) { Vec::new() } else { addresses.collect() }
+    }
+
+    fn print(&mut self, prefix: &str, text: &str) {
+        let text = text.replace(&self.folder.path().display().to_string(), "DIR");
+        for line in self.names.given(&text).lines() {
+            self.out.push_str(format!("{prefix}{line}").trim_end());
+            self.out.push('\n');
+        }
+    }
+
+    fn application(&mut self, name: &str) {
+        let properties = json!({ "uniqueName": name }).as_object().unwrap().clone();
+        let new = NewApplication {
+            // The same id for the same name in every run, so that transcripts need no placeholder for it.
+            app_id: Some(id_of(name)),
+            display_name: name.to_owned(),
+            properties,
+            ..NewApplication::default()
+        };
+        self.emulator().create_application(self.tenant(), new).unwrap();
+    }
+
+    fn credential(&mut self, words: &[&str]) {
+        let (app, name) = (words[1], words[2]);
+        let option = |key: &str| words.iter().find_map(|word| word.strip_prefix(&format!("{key}=")));
+        let moment = |key: &str| option(key).map(midnight);
+        let serial = name.bytes().fold(1u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let now = moment("starts").unwrap_or_else(|| midnight("2026-01-01"));
+        let issued = runtime.block_on(keys::self_signed("CN=Somebody", now, serial, &keys::key(11)));
+        let der = issued.certificate.der();
+        if let Some(file) = option("keep") {
+            std::fs::create_dir_all(self.path(file).parent().unwrap()).unwrap();
+            std::fs::write(self.path(file), der).unwrap();
+        }
+        let mut entry = json!({ "displayName": name, "key": base64(der) });
+        for (key, member) in [("starts", "startDateTime"), ("ends", "endDateTime")] {
+            if let Some(at) = moment(key) {
+                entry[member] = json!(at.to_string());
+            }
+        }
+        if !words.contains(&"file-only") {
+            let change = Change::AddCredential {
+                object: id_of(app),
+                kind: Some(Kind::Application),
+                entry: entry.as_object().unwrap().clone(),
+            };
+            self.emulator().change(self.tenant(), change).unwrap();
+        }
+        let thumbprint = issued.certificate.thumbprints.sha1.to_string();
+        self.print("", &format!("{name} is {thumbprint}"));
+        self.credentials.insert(name.to_owned(), thumbprint);
+    }
+
+    fn requests(&mut self) {
+        let emulator = self.emulator();
+        let journal = emulator.journal();
+        let reads = journal.iter().filter(|entry| entry.method == "GET").count();
+        let writes = journal.iter().filter(|entry| matches!(&*entry.method, "PATCH" | "DELETE")).count();
+        let tokens = journal.iter().filter(|entry| entry.path.ends_with("/token")).count();
+        emulator.clear_journal();
+        self.out.push_str(&format!("{reads} reads, {writes} writes, {tokens} sign-ins\n"));
+    }
+}
+
+fn midnight(date: &str) -> Timestamp {
+    let date: Date = date.parse().unwrap();
+    date.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp()
+}
+
+fn base64(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+/// An id that looks like one and is the same for the same name.
+fn id_of(name: &str) -> Uuid {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, name.as_bytes());
+    uuid::Builder::from_random_bytes(digest.as_ref()[..16].try_into().unwrap()).into_uuid()
+}
+
+/// Words as a shell would split them: single and double quotes keep spaces.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote, mut begun) = (Vec::new(), String::new(), None, false);
+    for c in line.chars() {
+        match (quote, c) {
+            (None, '\'' | '"') => (quote, begun) = (Some(c), true),
+            (Some(open), c) if c == open => quote = None,
+            (None, ' ') if begun => {
+                words.push(std::mem::take(&mut word));
+                begun = false;
+            }
+            (None, ' ') => {}
+            (_, c) => {
+                word.push(c);
+                begun = true;
+            }
+        }
+    }
+    if begun {
+        words.push(word);
+    }
+    words
+}
+
+/// What is made anew in every run gets a name by the order in which it is first seen: thumbprints T1, T2; ids G1, G2; rotation ids R1.
+#[derive(Default)]
+struct Names {
+    /// By the first eight digits.
+    thumbprints: BTreeMap<String, usize>,
+    /// All that were on an application, by the first eight digits.
+    whole: BTreeMap<String, String>,
+    ids: BTreeMap<String, usize>,
+    rotations: BTreeMap<String, usize>,
+}
+
+impl Names {
+    fn given(&mut self, text: &str) -> String {
+        let chars: Vec<char> = text.chars().collect();
+        let (mut out, mut at) = (String::with_capacity(text.len()), 0);
+        while at < chars.len() {
+            let is_part = |c: char| c.is_ascii_hexdigit() || c == '-';
+            let length = chars[at..].iter().take_while(|c| is_part(**c)).count();
+            let before = at.checked_sub(1).map(|at| chars[at]);
+            let token: String = chars[at..at + length].iter().collect();
+            let alone = !before.is_some_and(|c| c.is_alphanumeric());
+            if length > 0 && alone && !chars.get(at + length).is_some_and(|c| c.is_alphanumeric()) {
+                out.push_str(&self.name(&token, chars.get(at + length) == Some(&'…')));
+                at += length;
+            } else {
+                let step = length.max(1);
+                out.extend(&chars[at..at + step]);
+                at += step;
+            }
+        }
+        out
+    }
+
+    fn name(&mut self, token: &str, is_short: bool) -> String {
+        let upper = token.chars().all(|c| matches!(c, '0'..='9' | 'A'..='F'));
+        let lower = token.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f'));
+        let (thumbprints, ids, rotations) =
+            (self.thumbprints.len() + 1, self.ids.len() + 1, self.rotations.len() + 1);
+        match token.len() {
+            40 | 64 if upper => {
+                format!("T{}", self.thumbprints.entry(token[..8].to_owned()).or_insert(thumbprints))
+            }
+            8 if upper && is_short => {
+                format!("T{}", self.thumbprints.entry(token.to_owned()).or_insert(thumbprints))
+            }
+            36 if token.parse::<Uuid>().is_ok() => {
+                format!("G{}", self.ids.entry(token.to_owned()).or_insert(ids))
+            }
+            32 if lower => format!("R{}", self.rotations.entry(token.to_owned()).or_insert(rotations)),
+            _ => token.to_owned(),
+        }
+    }
+
+    /// The thumbprints in a word that was written with their names: `contoso/a=T1`.
+    fn real(&self, word: &str) -> String {
+        let named = |part: &str| {
+            let number: usize = part.strip_prefix('T')?.parse().ok()?;
+            let (short, _) = self.thumbprints.iter().find(|(_, n)| **n == number)?;
+            self.whole.get(short).cloned()
+        };
+        match word.rsplit_once('=') {
+            Some((before, last)) => match named(last) {
+                Some(full) => format!("{before}={full}"),
+                None => word.to_owned(),
+            },
+            None => named(word).unwrap_or_else(|| word.to_owned()),
+        }
+    }
+}
