@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::cloud::Endpoints;
 use super::envelope::{header, http_date};
+use super::error::printable;
 use super::transport::{Sent, Transport, TransportError, TransportErrorKind};
 use crate::runtime::{Clock, Random};
 
@@ -53,9 +54,14 @@ impl Line {
         request: http::Request<Vec<u8>>,
     ) -> Result<http::Response<Vec<u8>>, TransportError> {
         let closed = |_| TransportError::new(TransportErrorKind::Other, Sent::No, "the run is ending");
+        let what = what(&request);
         let permit = self.in_flight.acquire().await.map_err(closed)?;
         let answer = self.transport.send(request).await;
         drop(permit);
+        match &answer {
+            Ok(answer) => tracing::debug!("{what}: {}", answer.status().as_u16()),
+            Err(lost) => tracing::debug!("{what}: {lost}"),
+        }
         if let Ok(answer) = &answer {
             self.skew.note(answer.headers(), self.clock.now());
         }
@@ -75,6 +81,13 @@ impl Line {
         self.random.fill(&mut bytes);
         uuid::Builder::from_random_bytes(bytes).into_uuid()
     }
+}
+
+/// The request in a line of the log: no header and no body, and a query only where certroll itself wrote it.
+fn what(request: &http::Request<Vec<u8>>) -> String {
+    let uri = request.uri();
+    let query = uri.query().map_or(String::new(), |query| format!("?{query}"));
+    printable(&format!("{} {}{}{query}", request.method(), uri.host().unwrap_or_default(), uri.path()))
 }
 
 /// Service time minus ours, from `Date` headers. A header is stamped before its answer has travelled, so a slow answer makes the
