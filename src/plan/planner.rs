@@ -15,6 +15,7 @@ use crate::observed::{
 };
 use crate::plan::calendar::{freeze_at, next_open};
 use crate::plan::policy::Policy;
+use crate::plan::predict::{Context, World};
 use crate::plan::reason::{Because, Note, NoteKind, Refusal};
 use crate::plan::situation::{CurrentView, Situation, reference};
 use crate::plan::step::{CredentialRef, RecordWrite, Step};
@@ -46,11 +47,12 @@ pub fn plan(desired: &Desired, observed: &Observed, policy: &Policy, now: Timest
     plan
 }
 
-/// The names of each tenant that the files account for: declared ones and those of `removed:` entries.
+/// The names of each tenant that the files account for: declared ones, former ones and those of `removed:` entries.
 pub fn siblings(desired: &Desired) -> BTreeMap<Name, BTreeSet<Name>> {
     let mut siblings: BTreeMap<Name, BTreeSet<Name>> = BTreeMap::new();
     let removed = desired.removed.iter().map(|removed| &removed.address);
-    for address in desired.certificates.keys().chain(removed) {
+    let former = desired.moved.iter().map(|moved| &moved.from);
+    for address in desired.certificates.keys().chain(removed).chain(former) {
         siblings.entry(address.tenant.clone()).or_default().insert(address.name.clone());
     }
     siblings
@@ -113,7 +115,11 @@ pub fn plan_certificate(
     if let Some(untouchable) = &target.untouchable {
         plan.notes.push(not_ours_to_edit(untouchable));
     } else if declared.key_lives_here() {
-        plan_with_store(&mut situation, observed, &mut plan);
+        let waits_for_room = plan_with_store(&mut situation, observed, &mut plan);
+        let makes_room = plan.steps.iter().any(|planned| matches!(planned.step, Step::Retire { .. }));
+        if waits_for_room && makes_room {
+            go_on(&mut plan, desired, declared, observed, siblings, policy, now);
+        }
     } else {
         let decided = provider::decide(&situation);
         plan.steps = decided.steps;
@@ -125,12 +131,46 @@ pub fn plan_certificate(
     plan
 }
 
-/// A certificate whose key lives in a store of ours: the three decisions, one after another.
-fn plan_with_store<'a>(situation: &mut Situation<'a>, observed: &'a Observed, plan: &mut CertificatePlan) {
+/// Plans what becomes possible once the steps are done, so that a second run at the same moment has nothing to do.
+fn go_on(
+    plan: &mut CertificatePlan,
+    desired: &Desired,
+    declared: &Declared,
+    observed: &Observed,
+    siblings: &BTreeMap<Name, BTreeSet<Name>>,
+    policy: &Policy,
+    now: Timestamp,
+) {
+    let (Some(mut world), Some(tenant)) =
+        (World::of(declared, observed), observed.tenants.get(&declared.address.tenant))
+    else {
+        return;
+    };
+    let context = Context {
+        declared,
+        owner: &desired.owner,
+        tenant_id: tenant.tenant_id,
+        now,
+        settings: &policy.settings,
+    };
+    plan.steps.iter().for_each(|planned| planned.step.predict(&mut world, &context));
+    let then = plan_certificate(desired, declared, &world.alone(declared, tenant), siblings, policy, now);
+    plan.steps.extend(then.steps);
+    plan.notes = then.notes;
+    plan.left_alone = then.left_alone;
+}
+
+/// A certificate whose key lives in a store of ours: the three decisions, one after another. Says whether a due rotation
+/// waits only for a generation to retire.
+fn plan_with_store<'a>(
+    situation: &mut Situation<'a>,
+    observed: &'a Observed,
+    plan: &mut CertificatePlan,
+) -> bool {
     let declared = situation.declared;
     let Some(store) = observed.stores.get(&declared.address) else {
         plan.notes.push(Note::blocked("the store was not read", "run again"));
-        return;
+        return false;
     };
     plan.notes.extend(store.warnings.iter().map(|text| Note::new(NoteKind::Warning, text.as_str())));
     situation.shape = Some(store.shape);
@@ -145,7 +185,7 @@ fn plan_with_store<'a>(situation: &mut Situation<'a>, observed: &'a Observed, pl
                 text,
                 "make it readable and run again; nothing is done without knowing what it holds",
             ));
-            return;
+            return false;
         }
     }
     let adopted = situation.record_adopted_current();
@@ -153,14 +193,14 @@ fn plan_with_store<'a>(situation: &mut Situation<'a>, observed: &'a Observed, pl
         Ok(current) => current,
         Err(note) => {
             plan.notes.push(note);
-            return;
+            return false;
         }
     };
     let mut succession = successor::decide(situation, current.as_ref());
     plan.notes.append(&mut succession.notes);
     if succession.blocked {
         plan.steps.append(&mut succession.steps);
-        return;
+        return false;
     }
     let (deliveries, notes) = deliveries::decide(situation, current.as_ref(), &succession);
     plan.notes.extend(notes);
@@ -181,6 +221,7 @@ fn plan_with_store<'a>(situation: &mut Situation<'a>, observed: &'a Observed, pl
     if let Some(current) = current.as_ref().filter(|_| adopted) {
         record_adoption(situation, current, plan);
     }
+    succession.waits_for_room
 }
 
 /// The first record of an adopted generation: before everything else, and by itself not outside windows.

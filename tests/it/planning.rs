@@ -4,12 +4,14 @@
 #[path = "../support/observed.rs"]
 mod observed;
 
+mod properties;
 mod rows;
 mod rows_current;
 mod rows_others;
 mod rows_places;
 mod rows_provider;
 mod rows_underway;
+mod worlds;
 
 use rows::{Row, check};
 
