@@ -14,7 +14,6 @@ mod file_errors;
 mod file_schema;
 mod forms;
 mod interruptions;
-mod forms;
 mod issuers;
 mod planning;
 mod scripts;
