@@ -147,7 +147,7 @@ fn is_readable(version: &str) -> bool {
     let mut parts = version.split('.').map(str::parse::<u32>);
     matches!(
         (parts.next(), parts.next(), parts.next()),
-        (Some(Ok(FORMAT_MAJOR)), Some(Ok(minor)), None) if minor <= FORMAT_MINOR
+        (Some(Ok(FORMAT_MAJOR)), Some(Ok(minor)), None) if (0..=FORMAT_MINOR).contains(&minor)
     )
 }
 

@@ -43,3 +43,18 @@ done
 
 EMULATOR_READY="$(head -n 1 "$state/ready")" EMULATOR_CA="$state/ca.pem" PYTHONDONTWRITEBYTECODE=1 \
     "$venv/bin/python" "$here/run.py"
+
+# A key that certroll made: rotated by the real binary on the served emulator, then used by the official clients.
+field() { "$venv/bin/python" -c 'import json, sys; print(json.loads(open(sys.argv[1]).readline())[sys.argv[2]])' "$state/ready" "$1"; }
+export CERTROLL_EMULATOR CERTROLL_CA_FILE AZURE_CLIENT_ID AZURE_CLIENT_SECRET
+CERTROLL_EMULATOR="$(field url)"
+CERTROLL_CA_FILE="$state/ca.pem"
+AZURE_CLIENT_ID="$(field client_id)"
+AZURE_CLIENT_SECRET="$(field client_secret)"
+"$CERTROLL" emulator seed --applications 1 --declare "$state/declared" >/dev/null
+"$CERTROLL" apply -f "$state/declared" --emulator --auto-approve \
+    --set sign_in_interval=1s --set read_interval=100ms
+client_id="$(sed -n 's/.*app_id: \([0-9a-f-]*\).*/\1/p' "$state/declared/certificates-0001.yaml" | head -n 1)"
+EMULATOR_READY="$(head -n 1 "$state/ready")" EMULATOR_CA="$state/ca.pem" PYTHONDONTWRITEBYTECODE=1 \
+    "$venv/bin/python" "$here/with_key.py" "$client_id" "$state"/declared/secrets/*/current/*[0-9].pem
+echo "1 passed, 0 failed: MSAL, azure-identity and the Graph SDK use a key that certroll made"

@@ -7,6 +7,8 @@ mod support;
 
 mod apply;
 mod assertions;
+mod cli;
+mod documents;
 mod emulator;
 mod entra;
 mod file;

@@ -452,7 +452,7 @@ fn tree(folder: &Path, below: &Path) -> Vec<String> {
 }
 
 /// Words as a shell would split them: single and double quotes keep spaces.
-fn words(line: &str) -> Vec<String> {
+pub(crate) fn words(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quote, mut begun) = (Vec::new(), String::new(), None, false);
     for c in line.chars() {
         match (quote, c) {
