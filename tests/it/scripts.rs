@@ -9,11 +9,14 @@
 //! | `app NAME` | an application, found by `unique_name: NAME` |
 //! | `credential APP NAME starts=DATE ends=DATE [keep=FILE]` | somebody's certificate on it; `keep` also writes the certificate |
 //! | `edit FILE OLD => NEW` | replaces a text in a file; `\n` in it is a line break |
-//! | `append FILE TEXT`, `remove FILE`, `show FILE` | the like |
+//! | `append FILE TEXT`, `remove PATH`, `mangle FILE`, `show FILE` | the like; a mangled file has lost its second half |
+//! | `ls [FOLDER]` | what it holds, with permissions |
 //! | `faults JSON` | makes trouble |
 //! | `requests` | counts requests since the last time it was asked |
 //! | `type TEXT` | what a person answers to the next command |
 //! | `env NAME=VALUE` | sets a variable |
+//!
+//! `@app:NAME` stands for the client id of an application, and in commands `T1` for the thumbprint that the transcript calls so.
 //!
 //! After every `apply` that ends with 0 the runner plans again and fails if a step is left. `UPDATE=1 cargo test scripts`
 //! accepts new transcripts.
@@ -49,19 +52,51 @@ macro_rules! scripts {
 
 scripts! {
     acknowledge
+    adopt_what_is_there
+    ca_blocks_sign_in
+    claimed_undeclared_foreign
+    client_clock
     deleted_behind_our_back
     drift_and_ignore
     emergency
+    expired
     from_nothing
     hold_and_rollback
+    key_and_form_change
+    life_is_limited
     limits
+    limits_on_retiring
+    looking_writes_nothing
     moved_and_removed
+    moved_to_another_name
+    never_retired
+    no_service_principal
+    not_visible_yet
+    now
     only_a_part
+    product_rotates_itself
+    provider_drops_a_key
     provider_sends_a_key
+    read_back_only
+    removed
+    renamed_without_moved
+    renew_before
+    replace
+    retired_keys_are_kept
     reviewed_plan
+    reviewed_then_changed
+    revoked
     rotate_with_overlap
+    saml_is_left_alone
+    spread
+    store_troubles
+    target_troubles
+    troubled_service
+    two_owners
     usage
     verify
+    waiting_for_a_person
+    windows_and_freeze
 }
 
 fn folder() -> PathBuf {
@@ -144,6 +179,7 @@ impl Story {
     }
 
     fn act(&mut self, line: &str) {
+        let line = &with_app_ids(line);
         let words = words(line);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let rest = |skip: usize| line.splitn(skip + 1, ' ').nth(skip).unwrap_or_default();
@@ -159,7 +195,7 @@ impl Story {
             "credential" => self.credential(&words),
             "edit" => {
                 let (old, new) = rest(2).split_once(" => ").unwrap();
-                let (old, new) = (old.replace("\\n", "\n"), self.filled_in(new));
+                let (old, new) = (self.filled_in(old), self.filled_in(new));
                 let text = std::fs::read_to_string(self.path(words[1])).unwrap();
                 assert!(text.contains(&old), "{old:?} is not in {}", words[1]);
                 std::fs::write(self.path(words[1]), text.replace(&old, &new)).unwrap();
@@ -169,7 +205,18 @@ impl Story {
                 text.push_str(&format!("{}\n", self.filled_in(rest(2))));
                 std::fs::write(self.path(words[1]), text).unwrap();
             }
+            "remove" if self.path(words[1]).is_dir() => std::fs::remove_dir_all(self.path(words[1])).unwrap(),
             "remove" => std::fs::remove_file(self.path(words[1])).unwrap(),
+            "mangle" => {
+                let path = self.only_match(words[1]);
+                let bytes = std::fs::read(&path).unwrap();
+                std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+            }
+            "ls" => {
+                let folder = self.path(words.get(1).copied().unwrap_or("secrets"));
+                let lines = tree(&folder, self.folder.path());
+                self.print("", &lines.join("\n"));
+            }
             "show" => {
                 let text = std::fs::read_to_string(self.path(words[1])).unwrap();
                 self.print("", &text);
@@ -185,8 +232,19 @@ impl Story {
         }
     }
 
+    /// The one path that a pattern with `*` for a whole part matches.
+    fn only_match(&self, pattern: &str) -> PathBuf {
+        let step = |found: Vec<PathBuf>, part: &str| match part {
+            "*" => found.iter().flat_map(|path| children(path)).collect(),
+            _ => found.into_iter().map(|path| path.join(part)).collect::<Vec<_>>(),
+        };
+        let found = pattern.split('/').fold(vec![self.folder.path().to_path_buf()], step);
+        assert_eq!(found.len(), 1, "{pattern}: {found:?}");
+        found[0].clone()
+    }
+
     fn filled_in(&self, text: &str) -> String {
-        let text = text.replace("\\n", "\n");
+        let text = self.names.quoted(&text.replace("\\n", "\n"));
         self.credentials
             .iter()
             .fold(text, |text, (name, thumbprint)| text.replace(&format!("@{name}"), thumbprint))
@@ -341,6 +399,58 @@ fn id_of(name: &str) -> Uuid {
     uuid::Builder::from_random_bytes(digest.as_ref()[..16].try_into().unwrap()).into_uuid()
 }
 
+/// `@app:NAME` is the client id of that application.
+fn with_app_ids(line: &str) -> String {
+    let mut parts = line.split("@app:");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| {
+        let end = part.find(|c: char| !c.is_ascii_alphanumeric() && c != '-').unwrap_or(part.len());
+        format!("{text}{}{}", id_of(&part[..end]), &part[end..])
+    })
+}
+
+/// What a folder holds, sorted.
+fn children(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+/// `20261120T090030Z-9f2c…`, the name of a generation's folder, without the time in it.
+fn timeless(path: &str) -> String {
+    let part = |part: &str| match part.split_once("Z-") {
+        Some((time, thumbprint)) if time.len() == 15 && thumbprint.len() == 40 => {
+            format!("<time>_{thumbprint}")
+        }
+        _ => part.to_owned(),
+    };
+    path.split('/').map(part).collect::<Vec<_>>().join("/")
+}
+
+/// Everything below a folder, links not followed, as `mode path`.
+fn tree(folder: &Path, below: &Path) -> Vec<String> {
+    use std::os::unix::fs::PermissionsExt;
+    let mut lines = Vec::new();
+    for path in children(folder) {
+        let meta = std::fs::symlink_metadata(&path).unwrap();
+        let shown = timeless(&path.strip_prefix(below).unwrap().display().to_string());
+        let mode = meta.permissions().mode() & 0o777;
+        if meta.is_symlink() {
+            lines.push(format!(
+                "link {shown} -> {}",
+                timeless(&std::fs::read_link(&path).unwrap().display().to_string())
+            ));
+        } else if meta.is_dir() {
+            lines.push(format!("{mode:04o} {shown}/"));
+            lines.extend(tree(&path, below));
+        } else {
+            lines.push(format!("{mode:04o} {shown}"));
+        }
+    }
+    lines
+}
+
 /// Words as a shell would split them: single and double quotes keep spaces.
 pub(crate) fn words(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quote, mut begun) = (Vec::new(), String::new(), None, false);
@@ -404,6 +514,9 @@ impl Names {
         let (thumbprints, ids, rotations) =
             (self.thumbprints.len() + 1, self.ids.len() + 1, self.rotations.len() + 1);
         match token.len() {
+            40 if lower => {
+                format!("T{}", self.thumbprints.entry(token[..8].to_uppercase()).or_insert(thumbprints))
+            }
             40 | 64 if upper => {
                 format!("T{}", self.thumbprints.entry(token[..8].to_owned()).or_insert(thumbprints))
             }
@@ -416,6 +529,14 @@ impl Names {
             32 if lower => format!("R{}", self.rotations.entry(token.to_owned()).or_insert(rotations)),
             _ => token.to_owned(),
         }
+    }
+
+    /// Puts the real thumbprint in the place of `"T1"`, quotes included.
+    fn quoted(&self, text: &str) -> String {
+        let names = self.thumbprints.iter().filter_map(|(short, n)| Some((n, self.whole.get(short)?)));
+        names.fold(text.to_owned(), |text, (n, whole)| {
+            text.replace(&format!("\"T{n}\""), &format!("\"{whole}\""))
+        })
     }
 
     /// The thumbprints in a word that was written with their names: `contoso/a=T1`.
