@@ -4,6 +4,7 @@
 #[path = "../support/observed.rs"]
 mod observed;
 
+mod documents;
 mod properties;
 mod rows;
 mod rows_current;
@@ -11,6 +12,7 @@ mod rows_others;
 mod rows_places;
 mod rows_provider;
 mod rows_underway;
+mod runs;
 mod worlds;
 
 use rows::{Row, check};
