@@ -14,6 +14,7 @@ mod rows_provider;
 mod rows_underway;
 mod runs;
 mod worlds;
+mod years;
 
 use rows::{Row, check};
 
