@@ -86,6 +86,8 @@ pub struct Tenant {
     pub max_issue: Limit,
     /// How many credentials one run may retire in this tenant.
     pub max_retire: Limit,
+    /// When writes may not happen in this tenant; its certificates have these among their own.
+    pub freeze: Vec<Freeze>,
     /// Drift findings not to report.
     pub ignore: Vec<Ignore>,
     /// Where it is declared.

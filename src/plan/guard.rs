@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use crate::desired::{Declared, Desired, Prove};
+use crate::desired::{Declared, Desired, Issuer, Prove};
 use crate::ids::{Address, KeyId, Sha1};
 use crate::observed::{Credential, Current, Observed};
 use crate::plan::policy::Policy;
@@ -178,6 +178,10 @@ impl Guard<'_> {
                 rule(
                     sha1.is_none_or(|sha1| !on_target(world, sha1)),
                     "a key whose credential is live would be destroyed",
+                )?;
+                rule(
+                    self.is_own(world, generation),
+                    "a key that was made for somebody else would be destroyed",
                 )
             }
             Step::Request { .. }
@@ -187,6 +191,18 @@ impl Guard<'_> {
             | Step::Record { .. }
             | Step::Reject { .. } => Ok(()),
         }
+    }
+
+    /// Whether the record says that it was made for this certificate and object, or the file names it.
+    fn is_own(&self, world: &World, reference: &GenerationRef) -> bool {
+        let Some(record) = world.generation(reference).map(|generation| &generation.record) else {
+            return true;
+        };
+        let names = Situation::names_of(self.desired, &self.declared.address);
+        let adopted =
+            |thumbprints| self.declared.adopt.iter().any(|adopt| adopt.thumbprint.names(&thumbprints));
+        let ours = record.owner == self.desired.owner && names.contains(&record.name);
+        (ours || record.thumbprints.is_some_and(adopted)) && record.target == world.target.id
     }
 
     fn thumbprint(&self, world: &World, reference: &GenerationRef) -> Option<Sha1> {
@@ -228,8 +244,9 @@ impl Guard<'_> {
             !self.read_back.is_empty(),
             "removes a provider's credential without reading the newer one back",
         )?;
-        let confirmed =
-            self.acknowledged(|_| true).is_some_and(|at| self.declared.overlap.after(at) <= self.now);
+        let confirmed = self
+            .acknowledged(|named| self.read_back.contains(named))
+            .is_some_and(|at| self.declared.overlap.after(at) <= self.now);
         let overridden = matches!(because, Because::Revoked);
         rule(
             overridden || confirmed || credential.is_expired_at(self.now),
@@ -239,6 +256,9 @@ impl Guard<'_> {
 
     fn is_ours(&self, credential: &Credential, sha1: Sha1, world: &World) -> bool {
         let derived = credential.key_id == Some(KeyId::derive(&world.target.id, &sha1));
+        if self.is_siblings(credential) {
+            return false;
+        }
         let names = Situation::names_of(self.desired, &self.declared.address);
         let marked = credential
             .marker()
@@ -254,6 +274,18 @@ impl Guard<'_> {
             || self.declared.adopt.iter().any(|adopt| holds(&adopt.thumbprint))
             || self.declared.revoked.iter().any(holds)
             || replaced.is_some_and(holds)
+    }
+
+    /// Whether it is marked as another declared certificate's: no override written here may take it away.
+    fn is_siblings(&self, credential: &Credential) -> bool {
+        let names = Situation::names_of(self.desired, &self.declared.address);
+        credential.marker().is_some_and(|marker| {
+            let declared =
+                self.desired.certificates.keys().any(|address| {
+                    address.tenant == self.declared.address.tenant && address.name == marker.name
+                });
+            marker.owner == self.desired.owner && declared && !names.contains(&marker.name)
+        })
     }
 
     /// Counted from what was observed, never from what this plan is about to do.
@@ -283,13 +315,16 @@ impl Guard<'_> {
     fn acknowledged(&self, names: impl Fn(&Sha1) -> bool) -> Option<Timestamp> {
         let own = Situation::names_of(self.desired, &self.declared.address);
         let generations = self.observed.holding().into_iter().flat_map(|holding| &holding.generations);
-        let held: Vec<_> = generations.filter_map(|generation| generation.record.thumbprints).collect();
+        let provided = match &self.declared.issuer {
+            Issuer::ExternalPublicKey { files } => files.as_slice(),
+            _ => &[],
+        };
+        let held = generations.filter_map(|generation| generation.record.thumbprints);
+        let held: Vec<_> = held.chain(provided.iter().map(|file| file.certificate.thumbprints)).collect();
         let of_it = Situation::acknowledgements_of(self.desired, &own, &self.declared.address.tenant);
         let counts = |thumbprint: &crate::ids::Thumbprint| match thumbprint {
             crate::ids::Thumbprint::Sha1(sha1) => names(sha1),
-            crate::ids::Thumbprint::Sha256(_) => {
-                !self.declared.key_lives_here() || held.iter().any(|t| thumbprint.names(t) && names(&t.sha1))
-            }
+            crate::ids::Thumbprint::Sha256(_) => held.iter().any(|t| thumbprint.names(t) && names(&t.sha1)),
         };
         of_it.into_iter().filter(|ack| counts(&ack.thumbprint)).map(|ack| ack.at).min()
     }

@@ -8,19 +8,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::desired::{Cloud, Declared, Desired, Removed, StoreBinding};
-use crate::ids::{KeyId, Name};
+use crate::desired::{Cloud, Declared, Desired, StoreBinding};
+use crate::ids::Name;
 use crate::observed::{
-    Credential, Holding, Observed, ObservedTenant, StoreState, Target, TargetState, Untouchable,
+    Generation, Holding, KeyState, Observed, ObservedTenant, StoreState, Target, TargetState, Untouchable,
 };
 use crate::plan::calendar::{freeze_at, next_open};
 use crate::plan::policy::Policy;
 use crate::plan::predict::{Context, World};
 use crate::plan::reason::{Because, Note, NoteKind, Refusal};
 use crate::plan::situation::{CurrentView, Situation, reference};
-use crate::plan::step::{CredentialRef, RecordWrite, Step};
+use crate::plan::step::{RecordWrite, Step};
 use crate::plan::{
-    CertificatePlan, Plan, PlannedStep, PlannedTarget, deliveries, digest, predecessors, provider, successor,
+    CertificatePlan, Plan, PlannedTarget, deliveries, digest, predecessors, provider, removed, successor,
 };
 
 /// Works out what to do, and does nothing.
@@ -32,7 +32,7 @@ pub fn plan(desired: &Desired, observed: &Observed, policy: &Policy, now: Timest
         .filter(|declared| policy.selects(declared))
         .map(|declared| plan_certificate(desired, declared, observed, &siblings, policy, now))
         .collect();
-    certificates.extend(removals(desired, observed, policy, now));
+    certificates.extend(removed::plans(desired, observed, policy, now));
     certificates.sort_by(|one, two| one.address.cmp(&two.address));
     let mut plan = Plan {
         now,
@@ -196,6 +196,11 @@ fn plan_with_store<'a>(
             return false;
         }
     };
+    if let Some(note) = of_somebody_else(situation) {
+        plan.notes.push(note);
+        return false;
+    }
+    plan.notes.extend(left_behind(situation));
     let mut succession = successor::decide(situation, current.as_ref());
     plan.notes.append(&mut succession.notes);
     if succession.blocked {
@@ -233,6 +238,43 @@ fn record_adoption(situation: &Situation<'_>, current: &CurrentView<'_>, plan: &
     }
     let step = Step::Record { generation: reference(generation), write: RecordWrite::Adopted };
     plan.steps.insert(0, successor::planned(situation, step, Because::Adopted));
+}
+
+/// What in the entry or on the target belongs to another certificate, so that nothing here may be decided about it.
+fn of_somebody_else(situation: &Situation<'_>) -> Option<Note> {
+    if let Some(other) = situation.others_generation() {
+        let (owner, name) = (&other.record.owner, &other.record.name);
+        let text = format!(
+            "{} also holds a generation made for {owner}/{name}",
+            successor::place(situation.declared)
+        );
+        let hint = "give the certificate a store name of its own, or list that generation under adopt to take it over";
+        return Some(Note::blocked(text, hint));
+    }
+    let credential = situation.names_a_siblings()?;
+    let (sha1, marker) = (credential.sha1()?, credential.marker()?);
+    let text = format!("the declaration names {sha1}, which is {marker}'s: nothing is decided about it here");
+    Some(Note::blocked(text, format!("write it at {}/{}", situation.declared.address.tenant, marker.name)))
+}
+
+/// After a move to another object: what stays on the former one.
+fn left_behind(situation: &Situation<'_>) -> Vec<Note> {
+    let elsewhere = situation.holding.generations.iter().filter(|generation| {
+        generation.record.target != situation.target.id && generation.key == KeyState::Held
+    });
+    let note = |generation: &Generation| {
+        let former = generation.record.target;
+        let (tenant, name) = (&situation.declared.address.tenant, &generation.record.name);
+        let text = format!("was made for {former}, where its credential stays");
+        let hint = format!(
+            "once consumers use the new one, declare removed: [{{ address: {tenant}/{name}, target: {{ {}: {{ object_id: {} }} }}, retire: true }}]",
+            former.kind.as_str(),
+            former.object_id
+        );
+        let note = Note::new(NoteKind::Info, text).with_hint(hint);
+        generation.record.thumbprints.map_or(note.clone(), |thumbprints| note.about(thumbprints.sha1))
+    };
+    elsewhere.map(note).collect()
 }
 
 fn title(declared: &Declared) -> String {
@@ -279,7 +321,7 @@ fn candidate_words(candidate: &crate::observed::Candidate) -> String {
     format!("{:?} (app id {})", candidate.display_name, candidate.app_id)
 }
 
-fn not_ours_to_edit(untouchable: &Untouchable) -> Note {
+pub(super) fn not_ours_to_edit(untouchable: &Untouchable) -> Note {
     let (what, hint) = match untouchable {
         Untouchable::ManagedIdentity => (
             "the target is a managed identity, whose credentials Azure rotates".to_owned(),
@@ -321,110 +363,6 @@ pub fn held_back(situation: &Situation<'_>, deadline: Option<Timestamp>, what: &
         None => format!("{what}, in the next window"),
     };
     Some(Note::new(NoteKind::Later, why).at(at))
-}
-
-/// `removed:` entries: the only way to have removed what is no longer declared.
-fn removals(desired: &Desired, observed: &Observed, policy: &Policy, now: Timestamp) -> Vec<CertificatePlan> {
-    let mut plans = Vec::new();
-    let mut seen: BTreeMap<&Name, usize> = BTreeMap::new();
-    for removed in &desired.removed {
-        let index = seen.entry(&removed.address.tenant).or_default();
-        let state = observed
-            .tenants
-            .get(&removed.address.tenant)
-            .and_then(|tenant| tenant.removed.get(*index).map(|s| (tenant, s)));
-        *index += 1;
-        if !policy.selects_removed(&removed.address) {
-            continue;
-        }
-        plans.push(plan_removed(desired, removed, state, now));
-    }
-    plans
-}
-
-fn plan_removed(
-    desired: &Desired,
-    removed: &Removed,
-    state: Option<(&ObservedTenant, &TargetState)>,
-    now: Timestamp,
-) -> CertificatePlan {
-    let mut plan = CertificatePlan {
-        address: removed.address.clone(),
-        title: "no longer declared".to_owned(),
-        target: None,
-        declared: digest::text(&format!("{:?} {:?} {}", removed.address, removed.target, removed.retire)),
-        observed: digest::text(&format!("{:?}", state.map(|(_, state)| state))),
-        steps: Vec::new(),
-        notes: Vec::new(),
-        left_alone: 0,
-    };
-    if let Some(moved) = desired.moved.iter().find(|moved| moved.from == removed.address) {
-        plan.notes.push(Note::blocked(
-            format!("it was moved to {}, whose credentials these are", moved.to),
-            "delete the removed entry, or the moved one",
-        ));
-        return plan;
-    }
-    let (tenant, target) = match state {
-        Some((tenant, TargetState::Found(target))) => (tenant, target),
-        Some((_, TargetState::Missing { .. } | TargetState::SoftDeleted { .. })) => {
-            let text = format!("the {} is gone; the removed entry can be deleted", removed.target);
-            plan.notes.push(Note::new(NoteKind::Info, text));
-            return plan;
-        }
-        Some((_, TargetState::Unreadable { reason })) => {
-            plan.notes
-                .push(Note::blocked(format!("the {} cannot be read: {reason}", removed.target), "run again"));
-            return plan;
-        }
-        Some((_, TargetState::Ambiguous { .. })) | None => {
-            plan.notes.push(Note::blocked(
-                format!("the {} cannot be told apart", removed.target),
-                "name it by app_id",
-            ));
-            return plan;
-        }
-    };
-    plan.target = Some(PlannedTarget {
-        id: target.id,
-        app_id: target.app_id,
-        tenant_id: tenant.tenant_id,
-        display_name: target.display_name.clone(),
-    });
-    if let Some(untouchable) = &target.untouchable {
-        plan.notes.push(not_ours_to_edit(untouchable));
-        return plan;
-    }
-    let ours = |credential: &&Credential| {
-        let marked = credential
-            .marker()
-            .is_some_and(|marker| marker.owner == desired.owner && marker.name == removed.address.name);
-        let derived = credential.sha1().map(|sha1| KeyId::derive(&target.id, &sha1));
-        marked && derived.is_some() && derived == credential.key_id
-    };
-    let mut credentials: Vec<&Credential> = target.client_credentials().filter(ours).collect();
-    credentials.sort_by_key(|credential| (credential.end, credential.key_id));
-    plan.left_alone = target.credentials.len() - credentials.len();
-    for credential in &credentials {
-        let (Some(key_id), Some(sha1)) = (credential.key_id, credential.sha1()) else { continue };
-        if removed.retire {
-            let step = Step::Retire { credential: CredentialRef { key_id, sha1, end: credential.end } };
-            plan.steps.push(PlannedStep {
-                step,
-                because: Because::Removed,
-                not_before: now,
-                requires: Vec::new(),
-            });
-        } else {
-            plan.notes.push(
-                Note::new(NoteKind::Info, "no longer declared, left alone: retire is false").about(sha1),
-            );
-        }
-    }
-    if credentials.is_empty() {
-        plan.notes.push(Note::new(NoteKind::Info, "nothing of it is left; the removed entry can be deleted"));
-    }
-    plan
 }
 
 /// Budgets, clocks and other times: what refuses the whole plan.

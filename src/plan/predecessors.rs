@@ -135,6 +135,10 @@ fn candidate<'s>(
             return None;
         }
     };
+    let succeeds = succession.successor.as_ref().and_then(|successor| successor.thumbprints);
+    if succeeds.is_some_and(|thumbprints| credential.is_of(&thumbprints)) {
+        return None;
+    }
     let is_current = current.is_some_and(|current| current.sha1 == sha1);
     // One that has expired is nobody's any more as soon as its successor is in use.
     let outlived = succession.successor.is_some() && credential.is_expired_at(situation.now);
@@ -457,6 +461,8 @@ fn destroy_keys(
         generations_on_their_way(situation).iter().map(|generation| &generation.handle).collect();
     let mut retired: Vec<_> = generations
         .iter()
+        // Made for an object the certificate has left: its credential cannot be seen from here.
+        .filter(|generation| generation.record.target == situation.target.id && situation.is_ours(generation))
         .filter(|generation| generation.key == KeyState::Held && !on_its_way.contains(&&generation.handle))
         .filter(|generation| {
             read.is_none_or(|read| generation.record.requested_at < read.record.requested_at)

@@ -115,6 +115,18 @@ fn reference(file: &PublicKeyFile) -> GenerationRef {
 
 /// Says when the provider's next key is overdue.
 fn chase(situation: &Situation<'_>, current: Option<&PublicKeyFile>, retirement: &mut Retirement) {
+    if let Some(file) = current {
+        let thumbprints = file.certificate.thumbprints;
+        let uploaded = live(situation, file).any(|credential| situation.is_marked_ours(credential));
+        let confirmed = situation.acknowledged_at(&thumbprints.sha1, Some(&thumbprints.sha256)).is_some();
+        if situation.declared.acknowledge && uploaded && !confirmed {
+            let note =
+                Note::new(NoteKind::Waiting, "waiting for the provider's word that the new key is in use");
+            retirement
+                .notes
+                .push(note.about(thumbprints.sha1).with_hint(ack_command(&situation.declared.address)));
+        }
+    }
     let overdue = current.is_none_or(|file| {
         situation.declared.warn_before.before(file.certificate.not_after) <= situation.now
     });
@@ -249,6 +261,13 @@ fn rotator(situation: &Situation<'_>, matching: &RotatorMatch) -> Retirement {
         }
     }
     adopted.sort_unstable();
+    if !situation.declared.revoked.is_empty() {
+        let text =
+            "revoked names certificates of a product that rotates by itself; certroll removes none of them";
+        retirement
+            .notes
+            .push(Note::new(NoteKind::Warning, text).with_hint("revoke it in the product, or in Entra"));
+    }
     let product =
         situation.declared.consumer.as_ref().map_or("the product", |consumer| consumer.title.as_str());
     let Some((end, sha1)) = adopted.pop() else {

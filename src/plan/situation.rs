@@ -146,6 +146,9 @@ impl<'a> Situation<'a> {
         if let Some(generation) = self.held_generation(credential) {
             return Standing::Held(generation);
         }
+        if self.is_siblings(credential) {
+            return Standing::Sibling;
+        }
         if let Some(adopt) = self.declared.adopt.iter().find(|adopt| credential.is_named(&adopt.thumbprint)) {
             return Standing::Adopted { elsewhere: adopt.key_elsewhere };
         }
@@ -161,10 +164,43 @@ impl<'a> Situation<'a> {
                     Standing::Claimed
                 }
             }
-            Some(marker) if self.siblings.contains(&marker.name) => Standing::Sibling,
             Some(_) => Standing::Undeclared,
             None => Standing::Foreign,
         }
+    }
+
+    /// Whether it carries the marker of another name that the files account for. Naming its thumbprint here does not make it this
+    /// certificate's: whoever reads that key would be locked out by an override that names somebody else.
+    pub fn is_siblings(&self, credential: &Credential) -> bool {
+        credential.marker().is_some_and(|marker| {
+            marker.owner == *self.owner
+                && !self.names.contains(&marker.name)
+                && self.siblings.contains(&marker.name)
+        })
+    }
+
+    /// A sibling's credential that this certificate's `adopt:`, `revoked:` or `--replace` names.
+    pub fn names_a_siblings(&self) -> Option<&'a Credential> {
+        let replaced = self.policy.replace.get(&self.declared.address);
+        let adopted = self.declared.adopt.iter().map(|adopt| &adopt.thumbprint);
+        let named: Vec<&Thumbprint> = adopted.chain(&self.declared.revoked).chain(replaced).collect();
+        self.target.client_credentials().find(|credential| {
+            self.is_siblings(credential) && named.iter().any(|thumbprint| credential.is_named(thumbprint))
+        })
+    }
+
+    /// A generation in the store's entry that was made for somebody else and still has its key. While there is one, nothing in the entry
+    /// is ours to destroy.
+    pub fn others_generation(&self) -> Option<&Generation> {
+        let others = self.holding.generations.iter();
+        let others = others.filter(|other| other.key == KeyState::Held && !self.is_ours(other));
+        others.min_by_key(|other| (&other.record.owner, &other.record.name, &other.handle))
+    }
+
+    /// Whether a generation in the entry was made for this certificate, or `adopt:` names it.
+    pub fn is_ours(&self, generation: &Generation) -> bool {
+        let adopted = |thumbprints| self.declared.adopt.iter().any(|a| a.thumbprint.names(&thumbprints));
+        self.is_own_record(&generation.record) || generation.record.thumbprints.is_some_and(adopted)
     }
 
     fn held_generation(&self, credential: &Credential) -> Option<&Generation> {
@@ -189,6 +225,7 @@ impl<'a> Situation<'a> {
         credential.reserved.is_none()
             && credential.key_id.is_some()
             && credential.sha1().is_some()
+            && !self.is_siblings(credential)
             && (self.is_marked_ours(credential)
                 || self.declared.adopt.iter().any(|adopt| named(&adopt.thumbprint))
                 || self.declared.revoked.iter().any(named)

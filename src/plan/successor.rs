@@ -132,10 +132,10 @@ pub fn decide(situation: &Situation<'_>, current: Option<&CurrentView<'_>>) -> S
     if let Some(succession) = rollback(situation, current) {
         return succession;
     }
-    if let Some(current) = current {
-        if let Some(because) = must_go_now(situation, current) {
-            return rotate(situation, Some(current), because, Gate::Open);
-        }
+    if let Some(current) = current
+        && let Some(because) = must_go_now(situation, current)
+    {
+        return rotate(situation, Some(current), because, Gate::Open);
     }
     let mut succession = onward(situation, current);
     if let Some(current) = current.filter(|current| is_missing(situation, current)) {
@@ -150,7 +150,10 @@ pub fn decide(situation: &Situation<'_>, current: Option<&CurrentView<'_>>) -> S
 
 /// Consumers read it, it could still sign in, and the target does not have it.
 fn is_missing(situation: &Situation<'_>, current: &CurrentView<'_>) -> bool {
-    !current.is_published() && current.generation.is_some() && !current.is_expired_at(situation.now)
+    let made_for_it = |generation: &Generation| generation.record.target == situation.target.id;
+    !current.is_published()
+        && current.generation.is_some_and(made_for_it)
+        && !current.is_expired_at(situation.now)
 }
 
 /// The rows after *repair*, which comes on top of whichever of these matches: a plan that only repaired would leave the
@@ -185,7 +188,9 @@ fn onward(situation: &Situation<'_>, current: Option<&CurrentView<'_>>) -> Succe
 /// The record names another object than the one found, and no `moved:` says why.
 fn not_what_was_recorded(situation: &Situation<'_>, current: Option<&CurrentView<'_>>) -> Option<Note> {
     let record = &current?.generation?.record;
-    let moved = situation.names.len() > 1;
+    // Only what was made under a former name may be of a former object: the next rotation makes it under the new name, and from
+    // then on a wrong object is a mistake again.
+    let moved = record.name != situation.declared.address.name && situation.names.contains(&record.name);
     (record.target != situation.target.id && !moved).then(|| {
         Note::blocked(
             format!("the current generation was made for {}, and the file now names {}", record.target, situation.target.id),
@@ -258,6 +263,7 @@ pub fn generations_on_their_way<'s>(situation: &'s Situation<'_>) -> Vec<&'s Gen
     let on_its_way = |generation: &&Generation| {
         matches!(generation.record.phase, RecordedPhase::Requested | RecordedPhase::Staged)
             && generation.record.promoted_at.is_none()
+            && situation.is_ours(generation)
             && Some(&generation.handle) != current
             && generation.key != KeyState::Destroyed
     };
@@ -532,10 +538,10 @@ fn rotate(
     gate: Gate,
 ) -> Succession {
     let deadline = current.map(|current| situation.declared.overlap.before(current.life.end));
-    if gate == Gate::Windows {
-        if let Some(note) = super::planner::held_back(situation, deadline, "rotate") {
-            return Succession::noted(note);
-        }
+    if gate == Gate::Windows
+        && let Some(note) = super::planner::held_back(situation, deadline, "rotate")
+    {
+        return Succession::noted(note);
     }
     if let Some(note) = cannot_rotate(situation) {
         return Succession::blocked(note);
@@ -603,7 +609,9 @@ fn cannot_rotate(situation: &Situation<'_>) -> Option<Note> {
 fn discard_others(situation: &Situation<'_>, kept: Option<&Generation>, steps: &mut Vec<PlannedStep>) {
     for generation in generations_on_their_way(situation) {
         let is_kept = kept.is_some_and(|kept| kept.handle == generation.handle);
-        if !is_kept && situation.credentials_of(generation).is_empty() {
+        // One made for another object may be published there.
+        let made_for_it = generation.record.target == situation.target.id;
+        if !is_kept && made_for_it && situation.credentials_of(generation).is_empty() {
             let step = Step::Discard { generation: reference(generation), place: place(situation.declared) };
             steps.push(planned(situation, step, Because::NoLongerFits));
         }
@@ -700,7 +708,7 @@ pub fn provable(situation: &Situation<'_>) -> Result<Evidence, Note> {
     match &situation.target.sign_in_impossible {
         None => Ok(Evidence::SignIn),
         Some(reason) => Err(Note::blocked(
-            format!("published, not proven: nobody can sign in, because {reason}"),
+            format!("nobody can sign in, because {reason}: it cannot be proven"),
             "make that possible and run again, or say prove: read_back if no proof is wanted",
         )),
     }

@@ -174,6 +174,7 @@ pub(crate) fn tenant(text: &str) -> Tenant {
         connection: None,
         max_issue: Limit::ISSUE_DEFAULT,
         max_retire: Limit::RETIRE_DEFAULT,
+        freeze: Vec::new(),
         ignore: Vec::new(),
         origin: Origin::default(),
     }

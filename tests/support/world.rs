@@ -426,6 +426,7 @@ impl World {
             connection: None,
             max_issue: Limit::ISSUE_DEFAULT,
             max_retire: Limit::RETIRE_DEFAULT,
+            freeze: Vec::new(),
             ignore: Vec::new(),
             origin: Default::default(),
         };

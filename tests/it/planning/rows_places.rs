@@ -206,7 +206,7 @@ fn shapes() -> Vec<Row> {
                 due().target(|target| target.sign_in_impossible = Some("it has no service principal".into()))
             },
             steps: &["issue: due", "publish"],
-            notes: &["blocked published not proven no service principal"],
+            notes: &["blocked nobody can sign in no service principal"],
         },
         Row {
             story: "where nobody can sign in reading back is enough if the file says so",

@@ -400,14 +400,7 @@ fn names() -> Vec<Row> {
                     .moved("contoso/backups", ADDRESS)
                     .moved("contoso/other", "contoso/elsewhere")
             },
-            steps: &[
-                "repair old: missing from target",
-                "prove old: missing from target",
-                "issue: target differs",
-                "publish",
-                "prove",
-                "promote",
-            ],
+            steps: &["issue: target differs", "publish", "prove", "promote"],
             notes: &[],
         },
         Row {
@@ -501,7 +494,7 @@ fn emergencies() -> Vec<Row> {
                     .target(|target| target.sign_in_impossible = Some("it has no service principal".into()))
             },
             steps: &["issue: revoke previous", "publish"],
-            notes: &["blocked published not proven no service principal", "waiting old successor"],
+            notes: &["blocked nobody can sign in no service principal", "waiting old successor"],
         },
         Row {
             story: "a revoked one whose key is only read back is retired in the same run, for it was named",

@@ -17,11 +17,15 @@ pub(super) struct History {
 }
 
 pub(super) fn resolve(resolver: &mut Resolver<'_>, declared: &DeclaredAt) -> History {
-    let mut gone = BTreeMap::new();
+    let (mut gone, mut removed_ones) = (BTreeMap::new(), BTreeMap::new());
     History {
         moved: moved(resolver, declared, &mut gone),
-        removed: removed(resolver, declared, &mut gone),
-        acknowledgements: acknowledgements(resolver, declared, &gone),
+        // Moved and removed is not twice: after a move to another object, what stays on the former one is removed.
+        removed: removed(resolver, declared, &mut removed_ones),
+        acknowledgements: {
+            gone.extend(removed_ones);
+            acknowledgements(resolver, declared, &gone)
+        },
     }
 }
 
@@ -42,7 +46,7 @@ impl Resolver<'_> {
                 Some((format!("`{address}` is still declared"), still.clone(), "declared here"))
             }
             (None, Some(first)) => {
-                Some((format!("`{address}` is moved or removed twice"), first.clone(), "first here"))
+                Some((format!("`{address}` is moved twice or removed twice"), first.clone(), "first here"))
             }
             (None, None) => None,
         };

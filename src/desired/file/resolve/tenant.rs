@@ -26,7 +26,7 @@ pub(super) fn resolve(resolver: &mut Resolver<'_>) {
             resolver.uses_connection(item.place_of(&["connection"]));
         }
         let freezes = freezes(resolver, &item.value.freeze, |keys| item.place_of(keys));
-        resolver.tenant_freezes.insert(name.clone(), freezes);
+        resolver.tenant_freezes.insert(name.clone(), freezes.clone());
         resolver.tenants.insert(
             name.clone(),
             Tenant {
@@ -36,6 +36,7 @@ pub(super) fn resolve(resolver: &mut Resolver<'_>) {
                 connection: item.value.connection.clone(),
                 max_issue: limit(item.value.max_issue, Limit::ISSUE_DEFAULT),
                 max_retire: limit(item.value.max_retire, Limit::RETIRE_DEFAULT),
+                freeze: freezes,
                 ignore: ignores(&item.value.ignore),
                 origin: item.origin(),
             },

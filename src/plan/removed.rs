@@ -1,0 +1,190 @@
+//! `removed:` entries: the only way to have taken off a target what is no longer declared.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::desired::{Desired, Moved, Removed};
+use crate::ids::{KeyId, Name};
+use crate::observed::{Credential, Observed, ObservedTenant, StoreState, Target, TargetState};
+use crate::plan::calendar::{freeze_at, next_open};
+use crate::plan::planner::not_ours_to_edit;
+use crate::plan::policy::Policy;
+use crate::plan::reason::{Because, Note, NoteKind};
+use crate::plan::situation::Situation;
+use crate::plan::step::{CredentialRef, Step};
+use crate::plan::{CertificatePlan, PlannedStep, PlannedTarget, digest};
+
+/// `removed:` entries: the only way to have removed what is no longer declared.
+pub(super) fn plans(
+    desired: &Desired,
+    observed: &Observed,
+    policy: &Policy,
+    now: Timestamp,
+) -> Vec<CertificatePlan> {
+    let mut plans = Vec::new();
+    let mut seen: BTreeMap<&Name, usize> = BTreeMap::new();
+    for removed in &desired.removed {
+        let index = seen.entry(&removed.address.tenant).or_default();
+        let state = observed
+            .tenants
+            .get(&removed.address.tenant)
+            .and_then(|tenant| tenant.removed.get(*index).map(|s| (tenant, s)));
+        *index += 1;
+        if !policy.selects_removed(&removed.address) {
+            continue;
+        }
+        plans.push(plan_removed(desired, removed, state, observed, now));
+    }
+    plans
+}
+
+fn plan_removed(
+    desired: &Desired,
+    removed: &Removed,
+    state: Option<(&ObservedTenant, &TargetState)>,
+    observed: &Observed,
+    now: Timestamp,
+) -> CertificatePlan {
+    let mut plan = CertificatePlan {
+        address: removed.address.clone(),
+        title: "no longer declared".to_owned(),
+        target: None,
+        declared: digest::text(&format!("{:?} {:?} {}", removed.address, removed.target, removed.retire)),
+        observed: digest::text(&format!("{:?}", state.map(|(_, state)| state))),
+        steps: Vec::new(),
+        notes: Vec::new(),
+        left_alone: 0,
+    };
+    let (tenant, target) = match state {
+        Some((tenant, TargetState::Found(target))) => (tenant, target),
+        Some((_, TargetState::Missing { .. } | TargetState::SoftDeleted { .. })) => {
+            let text = format!("the {} is gone; the removed entry can be deleted", removed.target);
+            plan.notes.push(Note::new(NoteKind::Info, text));
+            return plan;
+        }
+        Some((_, TargetState::Unreadable { reason })) => {
+            plan.notes
+                .push(Note::blocked(format!("the {} cannot be read: {reason}", removed.target), "run again"));
+            return plan;
+        }
+        Some((_, TargetState::Ambiguous { .. })) | None => {
+            plan.notes.push(Note::blocked(
+                format!("the {} cannot be told apart", removed.target),
+                "name it by app_id",
+            ));
+            return plan;
+        }
+    };
+    plan.target = Some(PlannedTarget {
+        id: target.id,
+        app_id: target.app_id,
+        tenant_id: tenant.tenant_id,
+        display_name: target.display_name.clone(),
+    });
+    if let Some(untouchable) = &target.untouchable {
+        plan.notes.push(not_ours_to_edit(untouchable));
+        return plan;
+    }
+    if let Some(note) = not_yet(desired, removed, target, observed, now) {
+        plan.notes.push(note);
+        return plan;
+    }
+    let ours = |credential: &&Credential| {
+        let marked = credential
+            .marker()
+            .is_some_and(|marker| marker.owner == desired.owner && marker.name == removed.address.name);
+        let derived = credential.sha1().map(|sha1| KeyId::derive(&target.id, &sha1));
+        marked && derived.is_some() && derived == credential.key_id
+    };
+    let mut credentials: Vec<&Credential> = target.client_credentials().filter(ours).collect();
+    credentials.sort_by_key(|credential| (credential.end, credential.key_id));
+    plan.left_alone = target.credentials.len() - credentials.len();
+    for credential in &credentials {
+        let (Some(key_id), Some(sha1)) = (credential.key_id, credential.sha1()) else { continue };
+        if removed.retire {
+            let step = Step::Retire { credential: CredentialRef { key_id, sha1, end: credential.end } };
+            plan.steps.push(PlannedStep {
+                step,
+                because: Because::Removed,
+                not_before: now,
+                requires: Vec::new(),
+            });
+        } else {
+            plan.notes.push(
+                Note::new(NoteKind::Info, "no longer declared, left alone: retire is false").about(sha1),
+            );
+        }
+    }
+    if credentials.is_empty() {
+        plan.notes.push(Note::new(NoteKind::Info, "nothing of it is left; the removed entry can be deleted"));
+    }
+    plan
+}
+
+/// What holds a removal back: a freeze of the tenant, or a move whose overlap still runs.
+fn not_yet(
+    desired: &Desired,
+    removed: &Removed,
+    target: &Target,
+    observed: &Observed,
+    now: Timestamp,
+) -> Option<Note> {
+    if let Some(moved) = desired.moved.iter().find(|moved| moved.from == removed.address)
+        && let Some(note) = not_moved_yet(desired, moved, target, observed, now)
+    {
+        return Some(note);
+    }
+    let freezes = &desired.tenants.get(&removed.address.tenant)?.freeze;
+    let opens = next_open(&[], freezes, now)?;
+    let reason = freeze_at(freezes, now).map_or("frozen", |freeze| freeze.reason.as_str());
+    Some(Note::new(NoteKind::Later, format!("retire, held back by a freeze: {reason}")).at(opens))
+}
+
+/// The certificate moved to another object: what is on the former one is a predecessor, and its overlap counts.
+fn not_moved_yet(
+    desired: &Desired,
+    moved: &Moved,
+    target: &Target,
+    observed: &Observed,
+    now: Timestamp,
+) -> Option<Note> {
+    let blocked = |text: String| Some(Note::blocked(text, "delete the removed entry, or the moved one"));
+    let declared = desired.certificates.get(&moved.to)?;
+    let tenant = observed.tenants.get(&moved.to.tenant)?;
+    match tenant.targets.get(&moved.to) {
+        Some(TargetState::Found(now_on)) if now_on.id == target.id => {
+            return blocked(format!("it was renamed to {}, whose credentials these are", moved.to));
+        }
+        Some(TargetState::Found(_)) => {}
+        _ => return blocked(format!("{}, which it moved to, was not found", moved.to)),
+    }
+    let waiting =
+        |text: &str| Some(Note::new(NoteKind::Waiting, format!("is kept until {} {text}", moved.to)));
+    let holding = match observed.stores.get(&moved.to).map(|store| &store.state) {
+        Some(StoreState::Known(holding)) => holding,
+        _ => return waiting("has a key of its own"),
+    };
+    let Some(current) = holding.current_generation().filter(|current| current.record.target != target.id)
+    else {
+        return waiting("is in use on its new object");
+    };
+    let record = &current.record;
+    let names = Situation::names_of(desired, &moved.to);
+    let named = |ack: &&crate::desired::Acknowledgement| {
+        record.thumbprints.is_some_and(|thumbprints| ack.thumbprint.names(&thumbprints))
+    };
+    let acknowledgements = Situation::acknowledgements_of(desired, &names, &moved.to.tenant);
+    let acknowledged = acknowledgements.into_iter().filter(named).map(|ack| ack.at).min();
+    let mut moments = vec![record.promoted_at];
+    moments.extend(declared.deliveries.iter().map(|place| record.delivered.get(&place.slot).map(|d| d.at)));
+    if declared.acknowledge {
+        moments.push(acknowledged);
+    }
+    let in_use: Option<Vec<Timestamp>> = moments.into_iter().collect();
+    let Some(since) = in_use.and_then(|moments| moments.into_iter().max()) else {
+        return waiting("is promoted, delivered and, where a person is needed, acknowledged");
+    };
+    let over = declared.overlap.after(since);
+    (over > now).then(|| Note::new(NoteKind::Later, "retire, after the move").at(over))
+}
