@@ -38,7 +38,7 @@ pub fn decide(
 ) -> Retirement {
     let mut retirement = Retirement::default();
     let (mut removals, mut dropped) = (Vec::new(), Vec::new());
-    for credential in &situation.target.credentials {
+    for credential in situation.credentials_by_end() {
         if let Some(id) = credential.key_id.filter(|id| is_dropped(succession, id)) {
             dropped.push(id);
             continue;
