@@ -126,8 +126,7 @@ pub fn plan_certificate(
         plan.notes.extend(decided.notes);
         plan.left_alone = decided.left_alone;
     }
-    let order = |note: &Note| (note.kind, note.at, note.text.clone(), note.about, note.hint.clone());
-    plan.notes.sort_by_cached_key(order);
+    plan.notes.sort_by(|one, two| (one.kind, one.at, &one.text).cmp(&(two.kind, two.at, &two.text)));
     plan
 }
 

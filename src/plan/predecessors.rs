@@ -38,7 +38,7 @@ pub fn decide(
 ) -> Retirement {
     let mut retirement = Retirement::default();
     let (mut removals, mut dropped) = (Vec::new(), Vec::new());
-    for credential in &situation.target.credentials {
+    for credential in situation.credentials_by_end() {
         if let Some(id) = credential.key_id.filter(|id| is_dropped(succession, id)) {
             dropped.push(id);
             continue;
@@ -66,7 +66,7 @@ pub fn decide(
         let reference = CredentialRef { key_id, sha1: candidate.sha1, end: candidate.credential.end };
         retirement.steps.push(planned(situation, Step::Retire { credential: reference }, because));
     }
-    destroy_given_up(situation, &gone, &mut retirement.steps);
+    destroy_given_up(situation, succession, &gone, &mut retirement.steps);
     destroy_keys(situation, current, succession, &gone, &mut retirement.steps);
     retirement
 }
@@ -417,8 +417,15 @@ fn is_confirmed(
 }
 
 /// Keys of generations on their way that were published, no longer fit, and whose credential goes in this run.
-fn destroy_given_up(situation: &Situation<'_>, gone: &[KeyId], steps: &mut Vec<PlannedStep>) {
-    if is_held(situation) || held_back(situation, None, "destroy").is_some() {
+/// A rotation that waits for nothing discards the unpublished ones too, so neither hold nor window keeps these then.
+fn destroy_given_up(
+    situation: &Situation<'_>,
+    succession: &Succession,
+    gone: &[KeyId],
+    steps: &mut Vec<PlannedStep>,
+) {
+    let kept = is_held(situation) || held_back(situation, None, "destroy").is_some();
+    if kept && succession.steps.is_empty() {
         return;
     }
     for generation in generations_on_their_way(situation) {

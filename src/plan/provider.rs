@@ -172,7 +172,7 @@ fn retire_dropped(
     let begun = |file: &PublicKeyFile| file.certificate.not_before <= situation.now;
     let works = current.is_some_and(|file| is_live(file) || (begun(file) && published_now(file)));
     let mut removals = Vec::new();
-    for credential in &situation.target.credentials {
+    for credential in situation.credentials_by_end() {
         let standing = situation.standing(credential);
         match standing {
             Standing::Foreign | Standing::Reserved if !listed(credential) => retirement.left_alone += 1,

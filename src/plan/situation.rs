@@ -262,6 +262,13 @@ impl<'a> Situation<'a> {
         self.target.client_credentials().filter(|credential| credential.is_of(&thumbprints)).collect()
     }
 
+    /// Every credential on the target, in an order that does not depend on how they were read.
+    pub fn credentials_by_end(&self) -> Vec<&'a Credential> {
+        let mut credentials: Vec<_> = self.target.credentials.iter().collect();
+        credentials.sort_by_key(|credential| (credential.end, &credential.identifier, credential.key_id));
+        credentials
+    }
+
     /// Whether the record says the generation is of this certificate.
     pub fn is_own_record(&self, record: &PublicRecord) -> bool {
         record.owner == *self.owner && record.tenant_id == self.tenant_id && self.names.contains(&record.name)

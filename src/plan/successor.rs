@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 
 use crate::desired::{Declared, Issuer, Prove, StoreBinding, Timing};
 use crate::ids::Thumbprint;
-use crate::observed::record::RecordedPhase;
+use crate::observed::record::{PublicRecord, RecordedPhase};
 use crate::observed::{Credential, Current, Generation, Identifier, KeyState, Staging};
 use crate::plan::PlannedStep;
 use crate::plan::calendar::{Life, due, lead_before};
@@ -500,27 +500,29 @@ fn was_rolled_back(situation: &Situation<'_>, current: &Generation) -> bool {
         .any(|other| other.record.rejected && other.record.requested_at > current.record.requested_at)
 }
 
+/// The generation that was current before, if it can be again. An older one in its stead would not be what consumers had.
 fn previous_generation<'s>(situation: &'s Situation<'_>, current: &Generation) -> Option<&'s Generation> {
-    let usable = |generation: &&Generation| {
+    let was_current = |generation: &&Generation| {
+        let record = &generation.record;
         generation.handle != current.handle
-            && generation.key == KeyState::Held
             // A store forgets the time before it makes one current again; it was current nevertheless.
-            && (generation.record.promoted_at.is_some()
-                || generation.record.phase == RecordedPhase::Promoted)
-            && !generation.record.rejected
-            && generation.record.requested_at < current.record.requested_at
-            && !situation.is_revoked_generation(generation)
-            && situation
-                .credentials_of(generation)
-                .iter()
-                .any(|credential| credential.is_valid_at(situation.now))
+            && (record.promoted_at.is_some() || record.phase == RecordedPhase::Promoted)
+            && !record.rejected
+            && record.requested_at < current.record.requested_at
     };
-    situation
-        .holding
-        .generations
-        .iter()
-        .filter(usable)
-        .max_by_key(|generation| generation.record.requested_at)
+    let usable = |generation: &&Generation| {
+        let credentials = situation.credentials_of(generation);
+        generation.key == KeyState::Held
+            && !situation.is_revoked_generation(generation)
+            && !credentials.iter().any(|credential| situation.names_for_replacement(credential))
+            && credentials.iter().any(|credential| credential.is_valid_at(situation.now))
+    };
+    let former = situation.holding.generations.iter().filter(was_current);
+    let order = |generation: &&Generation| {
+        let PublicRecord { promoted_at, requested_at, .. } = generation.record;
+        (promoted_at.is_none(), promoted_at, requested_at)
+    };
+    former.max_by_key(order).filter(usable)
 }
 
 /// Whether windows and freezes hold a rotation back.
@@ -724,8 +726,13 @@ fn reference_and_life(generation: &Generation) -> (GenerationRef, Option<SignedD
 pub fn publish(situation: &Situation<'_>, generation: &GenerationRef, repair: bool) -> Step {
     let declared = situation.declared;
     let marker = crate::ids::Marker { owner: situation.owner.clone(), name: declared.address.name.clone() };
+    // What a rotation begins from is no stranger's: without it the rotation would be another one.
+    let is_own = |credential: &Credential| {
+        matches!(situation.standing(credential), Standing::Adopted { .. } | Standing::Orphan)
+    };
     let droppable = |credential: &&Credential| {
         credential.reserved.is_none()
+            && !is_own(credential)
             && credential.is_expired_at(situation.now)
             && credential.key_id.is_some_and(|id| declared.drop_expired_foreign.contains(&id))
     };

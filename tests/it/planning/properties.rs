@@ -15,7 +15,7 @@ use super::worlds::{shuffled, worlds};
 
 fn cases() -> ProptestConfig {
     ProptestConfig {
-        cases: 600,
+        cases: 1000,
         failure_persistence: None,
         max_shrink_iters: 4000,
         ..ProptestConfig::default()

@@ -256,10 +256,10 @@ pub(crate) fn step(world: &mut World, of: &Address, step: &Step) {
     let Some((id, credentials)) = changed else { return };
     for tenant in world.observed.tenants.values_mut() {
         for state in tenant.targets.values_mut().chain(tenant.removed.iter_mut()) {
-            if let TargetState::Found(target) = state {
-                if target.id == id {
-                    target.credentials.clone_from(&credentials);
-                }
+            if let TargetState::Found(target) = state
+                && target.id == id
+            {
+                target.credentials.clone_from(&credentials);
             }
         }
     }

@@ -577,6 +577,26 @@ fn rollbacks() -> Vec<Row> {
             notes: &["blocked predecessor"],
         },
         Row {
+            story: "a rollback to what the same run revokes is blocked",
+            world: || {
+                asked(overlap_runs()).run(|policy| {
+                    policy.replace.insert(address(ADDRESS), thumbprint("old"));
+                    policy.revoke_previous = true;
+                })
+            },
+            steps: &[],
+            notes: &["blocked predecessor"],
+        },
+        Row {
+            story: "a rollback past a revoked predecessor to an older one is blocked",
+            world: || {
+                asked(overlap_runs().with(former("older", "2026-06-01")))
+                    .declare(|declared| declared.revoked = [thumbprint("old")].into())
+            },
+            steps: &[],
+            notes: &["blocked predecessor"],
+        },
+        Row {
             story: "a rollback to an expired predecessor is blocked",
             world: || asked(world().with(former("old", "2026-02-15")).with(current("new", "2027-02-20"))),
             steps: &[],
