@@ -3,22 +3,22 @@
 //! A finding says that something differs or that somebody should look. What certroll would do about it is the plan's business; a
 //! rotation that is merely due is not drift.
 
+mod generations;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::desired::{Declared, Desired, Ignore, Issuer, Origin};
 use crate::ids::{Address, KeyId, Name, Owner, Sha1, TargetId, Thumbprint};
-use crate::observed::{
-    Credential, DeliveryState, Holding, KeyState, Observed, ObservedTenant, StoreState, Target, TargetState,
-};
+use crate::observed::{Credential, Holding, Observed, ObservedTenant, StoreState, Target, TargetState};
 use crate::plan::planner::siblings;
 use crate::plan::policy::Policy;
-use crate::plan::reason::{Because, NoteKind};
-use crate::plan::situation::{CurrentView, Situation, Standing};
+use crate::plan::reason::NoteKind;
+use crate::plan::situation::Situation;
 use crate::plan::{CertificatePlan, Plan, successor};
 pub use crate::report::drift_rules::{Rule, Severity};
 
@@ -346,206 +346,6 @@ impl Look<'_> {
         }
     }
 
-    /// Every credential on the target, whoever put it there.
-    fn credentials(&mut self, situation: &Situation<'_>) {
-        for credential in &situation.target.credentials {
-            if situation.is_revoked_credential(credential) && !credential.is_expired_at(self.now) {
-                let finding =
-                    about(situation.declared, Rule::RevokedLive, "it is revoked and can still sign in");
-                self.findings.push(of_credential(finding, credential));
-            }
-            let found = match situation.standing(credential) {
-                Standing::Orphan if situation.declared.key_lives_here() => {
-                    Some((Rule::Orphan, "it is ours, and no store holds its key".to_owned()))
-                }
-                Standing::Claimed => Some((
-                    Rule::Claimed,
-                    "it carries our marker and not the key id we derive; somebody copied the name".to_owned(),
-                )),
-                Standing::Undeclared => credential
-                    .marker()
-                    .map(|marker| (Rule::Undeclared, format!("{marker} is on the target and not declared"))),
-                Standing::Foreign if self.is_news(situation, credential) => {
-                    let name = credential.display_name.as_deref().unwrap_or("without a name");
-                    Some((Rule::Foreign, format!("{name:?}, not managed here")))
-                }
-                Standing::Foreign
-                | Standing::Orphan
-                | Standing::Reserved
-                | Standing::Held(_)
-                | Standing::Adopted { .. }
-                | Standing::Revoked
-                | Standing::Sibling => None,
-            };
-            if let Some((rule, text)) = found {
-                self.findings.push(of_credential(about(situation.declared, rule, text), credential));
-            }
-        }
-    }
-
-    /// Whether a credential of others is nobody's whom a declaration names, and not told yet.
-    fn is_news(&mut self, situation: &Situation<'_>, credential: &Credential) -> bool {
-        let named = self.named.iter().any(|thumbprint| credential.is_named(thumbprint));
-        !named
-            && !is_declared_elsewhere(situation, credential)
-            && self.told.insert((situation.target.id, credential.key_id))
-    }
-
-    /// The generation consumers read.
-    fn current(&mut self, situation: &Situation<'_>, plan: &CertificatePlan) {
-        let declared = situation.declared;
-        let current = match successor::current(situation) {
-            Ok(Some(current)) => current,
-            Ok(None) => {
-                self.findings.push(about(declared, Rule::NotIssued, "there is nothing of it anywhere"));
-                return;
-            }
-            Err(note) => {
-                let hint = note.hint;
-                self.findings.push(Finding { hint, ..about(declared, Rule::StoreUnknown, note.text) });
-                return;
-            }
-        };
-        match current.credentials.first() {
-            Some(credential) => {
-                self.managed.push(Managed {
-                    address: declared.address.clone(),
-                    thumbprint: current.sha1,
-                    end: credential.end,
-                });
-                self.changed(situation, &current, credential);
-                self.ending(declared, current.sha1, current.life.end);
-            }
-            None if current.is_expired_at(self.now) => self.ending(declared, current.sha1, current.life.end),
-            None => {
-                let text = "consumers read it from the store, and Entra does not have it".to_owned();
-                let hint = Some("certroll plan shows the repair; it needs --allow-repair".to_owned());
-                let finding = Finding { hint, ..about(declared, Rule::Missing, text) };
-                self.findings.push(Finding { thumbprint: Some(current.sha1), ..finding });
-            }
-        }
-        self.pending(situation, &current, plan);
-        self.deliveries(situation, &current);
-    }
-
-    /// Whether a credential of ours is still as certroll published it.
-    fn changed(&mut self, situation: &Situation<'_>, current: &CurrentView<'_>, credential: &Credential) {
-        let declared = situation.declared;
-        let record = current.generation.map(|generation| &generation.record);
-        let Some(record) = record.filter(|record| record.rotation_id.is_some()) else { return };
-        let mut differences = Vec::new();
-        if credential.key_id != record.key_id {
-            differences.push("its key id is not the one certroll gave it".to_owned());
-        }
-        if !situation.is_marked_ours(credential) && credential.key_id == record.key_id {
-            let name = credential.display_name.as_deref().unwrap_or("nothing");
-            differences.push(format!("its name is {name:?} and no longer carries our marker"));
-        }
-        if let (Some(end), Some(not_after)) = (credential.end, record.not_after)
-            && end > not_after
-        {
-            differences.push(format!("it ends {}, after its certificate", end.strftime("%Y-%m-%d")));
-        }
-        if let (Some(start), Some(not_after)) = (credential.start, record.not_after)
-            && start >= not_after
-        {
-            differences.push("it starts after its certificate ends".to_owned());
-        }
-        if !differences.is_empty() {
-            let finding = about(declared, Rule::Changed, differences.join("; "));
-            self.findings.push(of_credential(finding, credential));
-        }
-    }
-
-    fn ending(&mut self, declared: &Declared, sha1: Sha1, end: Timestamp) {
-        let day = end.strftime("%Y-%m-%d");
-        let (rule, severity, text) = if end <= self.now {
-            (Rule::Expired, Severity::Alert, format!("it expired on {day}"))
-        } else if declared.alert_before.before(end) <= self.now {
-            (Rule::Expiring, Severity::Alert, format!("it ends on {day}, in {}", days_until(self.now, end)))
-        } else if declared.warn_before.before(end) <= self.now {
-            (Rule::Expiring, Severity::Warning, format!("it ends on {day}, in {}", days_until(self.now, end)))
-        } else {
-            return;
-        };
-        let finding = about(declared, rule, text);
-        self.findings.push(Finding { severity, thumbprint: Some(sha1), at: Some(end), ..finding });
-    }
-
-    /// What the plan is about to change, told apart from what somebody else changed.
-    fn pending(&mut self, situation: &Situation<'_>, current: &CurrentView<'_>, plan: &CertificatePlan) {
-        let declared = situation.declared;
-        for planned in &plan.steps {
-            let finding = match &planned.because {
-                Because::Differs { .. } => about(declared, Rule::Differs, planned.because.to_string()),
-                Because::Due { due, .. } => {
-                    let text = format!("its rotation was due on {}", due.strftime("%Y-%m-%d"));
-                    Finding { at: Some(*due), ..about(declared, Rule::Due, text) }
-                }
-                _ => continue,
-            };
-            self.findings.push(Finding { thumbprint: Some(current.sha1), ..finding });
-        }
-        let on_its_way = |state: KeyState, promoted: bool, rejected: bool| {
-            state != KeyState::Destroyed && !promoted && !rejected
-        };
-        for generation in &situation.holding.generations {
-            let record = &generation.record;
-            let is_current = record.thumbprints.is_some_and(|thumbprints| thumbprints.sha1 == current.sha1);
-            if !is_current && on_its_way(generation.key, record.promoted_at.is_some(), record.rejected) {
-                let text = "a rotation has begun and is not at its end; apply continues it";
-                let finding = about(declared, Rule::OnItsWay, text);
-                self.findings.push(Finding { thumbprint: record.thumbprints.map(|t| t.sha1), ..finding });
-            }
-        }
-    }
-
-    fn deliveries(&mut self, situation: &Situation<'_>, current: &CurrentView<'_>) {
-        let declared = situation.declared;
-        let Some(record) = current.generation.map(|generation| &generation.record) else { return };
-        for delivery in &declared.deliveries {
-            let slot = &delivery.slot;
-            let delivered = record.delivered.get(slot);
-            let (rule, text) = match situation.deliveries.get(slot) {
-                Some(DeliveryState::Holds(held)) if Some(*held) == record.thumbprints => continue,
-                Some(DeliveryState::Holds(held)) => {
-                    (Rule::DeliveryDiffers, format!("{slot} holds {}…", held.sha1.short()))
-                }
-                Some(DeliveryState::Marker(marker))
-                    if delivered.is_some_and(|known| known.marker == *marker) =>
-                {
-                    continue;
-                }
-                Some(DeliveryState::Marker(_)) => {
-                    (Rule::DeliveryDiffers, format!("{slot} was changed after it was delivered"))
-                }
-                Some(DeliveryState::Absent) => (Rule::DeliveryDiffers, format!("{slot} holds nothing")),
-                Some(DeliveryState::Unreadable { reason }) => {
-                    (Rule::DeliveryUnknown, format!("{slot} cannot be compared: {reason}"))
-                }
-                None => (Rule::DeliveryUnknown, format!("{slot} was not looked at")),
-            };
-            self.findings.push(about(declared, rule, text));
-        }
-    }
-
-    /// A provider's public keys, and what a product made by itself.
-    fn without_key(&mut self, situation: &Situation<'_>) {
-        let declared = situation.declared;
-        let newest = situation
-            .target
-            .client_credentials()
-            .filter(|credential| is_declared_elsewhere(situation, credential))
-            .max_by_key(|credential| credential.end);
-        let Some(credential) = newest else {
-            self.findings.push(about(declared, Rule::NotIssued, "nothing of it is on the target"));
-            return;
-        };
-        let (Some(sha1), Some(end)) = (credential.sha1(), credential.end) else { return };
-        self.managed.push(Managed { address: declared.address.clone(), thumbprint: sha1, end: Some(end) });
-        self.ending(declared, sha1, end);
-    }
-
     /// Whose turn it is, in the plan's words.
     fn notes(&mut self, plan: &CertificatePlan, origin: Option<&Origin>) {
         for note in &plan.notes {
@@ -568,33 +368,6 @@ impl Look<'_> {
                 ignored: None,
             });
         }
-    }
-}
-
-/// Whether the credential is a declared file's or the rotating product's.
-fn is_declared_elsewhere(situation: &Situation<'_>, credential: &Credential) -> bool {
-    match &situation.declared.issuer {
-        Issuer::ExternalPublicKey { files } => {
-            files.iter().any(|file| credential.is_of(&file.certificate.thumbprints))
-        }
-        Issuer::ExternalRotator { matching } => crate::plan::provider::is_matched(matching, credential),
-        Issuer::SelfSigned
-        | Issuer::CaFile { .. }
-        | Issuer::VaultPki { .. }
-        | Issuer::KeyVault { .. }
-        | Issuer::Csr { .. } => false,
-    }
-}
-
-/// `1 day`, `12 days`, `5 hours`.
-fn days_until(now: Timestamp, end: Timestamp) -> String {
-    let left: SignedDuration = end.duration_since(now);
-    let (days, hours) = (left.as_hours() / 24, left.as_hours());
-    match (days, hours) {
-        (0, 1) => "1 hour".to_owned(),
-        (0, hours) => format!("{hours} hours"),
-        (1, _) => "1 day".to_owned(),
-        (days, _) => format!("{days} days"),
     }
 }
 

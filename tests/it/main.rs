@@ -9,6 +9,7 @@ mod apply;
 mod assertions;
 mod cli;
 mod documents;
+mod drift;
 mod emulator;
 mod entra;
 mod file;

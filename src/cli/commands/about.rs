@@ -3,17 +3,20 @@
 use clap::CommandFactory;
 use serde_json::json;
 
+use crate::apply::receipt::RECEIPT_FORMAT;
 use crate::cli::args::{Cli, Global};
 use crate::cli::exit::Ending;
 use crate::cli::json::pretty;
 use crate::cli::world::World;
 use crate::error::{Error, Kind};
+use crate::plan::document::{FORMAT_MAJOR, FORMAT_MINOR};
 
 /// `version`.
 pub fn version(global: &Global, world: &World) -> Result<Ending, Error> {
     let version = env!("CARGO_PKG_VERSION");
     if global.is_json() {
-        let formats = json!({ "declaration": "v1", "plan": "1.0" });
+        let plan = format!("{FORMAT_MAJOR}.{FORMAT_MINOR}");
+        let formats = json!({ "declaration": "v1", "plan": plan, "receipt": RECEIPT_FORMAT });
         world.stdout.write(&pretty(&json!({ "certroll": version, "formats": formats })));
     } else {
         world.stdout.write(&format!("certroll {version}\n"));

@@ -51,17 +51,17 @@ pub async fn run(args: &ApplyArgs, global: &Global, world: &mut World) -> Result
     };
     refuse_if_not_applyable(&prepared.plan)?;
     let report = carry_out(&prepared, &approval, args, global, world).await;
+    if !global.is_json() {
+        let view = view(global, world);
+        world.stdout.write(&outcome_text::outcomes(&report, view.colour));
+    }
+    tell_what_to_commit(&prepared, &report, global, world);
     if let Some(path) = &args.receipt {
         let receipt = report.receipt(&prepared.desired.owner);
         let text = serde_json::to_string_pretty(&receipt)
             .map_err(|error| Error::new(Kind::Internal, "writing the receipt").caused_by(&error))?;
         files::write(&world.path(path), path, format!("{text}\n").as_bytes())?;
     }
-    if !global.is_json() {
-        let view = view(global, world);
-        world.stdout.write(&outcome_text::outcomes(&report, view.colour));
-    }
-    tell_what_to_commit(&prepared, &report, global, world);
     Ok(ending(&report))
 }
 
@@ -72,6 +72,14 @@ fn check_arguments(args: &ApplyArgs, global: &Global, world: &World) -> Result<(
         return Err(usage(
             "a saved plan already says what is planned: --only, --replace and the like do not go with it",
         ));
+    }
+    if let Some(path) = &args.receipt {
+        // Better now than after everything is done.
+        let folder = world.path(path).parent().map(std::path::Path::to_path_buf).unwrap_or_default();
+        if !folder.is_dir() {
+            return Err(Error::new(Kind::Local, format!("writing {}", path.display()))
+                .because(format!("there is no folder {}", folder.display())));
+        }
     }
     let asks = args.plan.is_none() && !args.auto_approve;
     if asks && global.is_json() {

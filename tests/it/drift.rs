@@ -1,0 +1,314 @@
+//! Drift, rule by rule: a story, the world it happens in, and the findings that count. Information is asked for by name.
+
+#[path = "../support/observed.rs"]
+#[allow(dead_code, reason = "shared with the planner's tests")]
+mod observed;
+
+use certroll::desired::{Ignore, Issuer, RotatorMatch};
+use certroll::observed::{LifetimePolicy, Reserved, StoreState, TargetState, Untouchable};
+use certroll::plan::planner;
+use certroll::report::drift::{Drift, Rule, Severity, drift};
+use jiff::SignedDuration;
+
+use observed::*;
+
+/// A story, its world, and its findings as `severity rule label`; information begins with `info` and may be left out.
+struct Row {
+    story: &'static str,
+    world: fn() -> World,
+    findings: &'static [&'static str],
+}
+
+fn found_in(world: &World) -> Drift {
+    let plan = planner::plan(&world.desired, &world.observed, &world.policy, world.now);
+    drift(&world.desired, &world.observed, &plan, &world.policy)
+}
+
+fn lines(drift: &Drift) -> Vec<String> {
+    let labels = ["old", "new", "stranger", "stray", "by product"];
+    let label = |finding: &certroll::report::drift::Finding| {
+        let named =
+            finding.thumbprint.and_then(|found| labels.into_iter().find(|label| sha1(label) == found));
+        named.map(|label| format!(" {label}")).unwrap_or_default()
+    };
+    let word = |finding: &certroll::report::drift::Finding| match finding.ignored {
+        Some(_) => "ignored",
+        None => finding.severity.as_str(),
+    };
+    drift.findings.iter().map(|one| format!("{} {}{}", word(one), one.rule, label(one))).collect()
+}
+
+fn check(rows: &[Row]) {
+    let mut wrong = Vec::new();
+    for row in rows {
+        let all = lines(&found_in(&(row.world)()));
+        let told: Vec<&String> = all
+            .iter()
+            .filter(|line| !line.starts_with("info") || row.findings.contains(&line.as_str()))
+            .collect();
+        if told != row.findings.iter().collect::<Vec<_>>() {
+            wrong.push(format!("{}: {all:?}, and not {:?}", row.story, row.findings));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Published on 2027-02-01, due in July.
+fn healthy() -> World {
+    world().with(current("new", "2027-02-01"))
+}
+
+#[test]
+fn what_is_as_declared_is_no_drift() {
+    check(&[
+        Row { story: "healthy", world: healthy, findings: &[] },
+        Row {
+            story: "a running overlap",
+            world: || world().with(former("old", "2026-08-01")).with(current("new", "2027-02-20")),
+            findings: &[],
+        },
+        Row {
+            story: "a rotation that is due is the plan's business",
+            world: || world().with(current("new", "2026-08-01")),
+            findings: &["info due new"],
+        },
+        Row {
+            story: "somebody else's credential is told and not held against anybody",
+            world: || healthy().credential(foreign("stranger", "2027-01-01")),
+            findings: &["info foreign stranger"],
+        },
+        Row {
+            story: "half of a SAML pair is nobody's business",
+            world: || {
+                healthy().credential(reserved(foreign("stranger", "2027-01-01"), Reserved::SamlSigning))
+            },
+            findings: &[],
+        },
+    ]);
+}
+
+#[test]
+fn what_differs_has_a_rule_of_its_own() {
+    check(&[
+        Row { story: "nothing anywhere", world, findings: &["warning not-issued"] },
+        Row {
+            story: "consumers read it, Entra lost it",
+            world: || world().with(current("new", "2027-02-01").unpublished()),
+            findings: &["alert missing new"],
+        },
+        Row {
+            story: "our marker and our key id, in no store",
+            world: || healthy().credential(orphan("backup", "stray", "2027-01-01")),
+            findings: &["warning orphan stray"],
+        },
+        Row {
+            story: "our marker with somebody's key id",
+            world: || healthy().credential(claimed("backup", "stray", "2027-01-01")),
+            findings: &["warning claimed stray"],
+        },
+        Row {
+            story: "our marker for a name nobody declares",
+            world: || healthy().credential(orphan("gone", "stray", "2027-01-01")),
+            findings: &["warning undeclared stray"],
+        },
+        Row {
+            story: "somebody renamed our credential",
+            world: || {
+                let mut world = healthy();
+                let credential = world.target_mut().credentials.first_mut().unwrap();
+                credential.display_name = Some("tidied up".into());
+                world
+            },
+            findings: &["warning changed new"],
+        },
+        Row {
+            story: "the file asks for another key",
+            world: || healthy().declare(|declared| declared.key = certroll::certificate::KeyKind::Rsa4096),
+            findings: &["warning declaration-differs new"],
+        },
+        Row {
+            story: "a revoked one that can still sign in",
+            world: || {
+                world()
+                    .with(former("old", "2026-08-01"))
+                    .with(current("new", "2027-02-20"))
+                    .declare(|declared| declared.revoked = [thumbprint("old")].into())
+            },
+            findings: &["alert revoked-live old"],
+        },
+        Row {
+            story: "a policy that allows less than the file asks for",
+            world: || {
+                healthy().target(|target| {
+                    let policy_id = "short".to_owned();
+                    target.lifetime_policy = Some(LifetimePolicy { policy_id, max_seconds: 90 * 86_400 });
+                })
+            },
+            findings: &["warning policy"],
+        },
+        Row {
+            story: "nobody can sign in with the application",
+            world: || healthy().target(|target| target.sign_in_impossible = Some("it is disabled".into())),
+            findings: &["warning sign-in-impossible"],
+        },
+    ]);
+}
+
+#[test]
+fn dates_warn_first_and_alert_later() {
+    check(&[
+        Row {
+            story: "31 days before the end",
+            world: || world().with(current("new", "2027-02-01")).at("2028-01-01"),
+            findings: &[],
+        },
+        Row {
+            story: "30 days before the end",
+            world: || world().with(current("new", "2027-02-01")).at("2028-01-02T01:00:00Z"),
+            findings: &["warning expiring new"],
+        },
+        Row {
+            story: "14 days before the end",
+            world: || world().with(current("new", "2027-02-01")).at("2028-01-18T01:00:00Z"),
+            findings: &["alert expiring new"],
+        },
+        Row {
+            story: "after the end",
+            world: || world().with(current("new", "2027-02-01")).at("2028-02-02"),
+            findings: &["alert expired new"],
+        },
+    ]);
+}
+
+#[test]
+fn what_cannot_be_told_is_said_and_nothing_is_guessed_from_it() {
+    check(&[
+        Row {
+            story: "no such application",
+            world: || healthy().found(TargetState::Missing { similar: Vec::new() }),
+            findings: &["alert target-missing"],
+        },
+        Row {
+            story: "several of that name",
+            world: || healthy().found(TargetState::Ambiguous { candidates: Vec::new() }),
+            findings: &["alert target-ambiguous"],
+        },
+        Row {
+            story: "deleted",
+            world: || healthy().found(TargetState::SoftDeleted { object_id: OBJECT, deleted_at: None }),
+            findings: &["alert target-deleted"],
+        },
+        Row {
+            story: "unreadable",
+            world: || healthy().found(TargetState::Unreadable { reason: "503".into() }),
+            findings: &["alert target-unreadable"],
+        },
+        Row {
+            story: "a managed identity",
+            world: || healthy().target(|target| target.untouchable = Some(Untouchable::ManagedIdentity)),
+            findings: &["warning target-untouchable"],
+        },
+        Row {
+            story: "a store that does not answer hides what is on the target",
+            world: || healthy().store(StoreState::Unreadable { reason: "permission denied".into() }),
+            findings: &["alert store-unreadable"],
+        },
+        Row {
+            story: "clocks that differ",
+            world: || {
+                let mut world = healthy();
+                world.tenant_mut().clock_skew = Some(SignedDuration::from_mins(3));
+                world
+            },
+            findings: &["warning clock"],
+        },
+    ]);
+}
+
+#[test]
+fn a_provider_and_a_product_are_watched() {
+    check(&[
+        Row {
+            story: "a provider's file that is not on the target",
+            world: || {
+                world().declare(|declared| {
+                    let files = vec![provider_file("2026.cer", "2026-12-01", "P1Y")];
+                    (declared.issuer, declared.store) = (Issuer::ExternalPublicKey { files }, None);
+                })
+            },
+            findings: &["warning not-issued"],
+        },
+        Row {
+            story: "a provider's certificate that ends soon is waited for",
+            world: || {
+                let file = provider_file("2026.cer", "2026-03-10", "P1Y");
+                world().credential(live(&file, None)).declare(|declared| {
+                    (declared.issuer, declared.store) =
+                        (Issuer::ExternalPublicKey { files: vec![file] }, None);
+                })
+            },
+            findings: &["alert expiring", "warning waiting"],
+        },
+        Row {
+            story: "what a product made by itself is its own, the rest is somebody else's",
+            world: || {
+                let mut made = foreign("by product", "2027-01-01");
+                made.display_name = Some("Product 7".into());
+                world().credential(made).credential(foreign("stranger", "2027-01-01")).declare(|declared| {
+                    let matching = RotatorMatch::DisplayName("Product*".into());
+                    (declared.issuer, declared.store) = (Issuer::ExternalRotator { matching }, None);
+                })
+            },
+            findings: &["info foreign stranger"],
+        },
+    ]);
+}
+
+fn ignoring(rule: &str, until: Option<&str>) -> World {
+    let until = until.map(|day| day.parse().unwrap());
+    world().with(current("new", "2027-02-01").unpublished()).declare(|declared| {
+        declared.ignore =
+            vec![Ignore { rule: rule.into(), reason: "being replaced".into(), owner: None, until }];
+    })
+}
+
+#[test]
+fn what_is_ignored_is_told_as_such_until_its_last_day() {
+    check(&[
+        Row {
+            story: "ignored for ever",
+            world: || ignoring("missing", None),
+            findings: &["ignored missing new"],
+        },
+        Row {
+            story: "on its last day",
+            world: || ignoring("missing", Some("2027-03-01")),
+            findings: &["ignored missing new"],
+        },
+        Row {
+            story: "on the day after",
+            world: || ignoring("missing", Some("2027-02-28")),
+            findings: &["alert missing new", "info ignore-ended"],
+        },
+        Row { story: "another rule", world: || ignoring("expired", None), findings: &["alert missing new"] },
+    ]);
+    let drift = found_in(&ignoring("missing", None));
+    assert!(!drift.has_drift() && !drift.needs_somebody());
+}
+
+#[test]
+fn a_credential_of_others_is_told_once_for_all_certificates_on_its_target() {
+    let world =
+        healthy().with_certificate("contoso/second", OBJECT).credential(foreign("stranger", "2027-01-01"));
+    let drift = found_in(&world);
+    let foreign = drift.findings.iter().filter(|finding| finding.rule == Rule::Foreign).count();
+    assert_eq!(foreign, 1, "{:?}", lines(&drift));
+}
+
+#[test]
+fn whose_turn_it_is_is_told_apart_from_what_differs() {
+    let world = world().with(current("new", "2027-02-20")).declare(|declared| declared.acknowledge = true);
+    let drift = found_in(&world);
+    assert!(!drift.has_drift() && drift.needs_somebody(), "{:?}", lines(&drift));
+    assert!(drift.counted().all(|finding| finding.severity == Severity::Warning));
+}
