@@ -300,19 +300,10 @@ pub fn settles(plan: &Plan, desired: &Desired, observed: &Observed, policy: &Pol
     let siblings = planner::siblings(desired);
     for certificate in plan.certificates.iter().filter(|certificate| !certificate.steps.is_empty()) {
         let Some(declared) = desired.certificates.get(&certificate.address) else { continue };
-        let Some(mut world) = World::of(declared, observed) else { continue };
-        let Some(tenant) = observed.tenants.get(&declared.address.tenant) else { continue };
-        let context = Context {
-            declared,
-            owner: &desired.owner,
-            tenant_id: tenant.tenant_id,
-            now: plan.now,
-            settings: &policy.settings,
+        let Some(after) = planner::predicted(certificate, desired, declared, observed, policy, plan.now)
+        else {
+            continue;
         };
-        certificate.steps.iter().for_each(|planned| planned.step.predict(&mut world, &context));
-        let mut after = Observed::default();
-        after.tenants.insert(declared.address.tenant.clone(), emptied(tenant));
-        world.into_observed(declared, &mut after);
         let again = planner::plan_certificate(desired, declared, &after, &siblings, policy, plan.now);
         if !again.steps.is_empty() {
             let rule = "carrying it out would leave steps to do at the same moment";
@@ -320,15 +311,4 @@ pub fn settles(plan: &Plan, desired: &Desired, observed: &Observed, policy: &Pol
         }
     }
     Ok(())
-}
-
-/// The tenant without its targets, so that ten thousand of them are not copied for each certificate.
-fn emptied(tenant: &crate::observed::ObservedTenant) -> crate::observed::ObservedTenant {
-    crate::observed::ObservedTenant {
-        tenant_id: tenant.tenant_id,
-        clock_skew: tenant.clock_skew,
-        targets: Default::default(),
-        removed: Vec::new(),
-        policies_unread: tenant.policies_unread.clone(),
-    }
 }

@@ -15,6 +15,7 @@ use crate::observed::{
 };
 use crate::plan::calendar::{freeze_at, next_open};
 use crate::plan::policy::Policy;
+use crate::plan::predict::{Context, World};
 use crate::plan::reason::{Because, Note, NoteKind, Refusal};
 use crate::plan::situation::{CurrentView, Situation, reference};
 use crate::plan::step::{CredentialRef, RecordWrite, Step};
@@ -57,6 +58,9 @@ pub fn siblings(desired: &Desired) -> BTreeMap<Name, BTreeSet<Name>> {
 }
 
 /// Plans one certificate.
+///
+/// Where a due rotation waits only for others to retire, and they retire in this plan, it goes on in the same plan: the
+/// rotation is what would be planned once they are gone. Planned by themselves, the retirements would leave steps behind.
 pub fn plan_certificate(
     desired: &Desired,
     declared: &Declared,
@@ -65,6 +69,63 @@ pub fn plan_certificate(
     policy: &Policy,
     now: Timestamp,
 ) -> CertificatePlan {
+    let (mut plan, crowded) = plan_once(desired, declared, observed, siblings, policy, now);
+    let retires = plan.steps.iter().any(|planned| matches!(planned.step, Step::Retire { .. }));
+    if !(crowded && retires) {
+        return plan;
+    }
+    let Some(after) = predicted(&plan, desired, declared, observed, policy, now) else { return plan };
+    let (next, _) = plan_once(desired, declared, &after, siblings, policy, now);
+    plan.steps.extend(next.steps);
+    plan.notes = next.notes;
+    plan
+}
+
+/// The world of that certificate after the steps of its plan.
+pub fn predicted(
+    plan: &CertificatePlan,
+    desired: &Desired,
+    declared: &Declared,
+    observed: &Observed,
+    policy: &Policy,
+    now: Timestamp,
+) -> Option<Observed> {
+    let mut world = World::of(declared, observed)?;
+    let tenant = observed.tenants.get(&declared.address.tenant)?;
+    let context = Context {
+        declared,
+        owner: &desired.owner,
+        tenant_id: tenant.tenant_id,
+        now,
+        settings: &policy.settings,
+    };
+    plan.steps.iter().for_each(|planned| planned.step.predict(&mut world, &context));
+    let mut after = Observed::default();
+    after.tenants.insert(declared.address.tenant.clone(), emptied(tenant));
+    world.into_observed(declared, &mut after);
+    Some(after)
+}
+
+/// The tenant without its targets, so that ten thousand of them are not copied for each certificate.
+fn emptied(tenant: &ObservedTenant) -> ObservedTenant {
+    ObservedTenant {
+        tenant_id: tenant.tenant_id,
+        clock_skew: tenant.clock_skew,
+        targets: Default::default(),
+        removed: Vec::new(),
+        policies_unread: tenant.policies_unread.clone(),
+    }
+}
+
+/// The plan of what is there now, and whether a due rotation waits only for the retirement of others.
+fn plan_once(
+    desired: &Desired,
+    declared: &Declared,
+    observed: &Observed,
+    siblings: &BTreeMap<Name, BTreeSet<Name>>,
+    policy: &Policy,
+    now: Timestamp,
+) -> (CertificatePlan, bool) {
     let mut plan = CertificatePlan {
         address: declared.address.clone(),
         title: title(declared),
@@ -77,13 +138,13 @@ pub fn plan_certificate(
     };
     let Some(tenant) = observed.tenants.get(&declared.address.tenant) else {
         plan.notes.push(Note::blocked("the tenant was not read", "run again"));
-        return plan;
+        return (plan, false);
     };
     let target = match find_target(declared, tenant) {
         Ok(target) => target,
         Err(note) => {
             plan.notes.push(note);
-            return plan;
+            return (plan, false);
         }
     };
     plan.target = Some(PlannedTarget {
@@ -110,10 +171,11 @@ pub fn plan_certificate(
         policy,
         now,
     };
+    let mut crowded = false;
     if let Some(untouchable) = &target.untouchable {
         plan.notes.push(not_ours_to_edit(untouchable));
     } else if declared.key_lives_here() {
-        plan_with_store(&mut situation, observed, &mut plan);
+        crowded = plan_with_store(&mut situation, observed, &mut plan);
     } else {
         let decided = provider::decide(&situation);
         plan.steps = decided.steps;
@@ -122,15 +184,20 @@ pub fn plan_certificate(
     }
     let order = |note: &Note| (note.kind, note.at, note.text.clone(), note.about, note.hint.clone());
     plan.notes.sort_by_cached_key(order);
-    plan
+    (plan, crowded)
 }
 
-/// A certificate whose key lives in a store of ours: the three decisions, one after another.
-fn plan_with_store<'a>(situation: &mut Situation<'a>, observed: &'a Observed, plan: &mut CertificatePlan) {
+/// A certificate whose key lives in a store of ours: the three decisions, one after another. Answers whether
+/// a due rotation waits only for the retirement of others.
+fn plan_with_store<'a>(
+    situation: &mut Situation<'a>,
+    observed: &'a Observed,
+    plan: &mut CertificatePlan,
+) -> bool {
     let declared = situation.declared;
     let Some(store) = observed.stores.get(&declared.address) else {
         plan.notes.push(Note::blocked("the store was not read", "run again"));
-        return;
+        return false;
     };
     plan.notes.extend(store.warnings.iter().map(|text| Note::new(NoteKind::Warning, text.as_str())));
     situation.shape = Some(store.shape);
@@ -145,7 +212,7 @@ fn plan_with_store<'a>(situation: &mut Situation<'a>, observed: &'a Observed, pl
                 text,
                 "make it readable and run again; nothing is done without knowing what it holds",
             ));
-            return;
+            return false;
         }
     }
     let adopted = situation.record_adopted_current();
@@ -153,14 +220,14 @@ fn plan_with_store<'a>(situation: &mut Situation<'a>, observed: &'a Observed, pl
         Ok(current) => current,
         Err(note) => {
             plan.notes.push(note);
-            return;
+            return false;
         }
     };
     let mut succession = successor::decide(situation, current.as_ref());
     plan.notes.append(&mut succession.notes);
     if succession.blocked {
         plan.steps.append(&mut succession.steps);
-        return;
+        return false;
     }
     let (deliveries, notes) = deliveries::decide(situation, current.as_ref(), &succession);
     plan.notes.extend(notes);
@@ -170,7 +237,9 @@ fn plan_with_store<'a>(situation: &mut Situation<'a>, observed: &'a Observed, pl
             |planned| matches!(&planned.step, Step::Retire { credential } if credential.sha1 == current.sha1),
         );
         if let Some(credential) = current.credentials.first().filter(|_| !sentenced) {
-            plan.notes.push(predecessors::retire_later(situation, credential).about(current.sha1));
+            let note = predecessors::never_retired_note(situation)
+                .unwrap_or_else(|| predecessors::retire_later(situation, credential));
+            plan.notes.push(note.about(current.sha1));
         }
     }
     plan.steps.append(&mut succession.steps);
@@ -181,6 +250,7 @@ fn plan_with_store<'a>(situation: &mut Situation<'a>, observed: &'a Observed, pl
     if let Some(current) = current.as_ref().filter(|_| adopted) {
         record_adoption(situation, current, plan);
     }
+    succession.crowded
 }
 
 /// The first record of an adopted generation: before everything else, and by itself not outside windows.
@@ -364,6 +434,16 @@ fn plan_removed(
     let mut credentials: Vec<&Credential> = target.client_credentials().filter(ours).collect();
     credentials.sort_by_key(|credential| (credential.end, credential.key_id));
     plan.left_alone = target.credentials.len() - credentials.len();
+    if removed.retire && plan.left_alone == 0 && !credentials.is_empty() {
+        plan.notes.push(Note::blocked(
+            format!(
+                "it has the last credentials of the {}, and certroll never empties the list",
+                removed.target
+            ),
+            "delete them in the portal, or the application itself, and then the removed entry",
+        ));
+        return plan;
+    }
     for credential in &credentials {
         let (Some(key_id), Some(sha1)) = (credential.key_id, credential.sha1()) else { continue };
         if removed.retire {

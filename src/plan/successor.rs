@@ -24,6 +24,8 @@ pub struct Succession {
     pub successor: Option<GenerationRef>,
     /// Whether nothing else may be planned for the certificate.
     pub blocked: bool,
+    /// Whether a due rotation waits for nothing but the retirement of others.
+    pub crowded: bool,
 }
 
 impl Succession {
@@ -170,6 +172,7 @@ fn onward(situation: &Situation<'_>, current: Option<&CurrentView<'_>>) -> Succe
         Some(because) => match reason_to_wait(situation, current) {
             Some(note) => {
                 let mut succession = Succession::noted(note);
+                succession.crowded = !is_unacknowledged(situation, current);
                 tidy_up(situation, current, &mut succession);
                 succession
             }
@@ -330,11 +333,10 @@ fn reason_to_wait(situation: &Situation<'_>, current: &CurrentView<'_>) -> Optio
     if is_urgent(situation, current) || replace_asked(situation, current).is_some() {
         return None;
     }
-    let declared = situation.declared;
-    if declared.acknowledge && situation.current_acknowledged_at(current).is_none() {
+    if is_unacknowledged(situation, current) {
         return Some(
             Note::new(NoteKind::Waiting, "a rotation is due, and the last one is not acknowledged yet")
-                .with_hint(ack_command(&declared.address))
+                .with_hint(ack_command(&situation.declared.address))
                 .about(current.sha1),
         );
     }
@@ -343,6 +345,11 @@ fn reason_to_wait(situation: &Situation<'_>, current: &CurrentView<'_>) -> Optio
         Note::new(NoteKind::Waiting, format!("a rotation is due, and {live} generations are live already"))
             .with_hint("let one retire first, or acknowledge the current one")
     })
+}
+
+/// Whether somebody has yet to say that the consumer has it.
+fn is_unacknowledged(situation: &Situation<'_>, current: &CurrentView<'_>) -> bool {
+    situation.declared.acknowledge && situation.current_acknowledged_at(current).is_none()
 }
 
 fn is_urgent(situation: &Situation<'_>, current: &CurrentView<'_>) -> bool {
@@ -682,7 +689,7 @@ pub fn provable(situation: &Situation<'_>) -> Result<Evidence, Note> {
     match &situation.target.sign_in_impossible {
         None => Ok(Evidence::SignIn),
         Some(reason) => Err(Note::blocked(
-            format!("published, not proven: nobody can sign in, because {reason}"),
+            format!("it is published at most: no sign-in can prove it, because {reason}"),
             "make that possible and run again, or say prove: read_back if no proof is wanted",
         )),
     }
