@@ -323,6 +323,10 @@ impl Story {
     fn print(&mut self, prefix: &str, text: &str) {
         let text = timeless(&text.replace(&self.folder.path().display().to_string(), "DIR"));
         for line in self.names.given(&text).lines() {
+            // How long waiting took, to the second, depends on who waited at the same time.
+            if line.starts_with("It is ") {
+                continue;
+            }
             self.out.push_str(format!("{prefix}{line}").trim_end());
             self.out.push('\n');
         }
