@@ -73,6 +73,7 @@ fn measure(size: usize) -> Measured {
         .args(["--out"])
         .arg(folder.path().join("plan.json"))
         .stdout(Stdio::null())
+        .stderr(Stdio::null())
         .spawn()
         .unwrap();
     let peak_kib = watch(&mut plan);

@@ -11,16 +11,12 @@ use crate::period::Lead;
 /// The life of the current generation, as far as dates go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Life {
+    /// When the certificate was made, which publishing it again does not change; the credential's start where only that is known.
+    pub began: Timestamp,
     /// When the credential ends; the certificate's end where there is no credential.
     pub end: Timestamp,
     /// How long it was made to live.
     pub length: SignedDuration,
-}
-
-impl Life {
-    fn start(&self) -> Timestamp {
-        self.end.checked_sub(self.length).unwrap_or(Timestamp::MIN)
-    }
 }
 
 /// When a generation with this life is due. Counted from its end, so that a certificate that was published again, late,
@@ -28,11 +24,11 @@ impl Life {
 pub fn due(declared: &Declared, life: Life) -> Timestamp {
     let latest = declared.overlap.before(life.end);
     let asked = match &declared.timing {
-        Timing::RotationPeriod(period) => period.after(life.start()),
+        Timing::RotationPeriod(period) => period.after(life.began),
         Timing::RenewBefore(lead) => lead_before(lead, life),
     };
     let due = asked.min(latest);
-    let room = due.duration_since(life.start()) / 2;
+    let room = due.duration_since(life.began) / 2;
     due.checked_sub(spread(declared, room)).unwrap_or(due)
 }
 

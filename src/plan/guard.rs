@@ -300,10 +300,17 @@ pub fn settles(plan: &Plan, desired: &Desired, observed: &Observed, policy: &Pol
     let siblings = planner::siblings(desired);
     for certificate in plan.certificates.iter().filter(|certificate| !certificate.steps.is_empty()) {
         let Some(declared) = desired.certificates.get(&certificate.address) else { continue };
-        let Some(after) = planner::predicted(certificate, desired, declared, observed, policy, plan.now)
-        else {
-            continue;
+        let Some(mut world) = World::of(declared, observed) else { continue };
+        let Some(tenant) = observed.tenants.get(&declared.address.tenant) else { continue };
+        let context = Context {
+            declared,
+            owner: &desired.owner,
+            tenant_id: tenant.tenant_id,
+            now: plan.now,
+            settings: &policy.settings,
         };
+        certificate.steps.iter().for_each(|planned| planned.step.predict(&mut world, &context));
+        let after = world.alone(declared, tenant);
         let again = planner::plan_certificate(desired, declared, &after, &siblings, policy, plan.now);
         if !again.steps.is_empty() {
             let rule = "carrying it out would leave steps to do at the same moment";

@@ -47,20 +47,18 @@ pub fn plan(desired: &Desired, observed: &Observed, policy: &Policy, now: Timest
     plan
 }
 
-/// The names of each tenant that the files account for: declared ones and those of `removed:` entries.
+/// The names of each tenant that the files account for: declared ones, former ones and those of `removed:` entries.
 pub fn siblings(desired: &Desired) -> BTreeMap<Name, BTreeSet<Name>> {
     let mut siblings: BTreeMap<Name, BTreeSet<Name>> = BTreeMap::new();
     let removed = desired.removed.iter().map(|removed| &removed.address);
-    for address in desired.certificates.keys().chain(removed) {
+    let former = desired.moved.iter().map(|moved| &moved.from);
+    for address in desired.certificates.keys().chain(removed).chain(former) {
         siblings.entry(address.tenant.clone()).or_default().insert(address.name.clone());
     }
     siblings
 }
 
 /// Plans one certificate.
-///
-/// Where a due rotation waits only for others to retire, and they retire in this plan, it goes on in the same plan: the
-/// rotation is what would be planned once they are gone. Planned by themselves, the retirements would leave steps behind.
 pub fn plan_certificate(
     desired: &Desired,
     declared: &Declared,
@@ -69,63 +67,6 @@ pub fn plan_certificate(
     policy: &Policy,
     now: Timestamp,
 ) -> CertificatePlan {
-    let (mut plan, crowded) = plan_once(desired, declared, observed, siblings, policy, now);
-    let retires = plan.steps.iter().any(|planned| matches!(planned.step, Step::Retire { .. }));
-    if !(crowded && retires) {
-        return plan;
-    }
-    let Some(after) = predicted(&plan, desired, declared, observed, policy, now) else { return plan };
-    let (next, _) = plan_once(desired, declared, &after, siblings, policy, now);
-    plan.steps.extend(next.steps);
-    plan.notes = next.notes;
-    plan
-}
-
-/// The world of that certificate after the steps of its plan.
-pub fn predicted(
-    plan: &CertificatePlan,
-    desired: &Desired,
-    declared: &Declared,
-    observed: &Observed,
-    policy: &Policy,
-    now: Timestamp,
-) -> Option<Observed> {
-    let mut world = World::of(declared, observed)?;
-    let tenant = observed.tenants.get(&declared.address.tenant)?;
-    let context = Context {
-        declared,
-        owner: &desired.owner,
-        tenant_id: tenant.tenant_id,
-        now,
-        settings: &policy.settings,
-    };
-    plan.steps.iter().for_each(|planned| planned.step.predict(&mut world, &context));
-    let mut after = Observed::default();
-    after.tenants.insert(declared.address.tenant.clone(), emptied(tenant));
-    world.into_observed(declared, &mut after);
-    Some(after)
-}
-
-/// The tenant without its targets, so that ten thousand of them are not copied for each certificate.
-fn emptied(tenant: &ObservedTenant) -> ObservedTenant {
-    ObservedTenant {
-        tenant_id: tenant.tenant_id,
-        clock_skew: tenant.clock_skew,
-        targets: Default::default(),
-        removed: Vec::new(),
-        policies_unread: tenant.policies_unread.clone(),
-    }
-}
-
-/// The plan of what is there now, and whether a due rotation waits only for the retirement of others.
-fn plan_once(
-    desired: &Desired,
-    declared: &Declared,
-    observed: &Observed,
-    siblings: &BTreeMap<Name, BTreeSet<Name>>,
-    policy: &Policy,
-    now: Timestamp,
-) -> (CertificatePlan, bool) {
     let mut plan = CertificatePlan {
         address: declared.address.clone(),
         title: title(declared),
@@ -138,13 +79,13 @@ fn plan_once(
     };
     let Some(tenant) = observed.tenants.get(&declared.address.tenant) else {
         plan.notes.push(Note::blocked("the tenant was not read", "run again"));
-        return (plan, false);
+        return plan;
     };
     let target = match find_target(declared, tenant) {
         Ok(target) => target,
         Err(note) => {
             plan.notes.push(note);
-            return (plan, false);
+            return plan;
         }
     };
     plan.target = Some(PlannedTarget {
@@ -171,11 +112,14 @@ fn plan_once(
         policy,
         now,
     };
-    let mut crowded = false;
     if let Some(untouchable) = &target.untouchable {
         plan.notes.push(not_ours_to_edit(untouchable));
     } else if declared.key_lives_here() {
-        crowded = plan_with_store(&mut situation, observed, &mut plan);
+        let waits_for_room = plan_with_store(&mut situation, observed, &mut plan);
+        let makes_room = plan.steps.iter().any(|planned| matches!(planned.step, Step::Retire { .. }));
+        if waits_for_room && makes_room {
+            go_on(&mut plan, desired, declared, observed, siblings, policy, now);
+        }
     } else {
         let decided = provider::decide(&situation);
         plan.steps = decided.steps;
@@ -184,11 +128,40 @@ fn plan_once(
     }
     let order = |note: &Note| (note.kind, note.at, note.text.clone(), note.about, note.hint.clone());
     plan.notes.sort_by_cached_key(order);
-    (plan, crowded)
+    plan
 }
 
-/// A certificate whose key lives in a store of ours: the three decisions, one after another. Answers whether
-/// a due rotation waits only for the retirement of others.
+/// Plans what becomes possible once the steps are done, so that a second run at the same moment has nothing to do.
+fn go_on(
+    plan: &mut CertificatePlan,
+    desired: &Desired,
+    declared: &Declared,
+    observed: &Observed,
+    siblings: &BTreeMap<Name, BTreeSet<Name>>,
+    policy: &Policy,
+    now: Timestamp,
+) {
+    let (Some(mut world), Some(tenant)) =
+        (World::of(declared, observed), observed.tenants.get(&declared.address.tenant))
+    else {
+        return;
+    };
+    let context = Context {
+        declared,
+        owner: &desired.owner,
+        tenant_id: tenant.tenant_id,
+        now,
+        settings: &policy.settings,
+    };
+    plan.steps.iter().for_each(|planned| planned.step.predict(&mut world, &context));
+    let then = plan_certificate(desired, declared, &world.alone(declared, tenant), siblings, policy, now);
+    plan.steps.extend(then.steps);
+    plan.notes = then.notes;
+    plan.left_alone = then.left_alone;
+}
+
+/// A certificate whose key lives in a store of ours: the three decisions, one after another. Says whether a due rotation
+/// waits only for a generation to retire.
 fn plan_with_store<'a>(
     situation: &mut Situation<'a>,
     observed: &'a Observed,
@@ -250,7 +223,7 @@ fn plan_with_store<'a>(
     if let Some(current) = current.as_ref().filter(|_| adopted) {
         record_adoption(situation, current, plan);
     }
-    succession.crowded
+    succession.waits_for_room
 }
 
 /// The first record of an adopted generation: before everything else, and by itself not outside windows.

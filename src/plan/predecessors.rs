@@ -37,8 +37,12 @@ pub fn decide(
     succession: &Succession,
 ) -> Retirement {
     let mut retirement = Retirement::default();
-    let mut removals = Vec::new();
+    let (mut removals, mut dropped) = (Vec::new(), Vec::new());
     for credential in &situation.target.credentials {
+        if let Some(id) = credential.key_id.filter(|id| is_dropped(succession, id)) {
+            dropped.push(id);
+            continue;
+        }
         let standing = situation.standing(credential);
         if let Some(note) = left_alone(situation, credential, standing, &mut retirement.left_alone) {
             retirement.notes.push(note);
@@ -51,17 +55,28 @@ pub fn decide(
             Verdict::Retire(because) => removals.push((candidate, because)),
         }
     }
-    removals.sort_by_key(|(candidate, _)| (candidate.credential.end, candidate.sha1));
+    removals.sort_by_key(|(candidate, _)| {
+        (candidate.credential.end, candidate.sha1, candidate.credential.key_id)
+    });
     prove_before_removal(situation, current, succession, &mut removals, &mut retirement);
-    let gone: Vec<_> = removals.iter().filter_map(|(candidate, _)| candidate.credential.key_id).collect();
+    let gone = removals.iter().filter_map(|(candidate, _)| candidate.credential.key_id);
+    let gone: Vec<_> = gone.chain(dropped).collect();
     for (candidate, because) in removals {
         let Some(key_id) = candidate.credential.key_id else { continue };
         let reference = CredentialRef { key_id, sha1: candidate.sha1, end: candidate.credential.end };
         retirement.steps.push(planned(situation, Step::Retire { credential: reference }, because));
     }
     destroy_given_up(situation, &gone, &mut retirement.steps);
-    destroy_keys(situation, current, &gone, &mut retirement.steps);
+    destroy_keys(situation, current, succession, &gone, &mut retirement.steps);
     retirement
+}
+
+/// Whether a write of decision (a) drops it, because it has expired and `drop_expired_foreign:` names it.
+fn is_dropped(succession: &Succession, id: &KeyId) -> bool {
+    succession
+        .steps
+        .iter()
+        .any(|planned| matches!(&planned.step, Step::Publish { dropping, .. } if dropping.contains(id)))
 }
 
 /// Counts what is not ours, and tells of what looks as if it were.
@@ -131,6 +146,7 @@ fn candidate<'s>(
         return None;
     }
     let on_its_way = generations_on_their_way(situation)
+        .iter()
         .any(|other| generation.is_some_and(|g| g.handle == other.handle) && !situation.is_spent(other));
     let wanted = generation.and_then(|generation| generation.record.rotation_id);
     if on_its_way && wanted == Some(situation.rotation_id(current)) {
@@ -396,8 +412,13 @@ fn is_confirmed(
     current: Option<&CurrentView<'_>>,
     succession: &Succession,
 ) -> bool {
-    let confirmed = current.and_then(|current| situation.current_acknowledged_at(current));
-    succession.successor.is_none() && confirmed.is_some_and(|at| at > Timestamp::MIN)
+    let confirmed = match &succession.successor {
+        Some(successor) => {
+            successor.thumbprints.and_then(|t| situation.acknowledged_at(&t.sha1, Some(&t.sha256)))
+        }
+        None => current.and_then(|current| situation.current_acknowledged_at(current)),
+    };
+    confirmed.is_some_and(|at| at > Timestamp::MIN)
 }
 
 /// Keys of generations on their way that were published, no longer fit, and whose credential goes in this run.
@@ -420,33 +441,48 @@ fn is_gone(situation: &Situation<'_>, generation: &Generation, gone: &[KeyId]) -
     credentials.iter().all(|credential| credential.key_id.is_some_and(|id| gone.contains(&id)))
 }
 
-/// Keys of generations whose credential is gone, beyond the number that is kept. Never one that is newer than the current
-/// one: its record is what remembers that it was given up.
+/// Keys of generations whose credential is gone after the steps so far, beyond the number that is kept. Never one that is
+/// newer than what consumers read then: its record is what remembers that it was given up.
 fn destroy_keys(
     situation: &Situation<'_>,
     current: Option<&CurrentView<'_>>,
+    succession: &Succession,
     gone: &[KeyId],
     steps: &mut Vec<PlannedStep>,
 ) {
-    let Some(current) = current.and_then(|current| current.generation) else { return };
     if is_held(situation) || held_back(situation, None, "destroy").is_some() {
         return;
     }
+    let generations = &situation.holding.generations;
+    let (read, newest) = match &succession.successor {
+        // One that is still to be made is newer than all.
+        Some(successor) => (generations.iter().find(|g| successor.is(&reference(g))), true),
+        None => (current.and_then(|current| current.generation), false),
+    };
+    if read.is_none() && !newest {
+        return;
+    }
     let on_its_way: Vec<_> =
-        generations_on_their_way(situation).map(|generation| &generation.handle).collect();
-    let mut retired: Vec<_> = situation
-        .holding
-        .generations
+        generations_on_their_way(situation).iter().map(|generation| &generation.handle).collect();
+    let mut retired: Vec<_> = generations
         .iter()
-        .filter(|generation| generation.handle != current.handle && generation.key == KeyState::Held)
-        .filter(|generation| generation.record.requested_at < current.record.requested_at)
-        .filter(|generation| !on_its_way.contains(&&generation.handle))
-        .filter(|generation| is_gone(situation, generation, gone))
+        .filter(|generation| generation.key == KeyState::Held && !on_its_way.contains(&&generation.handle))
+        .filter(|generation| {
+            read.is_none_or(|read| generation.record.requested_at < read.record.requested_at)
+        })
+        .filter(|generation| is_gone(situation, generation, gone) && !is_published_by(succession, generation))
         .collect();
-    retired.sort_by_key(|generation| std::cmp::Reverse(generation.record.requested_at));
+    retired.sort_by_key(|generation| std::cmp::Reverse((generation.record.requested_at, &generation.handle)));
     let keep = situation.declared.keep_retired;
     for generation in retired.into_iter().skip(keep as usize) {
         let step = Step::Destroy { generation: reference(generation), place: place(situation.declared) };
         steps.push(planned(situation, step, Because::BeyondKeepRetired { keep }));
     }
+}
+
+/// Whether a step of decision (a) publishes it: a repair.
+fn is_published_by(succession: &Succession, published: &Generation) -> bool {
+    succession.steps.iter().any(|planned| {
+        matches!(&planned.step, Step::Publish { generation, .. } if generation.is(&reference(published)))
+    })
 }

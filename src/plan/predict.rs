@@ -12,7 +12,7 @@ use crate::ids::{KeyId, Owner, RotationId, Sha1, Sha256, Thumbprints};
 use crate::observed::record::{Delivered, PublicRecord, RECORD_FORMAT, RecordedPhase};
 use crate::observed::{
     Credential, Current, DeliveryState, Generation, Holding, Identifier, KeyState, Observed, ObservedStore,
-    Removal, StoreState, Target, TargetState,
+    ObservedTenant, Removal, StoreState, Target, TargetState,
 };
 use crate::plan::digest;
 use crate::plan::situation::adopted_record;
@@ -55,6 +55,22 @@ impl World {
             store: observed.stores.get(&declared.address).cloned(),
             deliveries: observed.deliveries.get(&declared.address).cloned().unwrap_or_default(),
         })
+    }
+
+    /// An observation of this world and nothing else of the tenant, so that ten thousand targets are not copied for each
+    /// certificate.
+    pub fn alone(self, declared: &Declared, tenant: &ObservedTenant) -> Observed {
+        let emptied = ObservedTenant {
+            tenant_id: tenant.tenant_id,
+            clock_skew: tenant.clock_skew,
+            targets: BTreeMap::new(),
+            removed: Vec::new(),
+            policies_unread: tenant.policies_unread.clone(),
+        };
+        let mut observed = Observed::default();
+        observed.tenants.insert(declared.address.tenant.clone(), emptied);
+        self.into_observed(declared, &mut observed);
+        observed
     }
 
     /// Puts this world into an observation.
@@ -153,7 +169,10 @@ impl Step {
                 record.not_after = Some(validity.after(context.now));
                 record.phase = RecordedPhase::Staged;
                 match world.generation_mut(generation).filter(|_| *requested) {
-                    Some(pending) => pending.record = record,
+                    Some(pending) => {
+                        let requested_at = pending.record.requested_at;
+                        pending.record = PublicRecord { requested_at, ..record };
+                    }
                     None => push_generation(world, generation, record),
                 }
             }
@@ -171,6 +190,7 @@ impl Step {
             Step::Deliver { generation, slot } => deliver(world, context, generation, slot),
             Step::Record { generation, write: RecordWrite::Promoted } => {
                 if let Some(generation) = world.generation_mut(generation) {
+                    generation.record.phase = RecordedPhase::Promoted;
                     generation.record.promoted_at = Some(context.now);
                 }
             }

@@ -175,6 +175,7 @@ fn retire_dropped(
             Err(note) => retirement.notes.push(note),
         }
     }
+    removals.sort_by_key(|(credential, _): &(&Credential, _)| (credential.end, credential.key_id));
     push_removals(situation, confirmed.map(|(file, _)| reference(file)), removals, retirement);
 }
 

@@ -13,6 +13,7 @@ use crate::observed::record::{PublicRecord, RECORD_FORMAT, RecordedPhase};
 use crate::observed::{Credential, Current, DeliveryState, Generation, Holding, KeyState, Shape, Target};
 use crate::plan::calendar::{Life, due};
 use crate::plan::policy::Policy;
+use crate::plan::predict::credential_dates;
 use crate::plan::step::GenerationRef;
 
 /// One certificate, with everything the decisions look at.
@@ -33,7 +34,7 @@ pub struct Situation<'a> {
     pub deliveries: &'a BTreeMap<String, DeliveryState>,
     /// Its names: its own and those it was moved from.
     pub names: BTreeSet<Name>,
-    /// Every name its tenant's files account for, `removed:` entries included.
+    /// Every name its tenant's files account for, former and removed ones included.
     pub siblings: &'a BTreeSet<Name>,
     /// Acknowledgements of it, under any of its names.
     pub acknowledgements: Vec<&'a Acknowledgement>,
@@ -61,7 +62,7 @@ pub enum Standing<'a> {
     Revoked,
     /// Carries our marker but not the key id we would have given it.
     Claimed,
-    /// Of another certificate on the same target, declared or named by `removed:`.
+    /// Of another certificate on the same target, declared, renamed or named by `removed:`.
     Sibling,
     /// Carries our owner's marker for a name nobody declares.
     Undeclared,
@@ -265,20 +266,42 @@ impl<'a> Situation<'a> {
         let published =
             credentials.iter().filter_map(|c| Some((c.start, c.end?))).max_by_key(|(_, end)| *end);
         let certificate = record.and_then(|record| Some((record.not_before?, record.not_after?)));
+        // One that is still to be published, or to be published again, has the life it will be given.
+        let published = published.or_else(|| {
+            let (not_before, not_after) = certificate?;
+            let max = self.lifetime_max(not_after.duration_since(not_before));
+            let (start, end) = credential_dates(not_before, not_after, max, self.now, &self.policy.settings);
+            credentials.is_empty().then_some((Some(start), end))
+        });
         match (published, certificate) {
             // The credential lives as long as its certificate: the certificate's dates, which a second publishing keeps.
             (Some((_, end)), Some((not_before, not_after)))
                 if not_after.duration_since(end).abs() < SignedDuration::from_hours(24) =>
             {
-                Some(Life { end, length: not_after.duration_since(not_before) })
+                let length = not_after.duration_since(not_before);
+                Some(Life { began: end.checked_sub(length).unwrap_or(not_before), end, length })
             }
-            (Some((Some(start), end)), _) => Some(Life { end, length: end.duration_since(start) }),
-            (Some((None, end)), _) => Some(Life { end, length: SignedDuration::ZERO }),
+            // A policy cut it short, from the day it was published.
+            (Some((start, end)), Some((not_before, _))) => {
+                let length = end.duration_since(start.unwrap_or(not_before));
+                Some(Life { began: not_before, end, length })
+            }
+            (Some((start, end)), None) => {
+                let began = start.unwrap_or(end);
+                Some(Life { began, end, length: end.duration_since(began) })
+            }
             (None, Some((not_before, not_after))) => {
-                Some(Life { end: not_after, length: not_after.duration_since(not_before) })
+                let length = not_after.duration_since(not_before);
+                Some(Life { began: not_before, end: not_after, length })
             }
             (None, None) => None,
         }
+    }
+
+    /// The policy's longest life in seconds, where it is shorter than that of the certificate.
+    pub fn lifetime_max(&self, certificate: SignedDuration) -> Option<i64> {
+        let max = self.target.lifetime_policy.as_ref()?.max_seconds;
+        (max <= certificate.as_secs()).then_some(max)
     }
 
     /// Whether a generation on its way has enough life left: it would not be due as soon as it is promoted.
@@ -328,7 +351,10 @@ impl<'a> Situation<'a> {
         let on_its_way = matches!(record.phase, RecordedPhase::Requested | RecordedPhase::Staged)
             && record.promoted_at.is_none();
         let usable = generation.key == KeyState::Held && self.has_life_left(generation);
-        !on_its_way || !usable || record.rejected || self.is_revoked_generation(generation)
+        let replaced = self.policy.replace.get(&self.declared.address);
+        let is_replaced = replaced
+            .is_some_and(|named| record.thumbprints.is_some_and(|thumbprints| named.names(&thumbprints)));
+        !on_its_way || !usable || is_replaced || record.rejected || self.is_revoked_generation(generation)
     }
 
     /// Adds, in thought, the record of an adopted current entry that has none. Says whether it did.

@@ -24,8 +24,8 @@ pub struct Succession {
     pub successor: Option<GenerationRef>,
     /// Whether nothing else may be planned for the certificate.
     pub blocked: bool,
-    /// Whether a due rotation waits for nothing but the retirement of others.
-    pub crowded: bool,
+    /// Whether a due rotation waits until there are fewer live generations.
+    pub waits_for_room: bool,
 }
 
 impl Succession {
@@ -107,7 +107,7 @@ fn elsewhere<'s>(situation: &'s Situation<'_>) -> Result<Option<CurrentView<'s>>
         .target
         .client_credentials()
         .filter(adopted)
-        .max_by_key(|credential| (credential.end, credential.sha1()));
+        .max_by_key(|credential| (credential.end, credential.sha1(), credential.key_id));
     let Some(credential) = newest else { return Ok(None) };
     let Identifier::Sha1(sha1) = credential.identifier else { return Ok(None) };
     if !matches!(situation.standing(credential), Standing::Adopted { elsewhere: true }) {
@@ -171,8 +171,8 @@ fn onward(situation: &Situation<'_>, current: Option<&CurrentView<'_>>) -> Succe
     match reason_to_rotate(situation, current) {
         Some(because) => match reason_to_wait(situation, current) {
             Some(note) => {
-                let mut succession = Succession::noted(note);
-                succession.crowded = !is_unacknowledged(situation, current);
+                let waits_for_room = lacks_room(situation, current);
+                let mut succession = Succession { waits_for_room, ..Succession::noted(note) };
                 tidy_up(situation, current, &mut succession);
                 succession
             }
@@ -244,7 +244,7 @@ fn must_go_now(situation: &Situation<'_>, current: &CurrentView<'_>) -> Option<B
 /// The generation on its way that this plan goes on with.
 fn continuing<'s>(situation: &'s Situation<'_>, current: Option<&CurrentView<'_>>) -> Option<&'s Generation> {
     let id = situation.rotation_id(current);
-    generations_on_their_way(situation).find(|generation| {
+    generations_on_their_way(situation).into_iter().find(|generation| {
         generation.record.rotation_id == Some(id)
             && generation.key == KeyState::Held
             && !situation.is_spent(generation)
@@ -252,14 +252,18 @@ fn continuing<'s>(situation: &'s Situation<'_>, current: Option<&CurrentView<'_>
     })
 }
 
-/// Generations that were requested or staged and never promoted.
-pub fn generations_on_their_way<'s>(situation: &'s Situation<'_>) -> impl Iterator<Item = &'s Generation> {
-    let current = situation.holding.current_generation().map(|generation| generation.handle.clone());
-    situation.holding.generations.iter().filter(move |generation| {
+/// Generations that were requested or staged and never promoted, oldest first.
+pub fn generations_on_their_way<'s>(situation: &'s Situation<'_>) -> Vec<&'s Generation> {
+    let current = situation.holding.current_generation().map(|generation| &generation.handle);
+    let on_its_way = |generation: &&Generation| {
         matches!(generation.record.phase, RecordedPhase::Requested | RecordedPhase::Staged)
-            && Some(&generation.handle) != current.as_ref()
+            && generation.record.promoted_at.is_none()
+            && Some(&generation.handle) != current
             && generation.key != KeyState::Destroyed
-    })
+    };
+    let mut generations: Vec<_> = situation.holding.generations.iter().filter(on_its_way).collect();
+    generations.sort_by_key(|generation| (generation.record.requested_at, &generation.handle));
+    generations
 }
 
 fn hold_note(situation: &Situation<'_>) -> Option<Note> {
@@ -333,23 +337,27 @@ fn reason_to_wait(situation: &Situation<'_>, current: &CurrentView<'_>) -> Optio
     if is_urgent(situation, current) || replace_asked(situation, current).is_some() {
         return None;
     }
-    if is_unacknowledged(situation, current) {
+    let declared = situation.declared;
+    if declared.acknowledge && situation.current_acknowledged_at(current).is_none() {
         return Some(
             Note::new(NoteKind::Waiting, "a rotation is due, and the last one is not acknowledged yet")
-                .with_hint(ack_command(&situation.declared.address))
+                .with_hint(ack_command(&declared.address))
                 .about(current.sha1),
         );
     }
-    let live = situation.live_generations();
-    (live >= situation.policy.settings.live_generations_max).then(|| {
+    lacks_room(situation, current).then(|| {
+        let live = live_after_repair(situation, current);
         Note::new(NoteKind::Waiting, format!("a rotation is due, and {live} generations are live already"))
             .with_hint("let one retire first, or acknowledge the current one")
     })
 }
 
-/// Whether somebody has yet to say that the consumer has it.
-fn is_unacknowledged(situation: &Situation<'_>, current: &CurrentView<'_>) -> bool {
-    situation.declared.acknowledge && situation.current_acknowledged_at(current).is_none()
+fn lacks_room(situation: &Situation<'_>, current: &CurrentView<'_>) -> bool {
+    live_after_repair(situation, current) >= situation.policy.settings.live_generations_max
+}
+
+fn live_after_repair(situation: &Situation<'_>, current: &CurrentView<'_>) -> usize {
+    situation.live_generations() + usize::from(is_missing(situation, current))
 }
 
 fn is_urgent(situation: &Situation<'_>, current: &CurrentView<'_>) -> bool {
@@ -440,7 +448,7 @@ fn rollback(situation: &Situation<'_>, current: Option<&CurrentView<'_>>) -> Opt
     }
     let previous = previous_generation(situation, current_generation);
     match previous {
-        None if unfinished => None,
+        None if !asked => None,
         None => Some(Succession::blocked(Note::blocked(
             "there is no predecessor to roll back to: it must still be in the store and, valid and not revoked, on the target",
             "rotate instead: certroll apply --replace ADDRESS=THUMBPRINT",
@@ -490,7 +498,9 @@ fn previous_generation<'s>(situation: &'s Situation<'_>, current: &Generation) -
     let usable = |generation: &&Generation| {
         generation.handle != current.handle
             && generation.key == KeyState::Held
-            && generation.record.promoted_at.is_some()
+            // A store forgets the time before it makes one current again; it was current nevertheless.
+            && (generation.record.promoted_at.is_some()
+                || generation.record.phase == RecordedPhase::Promoted)
             && !generation.record.rejected
             && generation.record.requested_at < current.record.requested_at
             && !situation.is_revoked_generation(generation)
@@ -570,7 +580,7 @@ fn cannot_rotate(situation: &Situation<'_>) -> Option<Note> {
         situation.now,
         settings,
     );
-    let life = Life { end, length: end.duration_since(start) };
+    let life = Life { began: start, end, length: end.duration_since(start) };
     let a_day = SignedDuration::from_hours(24);
     (due(declared, life).duration_since(situation.now) <= a_day).then(|| {
         let lead = match &declared.timing {
@@ -639,7 +649,8 @@ fn chain(
                 validity: declared.validity.clone(),
                 issuer: declared.issuer.as_str().to_owned(),
                 place: place(declared),
-                requested: requests,
+                // One on its way without a certificate has its key waiting.
+                requested: requests || started.is_some(),
             },
         );
     }
@@ -695,6 +706,12 @@ pub fn provable(situation: &Situation<'_>) -> Result<Evidence, Note> {
     }
 }
 
+fn reference_and_life(generation: &Generation) -> (GenerationRef, Option<SignedDuration>) {
+    let record = &generation.record;
+    let life = record.not_before.zip(record.not_after).map(|(begin, end)| end.duration_since(begin));
+    (reference(generation), life)
+}
+
 /// The publish step of a generation.
 pub fn publish(situation: &Situation<'_>, generation: &GenerationRef, repair: bool) -> Step {
     let declared = situation.declared;
@@ -704,15 +721,16 @@ pub fn publish(situation: &Situation<'_>, generation: &GenerationRef, repair: bo
             && credential.is_expired_at(situation.now)
             && credential.key_id.is_some_and(|id| declared.drop_expired_foreign.contains(&id))
     };
-    let life = declared.validity.nominal_seconds();
-    let policy = situation.target.lifetime_policy.as_ref().map(|policy| policy.max_seconds);
+    let made = situation.holding.generations.iter().map(reference_and_life);
+    let made = made.filter(|(made, _)| made.is(generation)).find_map(|(_, life)| life);
+    let life = made.unwrap_or_else(|| declared.validity.after(situation.now).duration_since(situation.now));
     let mut dropping: Vec<_> =
         situation.target.client_credentials().filter(droppable).filter_map(|c| c.key_id).collect();
     dropping.sort_unstable();
     Step::Publish {
         generation: generation.clone(),
         display_name: marker.display_name(&declared.description),
-        lifetime_max_seconds: policy.filter(|max| *max <= life),
+        lifetime_max_seconds: situation.lifetime_max(life),
         dropping,
         repair,
     }

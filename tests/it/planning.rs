@@ -4,12 +4,17 @@
 #[path = "../support/observed.rs"]
 mod observed;
 
+mod documents;
+mod properties;
 mod rows;
 mod rows_current;
 mod rows_others;
 mod rows_places;
 mod rows_provider;
 mod rows_underway;
+mod runs;
+mod worlds;
+mod years;
 
 use rows::{Row, check};
 

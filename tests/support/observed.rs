@@ -193,7 +193,7 @@ pub(crate) fn target(object_id: Uuid) -> Target {
 }
 
 /// Everything a plan is made from.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct World {
     pub(crate) desired: Desired,
     pub(crate) observed: Observed,
@@ -488,6 +488,14 @@ impl Made {
         Made { promoted: None, phase: RecordedPhase::Staged, ..self }
     }
 
+    pub(crate) fn current(self) -> Made {
+        Made { current: true, ..self }
+    }
+
+    pub(crate) fn phase(self, phase: RecordedPhase) -> Made {
+        Made { phase, ..self }
+    }
+
     pub(crate) fn key(self, key: KeyState) -> Made {
         Made { key, ..self }
     }
@@ -522,6 +530,7 @@ impl Made {
     }
 
     fn generation(&self, declared: &Declared, target: &Target) -> Generation {
+        let certified = self.phase != RecordedPhase::Requested;
         let text = |text: String| if self.adopted { String::new() } else { text };
         let thumbprints = thumbprints(&self.label);
         let form = declared.store.as_ref().map(|store| store.form.fingerprint()).unwrap_or_default();
@@ -531,15 +540,15 @@ impl Made {
             tenant_id: TENANT,
             name: self.name.clone().unwrap_or_else(|| declared.address.name.clone()),
             rotation_id: self.rotation,
-            thumbprints: (self.phase != RecordedPhase::Requested).then_some(thumbprints),
-            key_id: Some(KeyId::derive(&target.id, &thumbprints.sha1)),
+            thumbprints: certified.then_some(thumbprints),
+            key_id: certified.then(|| KeyId::derive(&target.id, &thumbprints.sha1)),
             target: target.id,
             key: (!self.adopted).then_some(declared.key),
             subject: text(declared.subject.clone()),
             issuer: text(declared.issuer.fingerprint()),
             form: text(form),
-            not_before: Some(self.made - SignedDuration::from_hours(1)),
-            not_after: Some(self.validity.after(self.made)),
+            not_before: certified.then_some(self.made - SignedDuration::from_hours(1)),
+            not_after: certified.then(|| self.validity.after(self.made)),
             phase: self.phase,
             requested_at: self.made,
             promoted_at: self.promoted,

@@ -164,6 +164,18 @@ fn blocked() -> Vec<Row> {
             notes: &["info former not declared left alone"],
         },
         Row {
+            story: "the former name of a certificate declared on the same application is no rename",
+            world: || {
+                world()
+                    .credential(orphan("post", "its", "2027-01-01"))
+                    .with_certificate("contoso/mail", OBJECT)
+                    .moved("contoso/post", "contoso/mail")
+                    .only("contoso/backup")
+            },
+            steps: &["issue: nothing yet", "publish", "prove", "promote"],
+            notes: &[],
+        },
+        Row {
             story: "another owner's marker is no rename",
             world: || {
                 world().credential(certroll::observed::Credential {
@@ -445,6 +457,26 @@ fn due_rows() -> Vec<Row> {
             world: || three_live().at("2027-08-10"),
             steps: &ROTATION,
             notes: &[],
+        },
+        Row {
+            story: "a retirement that makes room for a due rotation comes before it in the same run",
+            world: || {
+                world()
+                    .credential(orphan("backup", "lost", "2026-07-15"))
+                    .credential(foreign("theirs", "2026-08-01"))
+                    .with(former("first", "2026-08-01"))
+                    .with(current("old", "2026-09-01"))
+            },
+            steps: &[
+                "prove old: before removal",
+                "retire lost: overlap over",
+                "retire first: overlap over",
+                "issue: due",
+                "publish",
+                "prove",
+                "promote",
+            ],
+            notes: &["later old retire 14d"],
         },
         Row {
             story: "an expired generation is not a live one",

@@ -564,6 +564,38 @@ fn keys() -> Vec<Row> {
             notes: &[],
         },
         Row {
+            story: "keep_retired 0 destroys a key that expired in the run that replaces it",
+            world: || {
+                world().with(current("old", "2026-02-01")).declare(|declared| declared.keep_retired = 0)
+            },
+            steps: &[
+                "issue: expired",
+                "publish",
+                "prove",
+                "promote",
+                "retire old: expired predecessor",
+                "destroy old: beyond keep retired",
+            ],
+            notes: &[],
+        },
+        Row {
+            story: "a key whose credential is published again in the same run is not destroyed",
+            world: || {
+                world()
+                    .with(current("old", "2026-09-01").unpublished())
+                    .declare(|declared| declared.keep_retired = 0)
+            },
+            steps: &[
+                "repair old: missing from target",
+                "prove old: missing from target",
+                "issue: due",
+                "publish",
+                "prove",
+                "promote",
+            ],
+            notes: &[],
+        },
+        Row {
             story: "a key whose credential is still there is not destroyed",
             world: || overlap_runs().declare(|declared| declared.keep_retired = 0),
             steps: &[],

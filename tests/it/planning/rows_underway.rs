@@ -625,6 +625,18 @@ fn rollbacks() -> Vec<Row> {
             notes: &[],
         },
         Row {
+            story: "a rollback that stopped after the store forgot when the predecessor was promoted goes on",
+            world: || {
+                world()
+                    .with(former("old", "2026-08-01"))
+                    .record("old", |record| record.promoted_at = None)
+                    .with(current("new", "2027-02-20").rejected())
+                    .declare(|declared| declared.hold = hold("2027-04-01"))
+            },
+            steps: &["prove old: rejected is current", "promote old: rejected is current"],
+            notes: &[],
+        },
+        Row {
             story: "a rollback that stopped after the rejection and lost its hold is overtaken by a rotation",
             world: || world().with(former("old", "2026-08-01")).with(current("new", "2027-02-20").rejected()),
             steps: &["issue: rejected is current", "publish", "prove", "promote"],
