@@ -135,8 +135,8 @@ fn candidate<'s>(
             return None;
         }
     };
-    let succeeds = succession.successor.as_ref().and_then(|successor| successor.thumbprints);
-    if succeeds.is_some_and(|thumbprints| credential.is_of(&thumbprints)) {
+    // A rollback makes a predecessor current again.
+    if generation.zip(succession.successor.as_ref()).is_some_and(|(one, next)| reference(one).is(next)) {
         return None;
     }
     let is_current = current.is_some_and(|current| current.sha1 == sha1);
@@ -235,7 +235,12 @@ fn not_ours_to_remove(asked: &Asked<'_>) -> Option<Note> {
 }
 
 fn never_retired(asked: &Asked<'_>) -> Option<Note> {
-    (asked.situation.declared.retire == Retire::Never)
+    never_retired_note(asked.situation)
+}
+
+/// The note of a predecessor that the file wants kept.
+pub fn never_retired_note(situation: &Situation<'_>) -> Option<Note> {
+    (situation.declared.retire == Retire::Never)
         .then(|| Note::new(NoteKind::Info, "is not retired: the file says retire: never"))
 }
 
