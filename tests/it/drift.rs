@@ -1,9 +1,6 @@
 //! Drift, rule by rule: a story, the world it happens in, and the findings that count. Information is asked for by name.
 
-#[path = "../support/observed.rs"]
-#[allow(dead_code, reason = "shared with the planner's tests")]
-mod observed;
-
+use crate::support::observed;
 use certroll::desired::{Ignore, Issuer, RotatorMatch};
 use certroll::observed::{LifetimePolicy, Reserved, StoreState, TargetState, Untouchable};
 use certroll::plan::planner;

@@ -1,8 +1,7 @@
 //! The planner, judged by the design. Expected steps and notes are written down from the design's tables; nothing here asks the
 //! planner's own reasons what is right.
 
-#[path = "../support/observed.rs"]
-mod observed;
+use crate::support::observed;
 
 mod documents;
 mod properties;

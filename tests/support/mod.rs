@@ -8,6 +8,7 @@ pub mod cli;
 pub mod contract;
 pub mod deliveries;
 pub mod keys;
+pub(crate) mod observed;
 pub mod stores;
 pub mod trouble;
 pub mod world;
