@@ -214,7 +214,9 @@ fn plan_with_store<'a>(
             |planned| matches!(&planned.step, Step::Retire { credential } if credential.sha1 == current.sha1),
         );
         if let Some(credential) = current.credentials.first().filter(|_| !sentenced) {
-            plan.notes.push(predecessors::retire_later(situation, credential).about(current.sha1));
+            let note = predecessors::never_retired_note(situation)
+                .unwrap_or_else(|| predecessors::retire_later(situation, credential));
+            plan.notes.push(note.about(current.sha1));
         }
     }
     plan.steps.append(&mut succession.steps);

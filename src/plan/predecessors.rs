@@ -235,7 +235,12 @@ fn not_ours_to_remove(asked: &Asked<'_>) -> Option<Note> {
 }
 
 fn never_retired(asked: &Asked<'_>) -> Option<Note> {
-    (asked.situation.declared.retire == Retire::Never)
+    never_retired_note(asked.situation)
+}
+
+/// The note of a predecessor that the file wants kept.
+pub fn never_retired_note(situation: &Situation<'_>) -> Option<Note> {
+    (situation.declared.retire == Retire::Never)
         .then(|| Note::new(NoteKind::Info, "is not retired: the file says retire: never"))
 }
 

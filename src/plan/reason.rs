@@ -228,9 +228,11 @@ impl fmt::Display for Refusal {
             Refusal::Budget { setting, tenant, value, limit, declared } => {
                 let what = if setting == "max_issue" { "issue" } else { "retire" };
                 let flag = setting.replace('_', "-");
+                let declared =
+                    if *declared == limit.to_string() { String::new() } else { format!(" ({declared})") };
                 write!(
                     f,
-                    "the plan would {what} {value} in tenant {tenant}, and {setting} allows {limit} ({declared}); \
+                    "the plan would {what} {value} in tenant {tenant}, and {setting} allows {limit}{declared}; \
                      raise {setting} of the tenant, or allow it for this run with --{flag} {value}"
                 )
             }

@@ -86,9 +86,7 @@ impl Assembly<'_> {
                 warnings.push(format!("its service principal could not be read: {trouble}"));
                 None
             }
-            (None, None, None) => {
-                Some("it has no service principal in this tenant, so nobody can sign in with it".to_owned())
-            }
+            (None, None, None) => Some("the application has no service principal in this tenant".to_owned()),
         };
         let untouchable = object.other_type.clone().map(Untouchable::OtherType);
         self.target(object, principal, untouchable, sign_in_impossible, warnings)
