@@ -12,14 +12,29 @@ use crate::cli::text::clean;
 use crate::cli::world::Stream;
 use crate::ids::Address;
 
-/// One line for each step that ended and for each thing waited for.
-pub struct Lines(pub Stream);
+/// One line for each step that ended and for each thing waited for; what is waited for again and again is said once.
+pub struct Lines {
+    to: Stream,
+    said: Mutex<BTreeMap<Address, String>>,
+}
+
+impl Lines {
+    /// On that stream.
+    pub fn new(to: Stream) -> Lines {
+        Lines { to, said: Mutex::default() }
+    }
+}
 
 impl Events for Lines {
     fn emit(&self, event: Event) {
-        if let Some(line) = line(&event) {
-            self.0.write(&format!("{}\n", clean(&line)));
+        let Some(line) = line(&event) else { return };
+        if let Event::ApplyProgress { address, .. } = &event {
+            let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+            if said.insert(address.clone(), line.clone()).as_ref() == Some(&line) {
+                return;
+            }
         }
+        self.to.write(&format!("{}\n", clean(&line)));
     }
 }
 

@@ -240,7 +240,7 @@ fn events(prepared: &Prepared, global: &Global, world: &World) -> Box<dyn Events
     match (global.quiet, world.stderr.is_terminal()) {
         (true, _) => Box::new(Quiet),
         (false, true) => Box::new(Bars::new()),
-        (false, false) => Box::new(Lines(world.stderr.clone())),
+        (false, false) => Box::new(Lines::new(world.stderr.clone())),
     }
 }
 

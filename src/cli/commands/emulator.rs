@@ -584,11 +584,16 @@ fn causes(error: &dyn std::error::Error) -> String {
 /// The directory for a person to read. Names are escaped: they can hold anything.
 fn directory_text(shown: &Value) -> String {
     let frozen = if shown["frozen"] == true { ", standing still" } else { "" };
-    let mut text = format!("It is {}{frozen}.\n", shown["now"].as_str().unwrap_or_default());
+    let now = shown["now"].as_str().unwrap_or_default();
+    let now =
+        now.parse::<Timestamp>().map_or(now.to_owned(), |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    let mut text = format!("It is {now}{frozen}.\n");
     for tenant in shown["tenants"].as_array().into_iter().flatten() {
         let _ = writeln!(text, "\ntenant {}", tenant["tenant"].as_str().unwrap_or_default());
         for (member, noun) in [("applications", "application"), ("servicePrincipals", "service principal")] {
-            for object in tenant[member].as_array().into_iter().flatten() {
+            let mut objects: Vec<&Value> = tenant[member].as_array().into_iter().flatten().collect();
+            objects.sort_by_key(|object| (object["displayName"].as_str(), object["appId"].as_str()));
+            for object in objects {
                 object_text(&mut text, noun, object);
             }
         }
