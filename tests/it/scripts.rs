@@ -9,7 +9,7 @@
 //! | `app NAME` | an application, found by `unique_name: NAME` |
 //! | `credential APP NAME starts=DATE ends=DATE [keep=FILE]` | somebody's certificate on it; `keep` also writes the certificate |
 //! | `edit FILE OLD => NEW` | replaces a text in a file; `\n` in it is a line break |
-//! | `append FILE TEXT`, `remove PATH`, `mangle FILE`, `show FILE` | the like; a mangled file has lost its second half |
+//! | `append FILE TEXT`, `remove PATH`, `mangle FILE`, `show FILE` | the like; a mangled file holds the beginning of a record |
 //! | `ls [FOLDER]` | what it holds, with permissions |
 //! | `faults JSON` | makes trouble |
 //! | `requests` | counts requests since the last time it was asked |
@@ -87,6 +87,7 @@ scripts! {
     reviewed_then_changed
     revoked
     rotate_with_overlap
+    run_too_seldom
     saml_is_left_alone
     spread
     store_troubles
@@ -209,8 +210,7 @@ impl Story {
             "remove" => std::fs::remove_file(self.path(words[1])).unwrap(),
             "mangle" => {
                 let path = self.only_match(words[1]);
-                let bytes = std::fs::read(&path).unwrap();
-                std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+                std::fs::write(&path, "{ \"format\": 1, \"own").unwrap();
             }
             "ls" => {
                 let folder = self.path(words.get(1).copied().unwrap_or("secrets"));
@@ -321,8 +321,15 @@ impl Story {
     }
 
     fn print(&mut self, prefix: &str, text: &str) {
-        let text = text.replace(&self.folder.path().display().to_string(), "DIR");
-        for line in self.names.given(&text).lines() {
+        let text = timeless(&text.replace(&self.folder.path().display().to_string(), "DIR"));
+        let text = self.names.given(&text);
+        // How long waiting took, to the second, depends on who waited at the same time.
+        let mut lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("It is ")).collect();
+        // Lines that differ in nothing but the thumbprint come in its order, which is another one in every run.
+        for alike in lines.chunk_by_mut(|one, next| is_alike(one, next)) {
+            alike.sort_unstable();
+        }
+        for line in lines {
             self.out.push_str(format!("{prefix}{line}").trim_end());
             self.out.push('\n');
         }
@@ -399,6 +406,12 @@ fn id_of(name: &str) -> Uuid {
     uuid::Builder::from_random_bytes(digest.as_ref()[..16].try_into().unwrap()).into_uuid()
 }
 
+/// Whether both lines tell the same of two thumbprints.
+fn is_alike(one: &str, next: &str) -> bool {
+    let nameless = |line: &str| line.split(' ').filter(|word| !word.starts_with('T')).collect::<String>();
+    one.contains('…') && nameless(one) == nameless(next)
+}
+
 /// `@app:NAME` is the client id of that application.
 fn with_app_ids(line: &str) -> String {
     let mut parts = line.split("@app:");
@@ -418,14 +431,23 @@ fn children(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// `20261120T090030Z-9f2c…`, the name of a generation's folder, without the time in it.
-fn timeless(path: &str) -> String {
-    let part = |part: &str| match part.split_once("Z-") {
-        Some((time, thumbprint)) if time.len() == 15 && thumbprint.len() == 40 => {
-            format!("<time>_{thumbprint}")
+fn timeless(text: &str) -> String {
+    let mut parts = text.split("Z-");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let is_time = out.len() >= 15
+            && out.is_char_boundary(out.len() - 15)
+            && out[out.len() - 15..].chars().all(|c| c.is_ascii_digit() || c == 'T');
+        let is_thumbprint = part.chars().take_while(char::is_ascii_hexdigit).count() == 40;
+        if is_time && is_thumbprint {
+            out.truncate(out.len() - 15);
+            out.push_str("<time>_");
+        } else {
+            out.push_str("Z-");
         }
-        _ => part.to_owned(),
-    };
-    path.split('/').map(part).collect::<Vec<_>>().join("/")
+        out.push_str(part);
+    }
+    out
 }
 
 /// Everything below a folder, links not followed, as `mode path`.
@@ -434,13 +456,10 @@ fn tree(folder: &Path, below: &Path) -> Vec<String> {
     let mut lines = Vec::new();
     for path in children(folder) {
         let meta = std::fs::symlink_metadata(&path).unwrap();
-        let shown = timeless(&path.strip_prefix(below).unwrap().display().to_string());
+        let shown = path.strip_prefix(below).unwrap().display().to_string();
         let mode = meta.permissions().mode() & 0o777;
         if meta.is_symlink() {
-            lines.push(format!(
-                "link {shown} -> {}",
-                timeless(&std::fs::read_link(&path).unwrap().display().to_string())
-            ));
+            lines.push(format!("link {shown} -> {}", std::fs::read_link(&path).unwrap().display()));
         } else if meta.is_dir() {
             lines.push(format!("{mode:04o} {shown}/"));
             lines.extend(tree(&path, below));
