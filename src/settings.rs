@@ -1,6 +1,8 @@
-//! The numbers of planning and applying, each with its default. Pure data.
+//! The settings of planning and applying, each with its default: numbers, and how sign-ins are signed. Pure data.
 
 use jiff::SignedDuration;
+
+use crate::key::SignatureAlgorithm;
 
 /// Settings of planning and applying.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +43,8 @@ pub struct Settings {
     pub skew_refuse: SignedDuration,
     /// Times a write is tried again after a conflict or a lost update.
     pub write_retries: u32,
+    /// How sign-ins are signed: those that prove a generation, and certroll's own with a certificate.
+    pub assertion: SignatureAlgorithm,
 }
 
 impl Default for Settings {
@@ -64,6 +68,7 @@ impl Default for Settings {
             skew_warn: SignedDuration::from_mins(2),
             skew_refuse: SignedDuration::from_mins(10),
             write_retries: 5,
+            assertion: SignatureAlgorithm::Ps256,
         }
     }
 }
@@ -96,11 +101,12 @@ enum Slot<'a> {
     Duration(&'a mut SignedDuration),
     Count(&'a mut u32),
     Size(&'a mut usize),
+    Assertion(&'a mut SignatureAlgorithm),
 }
 
 impl Settings {
     fn slots(&mut self) -> Vec<(&'static str, Slot<'_>)> {
-        use Slot::{Count, Duration, Size};
+        use Slot::{Assertion, Count, Duration, Size};
         vec![
             ("reads_before_write", Count(&mut self.reads_before_write)),
             ("reads_after_write", Count(&mut self.reads_after_write)),
@@ -120,10 +126,12 @@ impl Settings {
             ("skew_warn", Duration(&mut self.skew_warn)),
             ("skew_refuse", Duration(&mut self.skew_refuse)),
             ("write_retries", Count(&mut self.write_retries)),
+            ("assertion", Assertion(&mut self.assertion)),
         ]
     }
 
-    /// Sets one number by its name: a duration such as `20s`, `15m`, `1h`, or a count of at least 1.
+    /// Sets one by its name: a duration such as `20s`, `15m`, `1h`, a count of at least 1, or
+    /// `ps256` and `rs256` for `assertion`.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), InvalidSetting> {
         let wrong =
             |problem| InvalidSetting::Value { name: name.to_owned(), value: value.to_owned(), problem };
@@ -144,6 +152,13 @@ impl Settings {
             Slot::Count(slot) => *slot = count(value).ok_or_else(|| wrong("write a count from 1 to 1000"))?,
             Slot::Size(slot) => {
                 *slot = count(value).ok_or_else(|| wrong("write a count from 1 to 1000"))? as usize;
+            }
+            Slot::Assertion(slot) => {
+                *slot = match value {
+                    "ps256" => SignatureAlgorithm::Ps256,
+                    "rs256" => SignatureAlgorithm::Rs256,
+                    _ => return Err(wrong("write ps256 or rs256")),
+                };
             }
         }
         Ok(())

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::backends::shipped::{Connection, Connections};
 use crate::cli::args::Global;
+use crate::cli::planning::settings;
 use crate::cli::seed;
 use crate::cli::world::World;
 use crate::cli::{declaration, files};
@@ -25,7 +26,7 @@ use crate::entra::{
 };
 use crate::error::{Error, Kind};
 use crate::ids::Name;
-use crate::key::Secret;
+use crate::key::{Secret, SignatureAlgorithm};
 use crate::runtime::{Clock, Random};
 
 /// Where the state of emulated tenants lies when nobody says.
@@ -70,7 +71,8 @@ pub fn ground(
         Place::Microsoft | Place::Server { .. } => Arc::clone(&world.clock),
     };
     let slots = Arc::new(Semaphore::new(usize::from(parallelism)));
-    let way = Way { place, world, clock: Arc::clone(&clock), slots: Arc::clone(&slots) };
+    let assertion = settings(global)?.assertion;
+    let way = Way { place, world, assertion, clock: Arc::clone(&clock), slots: Arc::clone(&slots) };
     let connections = Connections::new(desired, |tenant| match tenants.contains(&tenant.name) {
         true => way.to(tenant).map_err(Trouble::from),
         false => Err(Trouble::new(
@@ -183,6 +185,7 @@ fn tenant_id(tenant: &Tenant) -> Result<Uuid, Error> {
 struct Way<'a> {
     place: Place,
     world: &'a World,
+    assertion: SignatureAlgorithm,
     clock: Arc<dyn Clock>,
     slots: Arc<Semaphore>,
 }
@@ -191,7 +194,8 @@ impl Way<'_> {
     fn to(&self, tenant: &Tenant) -> Result<Connection, EntraError> {
         let line = self.line(tenant)?;
         let credential = self.own_credential(tenant)?;
-        let client = GraphClient::new(line.clone(), &tenant.id, credential, GraphSettings::default());
+        let settings = GraphSettings { assertion: self.assertion, ..GraphSettings::default() };
+        let client = GraphClient::new(line.clone(), &tenant.id, credential, settings);
         Ok(Connection { line, client })
     }
 

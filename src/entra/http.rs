@@ -18,6 +18,7 @@ use super::tenant::tenant_id;
 use super::token::{Token, TokenSource};
 use super::transport::{Sent, TransportError};
 use super::wire::Page;
+use crate::key::SignatureAlgorithm;
 
 /// Pages of one list beyond which something is wrong: ten million objects.
 const PAGES_MAX: usize = 10_000;
@@ -29,6 +30,8 @@ pub struct GraphSettings {
     pub budgets: Budgets,
     /// How reads are tried again.
     pub retry: RetrySettings,
+    /// How certroll's own assertion is signed, where its credential is a certificate.
+    pub assertion: SignatureAlgorithm,
 }
 
 /// Calls Graph for one tenant with certroll's own sign-in.
@@ -94,7 +97,7 @@ impl GraphClient {
     pub fn new(line: Line, tenant: &str, credential: OwnCredential, settings: GraphSettings) -> GraphClient {
         let retry = settings.retry.clone();
         GraphClient {
-            tokens: TokenSource::new(line.clone(), tenant.to_owned(), credential, retry),
+            tokens: TokenSource::new(line.clone(), tenant.to_owned(), credential, retry, settings.assertion),
             line,
             tenant: tenant.to_owned(),
             pacer: Pacer::new(settings.budgets),

@@ -3,7 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "builds the HTTP client, which is I/O")]
 
 use std::error::Error;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -127,6 +127,12 @@ fn mozilla_roots() -> impl Iterator<Item = Certificate> {
 
 #[async_trait]
 impl Transport for HttpsTransport {
+    fn without_kept_connections(&self) -> Option<Arc<dyn Transport>> {
+        let options = HttpsOptions { keep_connections: false, ..self.options.clone() };
+        // The options were found good when this transport was made.
+        Some(Arc::new(HttpsTransport { options, remote: OnceLock::new(), loopback: OnceLock::new() }))
+    }
+
     async fn send(&self, request: http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, TransportError> {
         let not_allowed =
             |reason: &str| TransportError::new(TransportErrorKind::NotAllowed, Sent::No, reason);

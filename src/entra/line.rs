@@ -48,6 +48,15 @@ impl Line {
         Line { transport, clock, random, endpoints, in_flight, skew: Arc::default() }
     }
 
+    /// The same line with a new connection for each request, so that sign-ins that prove a key may reach different login servers.
+    #[must_use]
+    pub fn for_proving(&self) -> Line {
+        match self.transport.without_kept_connections() {
+            Some(transport) => Line { transport, ..self.clone() },
+            None => self.clone(),
+        }
+    }
+
     /// Sends one request while holding a permit.
     pub(super) async fn send(
         &self,

@@ -101,7 +101,12 @@ impl OwnCredential {
     }
 
     /// What to show at that token endpoint now.
-    pub(super) async fn proof(&self, audience: &str, line: &Line) -> Result<Proof, EntraError> {
+    pub(super) async fn proof(
+        &self,
+        audience: &str,
+        algorithm: SignatureAlgorithm,
+        line: &Line,
+    ) -> Result<Proof, EntraError> {
         match &self.method {
             Method::Secret(secret) => Ok(Proof::secret(secret.expose())),
             Method::FederatedToken(token) => Ok(Proof::assertion(token.expose())),
@@ -118,7 +123,6 @@ impl OwnCredential {
                 let chain = send_chain.then_some(own.chain.as_slice());
                 let now = line.service_now();
                 let jti = line.random_id();
-                let algorithm = SignatureAlgorithm::default();
                 let client_id = self.client_id.to_string();
                 client_assertion(&own.signer, algorithm, &client_id, audience, now, jti, chain)
                     .await

@@ -14,6 +14,7 @@ use super::line::Line;
 use super::odata::percent_encoded;
 use super::retry::{Attempts, RetrySettings, silence};
 use super::sign_in::{OwnCredential, Proof};
+use crate::key::SignatureAlgorithm;
 
 /// How long before its end a token is no longer used.
 const MARGIN: SignedDuration = SignedDuration::from_mins(5);
@@ -30,6 +31,7 @@ pub(super) struct TokenSource {
     tenant: String,
     credential: OwnCredential,
     retry: RetrySettings,
+    assertion: SignatureAlgorithm,
     cached: std::sync::Mutex<Option<Arc<Token>>>,
     // Held while asking, so that many requests that find no token ask once.
     asking: tokio::sync::Mutex<()>,
@@ -41,12 +43,14 @@ impl TokenSource {
         tenant: String,
         credential: OwnCredential,
         retry: RetrySettings,
+        assertion: SignatureAlgorithm,
     ) -> TokenSource {
         TokenSource {
             line,
             tenant,
             credential,
             retry,
+            assertion,
             cached: std::sync::Mutex::new(None),
             asking: tokio::sync::Mutex::new(()),
         }
@@ -95,7 +99,7 @@ impl TokenSource {
         let random = &*self.line.random;
         let mut attempts = Attempts::new(&self.retry);
         loop {
-            let proof = self.credential.proof(url.as_str(), &self.line).await?;
+            let proof = self.credential.proof(url.as_str(), self.assertion, &self.line).await?;
             let client_id = self.credential.client_id.to_string();
             let request =
                 token_request(&url, &client_id, self.line.endpoints.scope(), &proof, self.line.random_id())?;

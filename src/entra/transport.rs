@@ -4,6 +4,8 @@
 use std::error::Error;
 use std::fmt;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use super::error::printable;
@@ -13,6 +15,12 @@ use super::error::printable;
 pub trait Transport: Send + Sync {
     /// Sends one request. An answer of any status is `Ok`.
     async fn send(&self, request: http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, TransportError>;
+
+    /// The same way with a new connection for each request, where connections are kept at all. For proving: login servers learn
+    /// of a key one after another, and a kept connection reaches the same one each time.
+    fn without_kept_connections(&self) -> Option<Arc<dyn Transport>> {
+        None
+    }
 }
 
 /// Why no answer came.

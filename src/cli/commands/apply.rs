@@ -17,7 +17,6 @@ use crate::cli::world::World;
 use crate::cli::{compare, files, human, outcome_text, view};
 use crate::error::{Error, Kind};
 use crate::ids::Address;
-use crate::key::SignatureAlgorithm;
 use crate::plan::Plan;
 use crate::plan::policy::Pattern;
 use crate::plan::reason::Note;
@@ -215,7 +214,7 @@ async fn carry_out(
         clock: &*prepared.ground.clock,
         random: &*world.random,
         settings: &prepared.policy.settings,
-        algorithm: SignatureAlgorithm::default(),
+        algorithm: prepared.policy.settings.assertion,
         events: &*events,
         cancel: &cancel,
         slots: Arc::clone(&prepared.ground.slots),
