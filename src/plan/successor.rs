@@ -710,7 +710,7 @@ pub fn provable(situation: &Situation<'_>) -> Result<Evidence, Note> {
     match &situation.target.sign_in_impossible {
         None => Ok(Evidence::SignIn),
         Some(reason) => Err(Note::blocked(
-            format!("it is published at most: no sign-in can prove it, because {reason}"),
+            format!("nobody can sign in, because {reason}: it cannot be proven"),
             "make that possible and run again, or say prove: read_back if no proof is wanted",
         )),
     }
