@@ -32,13 +32,16 @@ const SEED: &str = r#"{ "tenants": { "contoso": { "existing": [
 const GIVEN: &str = "Tr0ub4dor-and-three-more-words";
 
 /// Everything that can go wrong on the way, one after another; each is set before a run.
-const TROUBLES: [&str; 6] = [
+const TROUBLES: [&str; 9] = [
     r#"{"throttled":{"every":5,"retry_after_seconds":5},"stale_reads":{"reads":3,"replicas":2}}"#,
     r#"{"lost_answers":[{"write":1,"happened":true},{"write":2,"happened":false}],"conflicts":{"every":3}}"#,
     r#"{"unavailable":{"every":4,"status":500,"happened":true}}"#,
     r#"{"token":{"conditional_access_every":2}}"#,
     r#"{"token":{"busy_every":2,"unavailable_every":3}}"#,
     r#"{"connection_refused":{"every":3}}"#,
+    r#"{"unavailable":{"every":1,"status":503}}"#,
+    r#"{"token_propagation":{"seconds":3600,"front_ends":1}}"#,
+    r#"{"dropped_writes":{"which":"all"}}"#,
 ];
 
 /// Bytes of a key that no certificate holds: they lie in the private half of the encoding.
@@ -207,7 +210,7 @@ fn a_life_with_troubles(scene: &mut Scene) {
         let tail: Vec<&str> = said.lines().rev().take(30).collect();
         assert_eq!(code, 0, "after {trouble}: {tail:#?}");
     }
-    assert!(failures >= 2, "the troubles are too small to make a run fail");
+    assert!(failures >= 3, "the troubles are too small to make a run fail");
 }
 
 /// A key that is broken, one that is another's, a password that is not given: errors that had a secret at hand.
