@@ -5,3 +5,4 @@ mod removed;
 mod rules;
 mod story;
 mod trouble;
+mod words;
