@@ -230,6 +230,15 @@ pub enum WriteTrouble {
     Unknown(Trouble),
 }
 
+/// Whether a write may leave the object without any credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Emptying {
+    /// It may not: a list that comes out empty is a mistake.
+    Forbidden,
+    /// A reviewed `removed:` entry names the object's only credential.
+    ByRemovedEntry,
+}
+
 /// Reads and replaces the credentials of one object. Never repeats a write by itself. Each request takes a slot of the run's
 /// parallelism, and a wait between requests holds none.
 #[async_trait]
@@ -240,12 +249,13 @@ pub trait DirectoryWriter: Send + Sync {
     /// The object's credentials now, in the order received, without certificates.
     async fn credentials(&self, target: &TargetId) -> Result<Vec<Credential>, Trouble>;
 
-    /// Replaces the object's whole list: `keep` exactly as received, then `add`. Refuses to send an empty list.
+    /// Replaces the object's whole list: `keep` exactly as received, then `add`. Sends an empty list only if `emptying` allows it.
     async fn replace(
         &self,
         target: &TargetId,
         keep: &[&RawValue],
         add: &[NewCredential],
+        emptying: Emptying,
     ) -> Result<(), WriteTrouble>;
 }
 

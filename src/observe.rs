@@ -10,11 +10,12 @@ use futures_util::future::{join_all, join3};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use crate::desired::{Declared, Desired, Tenant};
+use crate::desired::{Declared, Desired, SelectBy, TargetSelector, Tenant};
 use crate::edges::{Readers, Trouble};
 use crate::ids::{Address, Name};
 use crate::observed::{
-    DeliveryState, Observed, ObservedStore, ObservedTenant, Removal, Shape, Staging, StoreState, TargetState,
+    DeliveryState, Observed, ObservedStore, ObservedTenant, Removal, Shape, Staging, StoreState, Target,
+    TargetState,
 };
 
 /// What was read, and the tenants that could not be.
@@ -26,7 +27,7 @@ pub struct Observation {
     pub troubles: BTreeMap<Name, Trouble>,
 }
 
-/// Reads what `desired` speaks of: all of it, or the addresses in `selection`.
+/// Reads what `desired` speaks of: all of it, or the addresses in `selection` and the stores of certificates on the same objects.
 ///
 /// `slots` counts the calls to stores and delivery places under way; the directory reader counts its requests itself.
 pub async fn observe(
@@ -51,9 +52,61 @@ pub async fn observe(
         observation.observed.tenants.insert(name.clone(), tenant);
         observation.troubles.extend(trouble.map(|trouble| (name, trouble)));
     }
-    observation.observed.stores = stores.into_iter().flatten().collect();
+    let beside = beside(desired, selection, &observation.observed);
+    let beside = join_all(beside.into_iter().map(|declared| observe_store(declared, readers, slots))).await;
+    observation.observed.stores = stores.into_iter().chain(beside).flatten().collect();
     observation.observed.deliveries = deliveries.into_iter().flatten().collect();
     observation
+}
+
+/// Certificates that were not selected and may be on the object of one that was. A write there replaces the credentials of all of them,
+/// so what their stores say was published a moment ago matters to it.
+fn beside<'d>(
+    desired: &'d Desired,
+    selection: Option<&BTreeSet<Address>>,
+    observed: &Observed,
+) -> Vec<&'d Declared> {
+    let Some(chosen) = selection else { return Vec::new() };
+    let mut selected: BTreeMap<&Name, Vec<(&TargetSelector, &Target)>> = BTreeMap::new();
+    for (name, tenant) in &observed.tenants {
+        let of_tenant = desired.removed.iter().filter(|removed| removed.address.tenant == *name);
+        let removed = of_tenant.zip(&tenant.removed);
+        let removed = removed.filter(|(removed, _)| chosen.contains(&removed.address));
+        let declared = tenant.targets.iter().filter_map(|(address, state)| {
+            desired.certificates.get(address).map(|declared| (&declared.target, state))
+        });
+        let both = declared.chain(removed.map(|(removed, state)| (&removed.target, state)));
+        let found = both.filter_map(|(selector, state)| match state {
+            TargetState::Found(target) => Some((selector, &**target)),
+            TargetState::Missing { .. }
+            | TargetState::Ambiguous { .. }
+            | TargetState::SoftDeleted { .. }
+            | TargetState::Unreadable { .. } => None,
+        });
+        selected.insert(name, found.collect());
+    }
+    let others = desired.certificates.values().filter(|declared| !chosen.contains(&declared.address));
+    others
+        .filter(|declared| {
+            let of_tenant = selected.get(&declared.address.tenant);
+            of_tenant.is_some_and(|found| {
+                found.iter().any(|(selector, target)| may_mean(&declared.target, selector, target))
+            })
+        })
+        .collect()
+}
+
+/// Whether the selector may mean that object, which was found by `found_by`. The object's unique name is not read: where it decides and
+/// is not known, it may.
+fn may_mean(selector: &TargetSelector, found_by: &TargetSelector, target: &Target) -> bool {
+    selector.kind == target.id.kind
+        && match (&selector.by, &found_by.by) {
+            (SelectBy::AppId(id), _) => *id == target.app_id,
+            (SelectBy::ObjectId(id), _) => *id == target.id.object_id,
+            (SelectBy::DisplayName(name), _) => name.to_lowercase() == target.display_name.to_lowercase(),
+            (SelectBy::UniqueName(name), SelectBy::UniqueName(found_by)) => name == found_by,
+            (SelectBy::UniqueName(_), _) => true,
+        }
 }
 
 /// Whether anything that was selected, or a `removed:` entry, lives in the tenant. The others are not asked at all.

@@ -168,3 +168,20 @@ impl Settings {
 fn count(value: &str) -> Option<u32> {
     value.parse().ok().filter(|count| (1..=1000).contains(count))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_assertion_is_ps256_unless_set_to_rs256() {
+        let mut settings = Settings::default();
+        assert_eq!(settings.assertion, SignatureAlgorithm::Ps256);
+        settings.set("assertion", "rs256").unwrap();
+        assert_eq!(settings.assertion, SignatureAlgorithm::Rs256);
+        settings.set("assertion", "ps256").unwrap();
+        assert_eq!(settings, Settings::default());
+        let error = settings.set("assertion", "none").unwrap_err().to_string();
+        assert_eq!(error, "setting assertion cannot be \"none\": write ps256 or rs256");
+    }
+}

@@ -8,11 +8,11 @@ use crate::apply::events::Event;
 use crate::apply::keys::ToIssue;
 use crate::apply::outcome::{CertificateReport, Done, Outcome, StepOutcome, StepReport, Stop};
 use crate::apply::prove::Evidenced;
-use crate::desired::{Declared, StoreBinding};
+use crate::desired::{Declared, Issuer, StoreBinding};
 use crate::edges::{DirectoryWriter, Trouble, TroubleKind};
 use crate::ids::KeyId;
 use crate::observed::{Current, Generation, KeyState, StoreState};
-use crate::plan::reason::{NoteKind, Requires};
+use crate::plan::reason::{Because, NoteKind, Requires};
 use crate::plan::step::{GenerationRef, Step};
 use crate::plan::{CertificatePlan, PlannedStep, PlannedTarget};
 use crate::store::StoreWriter;
@@ -353,16 +353,49 @@ impl<'a> Chain<'a> {
         let publishes = has(|step| matches!(step, Step::Publish { .. }));
         let promotes = has(|step| matches!(step, Step::Promote { .. }));
         match &self.evidence {
-            _ if self.plan.steps.is_empty() => Outcome::NothingToDo,
-            Some(Evidenced::SignIn(_)) if publishes || promotes => Outcome::Proven { rotated: promotes },
+            _ if self.plan.steps.is_empty() => self.outcome_without_steps(),
+            Some(Evidenced::SignIn(_)) if publishes || promotes => {
+                Outcome::Proven { rotated: promotes && !self.is_rollback() }
+            }
             Some(Evidenced::ReadBack(_)) if publishes || promotes => Outcome::PublishedNotProven {
-                reason: "the file asks for no sign-in".to_owned(),
+                reason: self.why_read_back_only().to_owned(),
                 as_declared: true,
             },
             None if publishes => {
                 Outcome::PublishedNotProven { reason: self.why_not_proven(), as_declared: false }
             }
             Some(_) | None => Outcome::Done,
+        }
+    }
+
+    /// Nothing was to be done, or nothing could be: the first note that says so is the outcome.
+    fn outcome_without_steps(&self) -> Outcome {
+        let first = |kind: NoteKind| self.plan.notes.iter().find(|note| note.kind == kind);
+        if let Some(note) = first(NoteKind::Blocked) {
+            let doing = format!("planning {}", self.plan.address);
+            let trouble = Trouble::new(TroubleKind::Refused, doing, note.text.clone());
+            return Outcome::Blocked { trouble: Trouble { hint: note.hint.clone(), ..trouble } };
+        }
+        match first(NoteKind::Waiting) {
+            Some(note) => Outcome::Waiting { reason: note.text.clone() },
+            None => Outcome::NothingToDo,
+        }
+    }
+
+    /// Whether consumers go back to an earlier generation: proven, and not a rotation.
+    fn is_rollback(&self) -> bool {
+        self.plan.steps.iter().any(|planned| {
+            matches!(planned.step, Step::Promote { .. })
+                && matches!(planned.because, Because::Rollback | Because::RejectedIsCurrent)
+        })
+    }
+
+    fn why_read_back_only(&self) -> &'static str {
+        match self.declared.map(|declared| &declared.issuer) {
+            Some(Issuer::ExternalPublicKey { .. }) => {
+                "the provider keeps the key, so nobody here can sign in with it"
+            }
+            Some(_) | None => "the file asks for no sign-in",
         }
     }
 

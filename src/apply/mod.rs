@@ -13,6 +13,7 @@ mod context;
 mod deliver;
 pub mod events;
 mod keys;
+mod must_show;
 pub mod outcome;
 mod prove;
 mod publish;

@@ -142,7 +142,7 @@ pub struct StepReport {
 pub enum Outcome {
     /// Several sign-ins in a row succeeded with the generation that was published.
     Proven {
-        /// Whether it was also made current: only then is the certificate called rotated.
+        /// Whether it was also made current, and not as a rollback: only then is the certificate called rotated.
         rotated: bool,
     },
     /// The credential is there and nobody has signed in with it.
@@ -184,7 +184,7 @@ pub enum Outcome {
     },
     /// All steps were carried out; none of them was a rotation.
     Done,
-    /// There were no steps.
+    /// There were no steps, and nothing that is blocked or waited for.
     NothingToDo,
 }
 
@@ -278,7 +278,10 @@ impl Ending {
 impl Report {
     /// How the run ended. An interruption comes before everything; then in the order of the exit codes' precedence.
     pub fn ending(&self) -> Ending {
-        let any = |test: fn(&Outcome) -> bool| self.certificates.iter().any(|one| test(&one.outcome));
+        // A run answers for the steps it was given. What is blocked or waited for without any is the plan's to tell.
+        let any = |test: fn(&Outcome) -> bool| {
+            self.certificates.iter().any(|one| !one.steps.is_empty() && test(&one.outcome))
+        };
         let failed = any(|outcome| matches!(outcome, Outcome::Failed { .. } | Outcome::Blocked { .. }));
         let unfinished = any(|outcome| match outcome {
             Outcome::NotYet { .. } | Outcome::Waiting { .. } => true,

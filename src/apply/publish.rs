@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::apply::chain::Chain;
 use crate::apply::context::{earlier, later};
+use crate::apply::must_show::Write;
 use crate::apply::outcome::{Done, Shown, Stop};
 use crate::apply::replace::{Change, Takes, carefully};
 use crate::certificate::Certificate;
@@ -62,7 +63,7 @@ impl Chain<'_> {
             doing,
             add: Some(new),
             takes: Takes::Expired(dropping),
-            must_show: Vec::new(),
+            must_show: self.must_show(target.id, thumbprints.sha1, Write::Adds),
         };
         let directory = self.directory()?;
         let written =

@@ -1,16 +1,14 @@
 //! Taking a credential off a target. Nothing is taken off without a warrant, and a warrant comes from a proof made in this run
 //! or from a `removed:` entry that was reviewed. The write itself is in `replace`.
 
-use std::collections::BTreeSet;
-
 use crate::apply::chain::Chain;
-use crate::apply::context::later;
+use crate::apply::must_show::Write;
 use crate::apply::outcome::{Done, Shown, Stop};
 use crate::apply::prove::{Evidenced, Proof, Seen};
 use crate::apply::replace::{Change, Takes, carefully};
-use crate::ids::{RotationId, TargetId, Thumbprints};
-use crate::observed::record::RecordedPhase;
-use crate::observed::{Credential, Current, Generation, KeyState, StoreState};
+use crate::edges::Emptying;
+use crate::ids::Thumbprints;
+use crate::observed::{Credential, Current};
 use crate::plan::PlannedStep;
 use crate::plan::reason::Because;
 use crate::plan::step::CredentialRef;
@@ -58,6 +56,14 @@ impl<'c> Warrant<'c> {
         (!shown).then(|| format!("reads do not show {}, which was proven in this run", successor.sha1))
     }
 
+    /// Whether the object may be left without any credential: only where no successor is to stay.
+    pub(crate) fn emptying(&self) -> Emptying {
+        match self.0 {
+            Strength::Proven(_) | Strength::Seen(_) => Emptying::Forbidden,
+            Strength::Removed => Emptying::ByRemovedEntry,
+        }
+    }
+
     /// Whether it would take off the very credential it rests on.
     fn rests_on(&self, credential: &CredentialRef) -> bool {
         self.successor().is_some_and(|successor| successor.sha1 == credential.sha1)
@@ -86,7 +92,7 @@ impl Chain<'_> {
                 credential.key_id, target.id.kind, target.display_name
             ),
             add: None,
-            must_show: self.must_show(target.id, credential),
+            must_show: self.must_show(target.id, credential.sha1, Write::Removes),
             takes: Takes::One(credential, warrant),
         };
         let directory = self.directory()?;
@@ -125,55 +131,5 @@ impl Chain<'_> {
             return Err(Stop::Refused("what was proven in this run is not what consumers read".to_owned()));
         }
         Ok(Warrant::from_evidence(evidence))
-    }
-
-    /// Every generation for that object which is on its way or young, as far as the stores' records tell: another run may have
-    /// published it a moment ago, and a read that does not show it yet would delete it.
-    fn must_show(&self, target: TargetId, leaving: &CredentialRef) -> Vec<Thumbprints> {
-        let others =
-            self.run.job.observed.stores.iter().filter(|(address, _)| **address != self.plan.address);
-        let others = others.filter_map(|(_, store)| match &store.state {
-            StoreState::Known(holding) => Some(&holding.generations),
-            StoreState::Absent | StoreState::Unreadable { .. } => None,
-        });
-        let continued = self.rotations_of_this_plan();
-        let recent = |generation: &&Generation| self.may_just_have_been_published(generation, &continued);
-        others
-            .flatten()
-            .chain(&self.generations)
-            .filter(|generation| generation.record.target == target && generation.key != KeyState::Destroyed)
-            .filter(|generation| !generation.record.rejected)
-            .filter(recent)
-            .filter_map(|generation| generation.record.thumbprints)
-            .filter(|thumbprints| thumbprints.sha1 != leaving.sha1)
-            .collect()
-    }
-
-    /// One on its way counts while this plan goes on with it or it is younger than a run may take to give up; one that nobody goes on
-    /// with any more would otherwise keep every predecessor for ever.
-    fn may_just_have_been_published(
-        &self,
-        generation: &Generation,
-        continued: &BTreeSet<RotationId>,
-    ) -> bool {
-        let (now, settings) = (self.run.now(), self.run.job.settings);
-        let record = &generation.record;
-        match record.phase {
-            RecordedPhase::Requested | RecordedPhase::Staged => {
-                record.rotation_id.is_some_and(|id| continued.contains(&id))
-                    || later(record.requested_at, settings.prove_give_up) > now
-            }
-            RecordedPhase::Promoted => {
-                let made = record.promoted_at.map_or(record.requested_at, |at| at.max(record.requested_at));
-                later(made, settings.young) > now
-            }
-            RecordedPhase::Retired => false,
-        }
-    }
-
-    fn rotations_of_this_plan(&self) -> BTreeSet<RotationId> {
-        let certificates = self.run.job.plan.certificates.iter();
-        let steps = certificates.flat_map(|certificate| &certificate.steps);
-        steps.filter_map(|planned| planned.step.generation()?.rotation_id).collect()
     }
 }

@@ -12,8 +12,8 @@ use crate::delivery::{DeliveryReader, DeliveryWriter};
 use crate::desired::{Delivery, Desired, Issuer as DeclaredIssuer, Password, Store, StoreBinding, StoreKind};
 use crate::desired::{TargetSelector, Tenant};
 use crate::edges::{
-    DirectoryReader, DirectoryWriter, NewCredential, Provers, Readers, SignInAnswer, SignIns, Signers,
-    SignersOnly, Trouble, TroubleKind, WriteTrouble, Writers,
+    DirectoryReader, DirectoryWriter, Emptying, NewCredential, Provers, Readers, SignInAnswer, SignIns,
+    Signers, SignersOnly, Trouble, TroubleKind, WriteTrouble, Writers,
 };
 use crate::entra::{self, EntraError, ErrorKind, GraphClient, Line, Refusal, SignIn, WriteError};
 use crate::ids::{Address, Name, TargetId};
@@ -49,7 +49,8 @@ struct Connected {
 
 struct Joined {
     tenant: String,
-    line: Line,
+    /// Carries the sign-ins that prove a key.
+    proving: Line,
     client: Arc<GraphClient>,
 }
 
@@ -58,7 +59,7 @@ impl Connections {
     pub fn new(desired: &Desired, connect: impl Fn(&Tenant) -> Result<Connection, Trouble>) -> Connections {
         let join = |tenant: &Tenant| {
             let Connection { line, client } = connect(tenant)?;
-            Ok(Joined { tenant: tenant.id.clone(), line, client: Arc::new(client) })
+            Ok(Joined { tenant: tenant.id.clone(), proving: line.for_proving(), client: Arc::new(client) })
         };
         let tenants = desired.tenants.iter().map(|(name, tenant)| (name.clone(), join(tenant))).collect();
         Connections(Arc::new(Connected { stores: desired.stores.clone(), tenants }))
@@ -86,7 +87,7 @@ impl Connections {
 
     fn sign_ins(&self, tenant: &Name) -> Result<Arc<dyn SignIns>, Trouble> {
         let joined = self.joined(tenant)?;
-        Ok(Arc::new(EntraSignIns { line: joined.line.clone(), tenant: joined.tenant.clone() }))
+        Ok(Arc::new(EntraSignIns { line: joined.proving.clone(), tenant: joined.tenant.clone() }))
     }
 }
 
@@ -217,6 +218,7 @@ impl DirectoryWriter for EntraWriter {
         target: &TargetId,
         keep: &[&RawValue],
         add: &[NewCredential],
+        emptying: Emptying,
     ) -> Result<(), WriteTrouble> {
         let mut entries: Vec<Box<RawValue>> = keep.iter().map(|entry| (*entry).to_owned()).collect();
         for new in add {
@@ -224,7 +226,11 @@ impl DirectoryWriter for EntraWriter {
             let entry = entra::new_entry(*key_id, display_name, certificate, *start, *end);
             entries.push(entry.map_err(|error| WriteTrouble::NotDone(error.into()))?);
         }
-        self.0.replace_entries(*target, &entries).await.map_err(|error| match error {
+        let written = match emptying {
+            Emptying::ByRemovedEntry if entries.is_empty() => self.0.remove_all_entries(*target).await,
+            Emptying::ByRemovedEntry | Emptying::Forbidden => self.0.replace_entries(*target, &entries).await,
+        };
+        written.map_err(|error| match error {
             WriteError::NotSent(error) | WriteError::Refused(error) => WriteTrouble::NotDone(error.into()),
             WriteError::UnknownOutcome(error) => WriteTrouble::Unknown(error.into()),
         })

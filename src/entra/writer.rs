@@ -112,6 +112,17 @@ impl DirectoryWriter {
         let body = body(entries).map_err(|reason| {
             WriteError::NotSent(EntraError::new(ErrorKind::Refused(Refusal::Invalid), &doing, reason))
         })?;
+        self.send(target, body, &doing).await
+    }
+
+    /// Leaves the target without any credential. Apart from [`DirectoryWriter::replace_entries`], so that a list that came out empty by
+    /// mistake is never taken for one that is meant to be.
+    pub async fn remove_all_entries(&self, target: TargetId) -> Result<(), WriteError> {
+        let doing = format!("removing the last credential of {target}");
+        self.send(target, br#"{"keyCredentials":[]}"#.to_vec(), &doing).await
+    }
+
+    async fn send(&self, target: TargetId, body: Vec<u8>, doing: &str) -> Result<(), WriteError> {
         let url = self.client.line.endpoints.graph_url(&object(&target)).map_err(WriteError::NotSent)?;
         let call = Call {
             method: Method::PATCH,
@@ -119,7 +130,7 @@ impl DirectoryWriter {
             body: Some(body),
             class: Class::Write,
             eventual: false,
-            doing: &doing,
+            doing,
             least: WRITE_APPLICATIONS,
         };
         match self.client.once(&call).await {
@@ -144,7 +155,7 @@ struct Identity {
 /// The body of a write: the list and nothing else. Another member could change something nobody reviewed.
 fn body(entries: &[Box<RawValue>]) -> Result<Vec<u8>, &'static str> {
     if entries.is_empty() {
-        return Err("an empty list would remove every credential of the object; certroll never sends one");
+        return Err("an empty list would remove every credential of the object");
     }
     let mut seen = BTreeSet::new();
     for entry in entries {

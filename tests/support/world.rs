@@ -586,9 +586,26 @@ impl World {
         observation.observed
     }
 
+    /// What a run that is about those certificates alone reads.
+    pub async fn observe_only(&self, names: &[&str]) -> Observed {
+        let only = names.iter().map(|name| format!("contoso/{name}").parse().unwrap()).collect();
+        let observation = observe(&self.desired, &self.edges(), Some(&only), &self.slots).await;
+        assert!(observation.troubles.is_empty(), "{:?}", observation.troubles);
+        observation.observed
+    }
+
+    /// Plans and applies those alone. The policy has to select the same.
+    pub async fn apply_only(&self, names: &[&str]) -> Report {
+        let (plan, observed) = self.plan_from(self.observe_only(names).await);
+        self.apply_plan(&plan, None, &observed, &Cancel::never()).await
+    }
+
     /// A plan of the present moment, guarded.
     pub async fn plan(&self) -> (Plan, Observed) {
-        let observed = self.observe().await;
+        self.plan_from(self.observe().await)
+    }
+
+    fn plan_from(&self, observed: Observed) -> (Plan, Observed) {
         let plan = plan(&self.desired, &observed, &self.policy, self.clock.now());
         guard::check(&plan, &self.desired, &observed, &self.policy).unwrap();
         guard::settles(&plan, &self.desired, &observed, &self.policy).unwrap();

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use certroll::apply::events::Event;
 use certroll::apply::outcome::{Ending, Outcome, Report, StepOutcome};
 use certroll::apply::{Cancel, cancellation};
-use certroll::desired::{Prove, Removed, SelectBy, TargetSelector};
+use certroll::desired::Prove;
 use certroll::edges::TroubleKind;
 use certroll::emulator::{Change, Every, Faults, Kind, StaleReads, TokenFaults, TokenPropagation};
 use certroll::ids::TargetKind;
@@ -344,25 +344,6 @@ async fn what_is_read_back_only_is_never_called_rotated() {
     let operator = world.emulator.operator(TENANT).client_id.to_string();
     let journal = world.emulator.journal();
     assert!(journal.iter().filter(asked).all(|entry| entry.client_id.as_ref() == Some(&operator)));
-}
-
-#[tokio::test]
-async fn what_a_removed_entry_names_goes_without_a_proof_and_nothing_else_does() {
-    let mut world = World::new(Shelf::File);
-    let (object, app_id) = world.declare("backup", &[foreign_entry(1, "2030-01-01T00:00:00.1234567Z").await]);
-    let foreign = world.entries(object);
-    assert_eq!(world.apply().await.ending(), Ending::Fine);
-    let address = "contoso/backup".parse().unwrap();
-    world.desired.certificates.clear();
-    world.desired.removed.push(Removed {
-        address,
-        target: TargetSelector { kind: TargetKind::Application, by: SelectBy::AppId(app_id) },
-        retire: true,
-        origin: Default::default(),
-    });
-    let report = world.apply().await;
-    assert_eq!(*outcome(&report), Outcome::Done, "{report:#?}");
-    assert_eq!(world.entries(object), foreign);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use certroll::desired::{Cloud, SelectBy};
@@ -80,6 +81,44 @@ async fn a_tenant_is_read_over_https_from_a_server_whose_authority_is_trusted() 
     let error = get(&transport, &format!("{url}/v1.0/applications")).await.unwrap_err();
     assert_eq!((error.kind, error.sent), (TransportErrorKind::Tls, Sent::No), "{error}");
     serving.abort();
+}
+
+/// Answers every request, as many on one connection as come, and counts the connections.
+async fn patient_server() -> (SocketAddr, Arc<AtomicUsize>) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connections);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(async move {
+                let mut request = [0; 4096];
+                while stream.read(&mut request).await.is_ok_and(|read| read > 0) {
+                    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+                    stream.write_all(answer).await.unwrap();
+                }
+            });
+        }
+    });
+    (address, connections)
+}
+
+#[tokio::test]
+async fn sign_ins_that_prove_a_key_go_over_a_new_connection_each() {
+    let (address, connections) = patient_server().await;
+    let world = World::new();
+    let transport = Arc::new(HttpsTransport::new(options(Trust::System)).unwrap());
+    let line = Line { transport, ..world.line() };
+    for (line, expected) in [(line.for_proving(), 3), (line, 1)] {
+        connections.store(0, Ordering::SeqCst);
+        for _ in 0..3 {
+            let request = Request::get(format!("http://{address}/")).body(Vec::new()).unwrap();
+            assert_eq!(line.transport.send(request).await.unwrap().status(), 200);
+        }
+        assert_eq!(connections.load(Ordering::SeqCst), expected);
+    }
 }
 
 #[tokio::test]

@@ -78,13 +78,24 @@ async fn a_new_entry_goes_in_and_the_old_ones_go_back_untouched_under_the_strict
 }
 
 #[tokio::test]
-async fn an_empty_list_is_never_sent() {
+async fn an_empty_list_is_not_sent_as_a_list() {
     let world = World::new();
     let (target, _, _) = added(&world).await;
     world.emulator.clear_journal();
     let error = world.writer().replace_entries(target, &[]).await.unwrap_err();
     assert!(matches!(error, WriteError::NotSent(_)), "{error}");
     assert!(world.requests().is_empty());
+}
+
+#[tokio::test]
+async fn leaving_an_object_without_credentials_is_a_call_of_its_own() {
+    let world = World::new();
+    let (target, _, _) = added(&world).await;
+    assert_eq!(world.writer().read_entries(target).await.unwrap().len(), 1);
+    world.writer().remove_all_entries(target).await.unwrap();
+    assert!(world.writer().read_entries(target).await.unwrap().is_empty());
+    let stored = world.emulator.object(TENANT, Kind::Application, target.object_id).unwrap();
+    assert_eq!(stored["displayName"], "orders-api", "nothing else was changed");
 }
 
 #[tokio::test]
