@@ -16,7 +16,7 @@ use certroll::entra::{
 };
 use certroll::form::render;
 use certroll::issuer::Issued;
-use certroll::key::Secret;
+use certroll::key::{Secret, SignatureAlgorithm};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -142,7 +142,7 @@ fn a_credential_prints_no_secret() {
 async fn reads(world: &World, client_id: Uuid, method: Method) -> Result<(), certroll::entra::EntraError> {
     let (_, app_id) = world.application("read me");
     let own = OwnCredential { tenant: None, client_id, method, source: "the test".to_owned() };
-    let client = GraphClient::new(world.line(), &TENANT.to_string(), own, GraphSettings::default());
+    let client = GraphClient::new(world.line(), &TENANT.to_string(), own, world.settings.clone());
     let requests = [(address(0), app(SelectBy::AppId(app_id)))];
     observe(&DirectoryReader::new(Arc::new(client)), &requests, &[]).await.map(|_| ())
 }
@@ -154,7 +154,17 @@ fn may_read(emulator: &Emulator, client_id: Uuid) {
 
 #[tokio::test]
 async fn certificates_in_pem_and_pfx_sign_in() {
-    let world = World::new();
+    certificates_sign_in(World::new()).await;
+}
+
+#[tokio::test]
+async fn certificates_sign_in_with_rs256_where_that_is_set() {
+    let mut world = World::new();
+    world.settings.assertion = SignatureAlgorithm::Rs256;
+    certificates_sign_in(world).await;
+}
+
+async fn certificates_sign_in(world: World) {
     let (object_id, client_id) = world.application("certroll itself");
     may_read(&world.emulator, client_id);
     let target = application_id(object_id);
