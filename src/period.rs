@@ -29,12 +29,12 @@ pub struct Period {
 const YEARS_MAX: i64 = 100;
 
 impl Period {
-    /// A period of whole days. Bounded to [`YEARS_MAX`] years.
+    /// A period of whole days. Bounded to 100 years.
     pub fn days(days: u16) -> Period {
         Period { text: format!("{days}d"), span: i64::from(days.min(36_500)).days() }
     }
 
-    /// A period of calendar years. Bounded to [`YEARS_MAX`].
+    /// A period of calendar years. Bounded to 100.
     pub fn years(years: u8) -> Period {
         Period { text: format!("P{years}Y"), span: i64::from(years).min(YEARS_MAX).years() }
     }

@@ -100,16 +100,6 @@ fn plan_removed(
     let mut credentials: Vec<&Credential> = target.client_credentials().filter(ours).collect();
     credentials.sort_by_key(|credential| (credential.end, credential.key_id));
     plan.left_alone = target.credentials.len() - credentials.len();
-    if removed.retire && plan.left_alone == 0 && !credentials.is_empty() {
-        plan.notes.push(Note::blocked(
-            format!(
-                "it has the last credentials of the {}, and certroll never empties the list",
-                removed.target
-            ),
-            "delete them in the portal, or the application itself, and then the removed entry",
-        ));
-        return plan;
-    }
     for credential in &credentials {
         let (Some(key_id), Some(sha1)) = (credential.key_id, credential.sha1()) else { continue };
         if removed.retire {
