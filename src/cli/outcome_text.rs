@@ -28,6 +28,10 @@ fn certificate_lines(text: &mut Text, certificate: &CertificateReport) {
             (Ink::Attention, Some(reason.clone()), None)
         }
         Outcome::NotYet { trouble } => (Ink::Attention, Some(trouble.to_string()), trouble.hint.clone()),
+        // One that was never begun was planned only: its reason says all.
+        Outcome::Blocked { trouble } if certificate.steps.is_empty() => {
+            (Ink::Bad, Some(trouble.reason.clone()), trouble.hint.clone())
+        }
         Outcome::Blocked { trouble } | Outcome::Failed { trouble } => {
             (Ink::Bad, Some(trouble.to_string()), trouble.hint.clone())
         }
@@ -35,7 +39,10 @@ fn certificate_lines(text: &mut Text, certificate: &CertificateReport) {
         Outcome::Interrupted { remains } => (Ink::Bad, Some(remains.clone()), None),
     };
     text.put(Ink::Heading, &certificate.address.to_string()).plain("  ").put(ink, certificate.outcome.word());
-    text.plain(&reason.map(|reason| format!(": {reason}")).unwrap_or_default()).end();
+    let reason = reason.map(|reason| {
+        reason.strip_prefix("waiting for ").map_or(format!(": {reason}"), |rest| format!(" for {rest}"))
+    });
+    text.plain(&reason.unwrap_or_default()).end();
     if let Some(hint) = hint {
         text.line(&format!("    try: {hint}"));
     }
@@ -85,8 +92,10 @@ pub fn summary(report: &Report) -> String {
         .map(|(word, count)| format!("{count} {word}"))
         .collect();
     let unchanged = outcomes.get(nothing).copied().unwrap_or(0);
+    let idle = report.certificates.iter().all(|certificate| certificate.steps.is_empty());
     match (parts.is_empty(), unchanged) {
         (true, _) => "Apply: nothing to do.".to_owned(),
+        (false, _) if idle => format!("Apply: nothing to do; {}.", parts.join("; ")),
         (false, 0) => format!("Apply: {}.", parts.join("; ")),
         (false, unchanged) => format!("Apply: {}; {unchanged} unchanged.", parts.join("; ")),
     }
