@@ -199,24 +199,19 @@ impl Disk {
         let written = Written { certroll_emulator: STATE_VERSION, stamp: &stamp, world };
         let bytes = serde_json::to_vec(&written)
             .map_err(|error| EmulatorError::State { path: self.path.clone(), reason: error.to_string() })?;
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
-        // A temporary file is 0600 from its first byte, and the state holds client secrets.
-        let mut file = tempfile::Builder::new()
-            .prefix(".emulator-state-")
-            .tempfile_in(folder)
-            .map_err(failed("writing a file in", folder))?;
-        file.write_all(&bytes).map_err(failed("writing", &self.path))?;
-        let file = file.persist(&self.path).map_err(|error| failed("replacing", &self.path)(error.error))?;
+        // Under one name, which the lock makes ours: what a killed process left behind is replaced, not added to. It is 0600 from
+        // its first byte, because the state holds client secrets.
+        let new = beside(&self.path, "new");
+        absent(&new)?;
+        let mut file = private(OpenOptions::new().create_new(true).write(true), &new)?;
+        file.write_all(&bytes).map_err(failed("writing", &new))?;
+        fs::rename(&new, &self.path).map_err(failed("replacing", &self.path))?;
         self.seen = Some(identity(&file.metadata().map_err(failed("reading", &self.path))?));
         self.stamp = stamp;
         let log = beside(&self.path, "log");
         self.log = None;
         self.log_read = 0;
-        match fs::remove_file(&log) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("removing", &log)(error)),
-            _ => Ok(()),
-        }
+        absent(&log)
     }
 
     fn append(&mut self, world: &World) -> Result<(), EmulatorError> {
@@ -261,6 +256,14 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.push(".");
     name.push(suffix);
     PathBuf::from(name)
+}
+
+/// Removes a file that may not be there.
+fn absent(path: &Path) -> Result<(), EmulatorError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("removing", path)(error)),
+        _ => Ok(()),
+    }
 }
 
 /// Opens a file that only its owner may read.

@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -12,8 +14,10 @@ use serde_json::Value;
 
 /// Each world lives through three runs, and each run is killed so many times before it may end.
 const KILLS: usize = 5;
-/// Worlds, in as many threads as there are cores; with [`KILLS`] and three runs each, a hundred and fifty kills, of which a hundred must strike.
-const WORLDS: u64 = 10;
+/// How many kills have to strike a running process; new worlds are begun until they have.
+const STRIKES: usize = 100;
+/// Worlds after which something else is wrong.
+const WORLDS: u64 = 60;
 
 /// What happens before each run: nothing, a rotation falls due, the overlap ends.
 const RUNS: [Option<&str>; 3] = [None, Some("+181d"), Some("+31d")];
@@ -199,7 +203,7 @@ impl World {
     }
 
     /// The life of this world; how many kills struck a running process.
-    fn live(&self, typical: Duration) -> usize {
+    fn live(&self, typical: &AtomicU64) -> usize {
         let mut dice = Dice(self.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
         assert_eq!(self.run(&["plan"]).0, 0);
         let foreign = self.foreign();
@@ -210,9 +214,14 @@ impl World {
                 assert_eq!(self.run(&["emulator", "clock", time]).0, 0);
             }
             for kill in 0..KILLS {
-                let moment = Duration::from_micros(dice.below(typical.as_micros() as u64));
+                let longest = typical.load(Ordering::Relaxed);
+                let moment = Duration::from_micros(dice.below(longest));
                 let when = format!("world {}, run {number}, kill {kill} after {moment:?}", self.seed);
-                struck += usize::from(self.killed_after(moment));
+                let strikes = self.killed_after(moment);
+                struck += usize::from(strikes);
+                // How fast a run is changes with what else the machine does: moments follow it.
+                let next = if strikes { longest + longest / 50 } else { longest - longest / 20 };
+                typical.store(next.max(20_000), Ordering::Relaxed);
                 self.nobody_is_locked_out(&when);
                 assert_eq!(self.foreign(), foreign, "{when}");
             }
@@ -251,20 +260,19 @@ fn killed_a_hundred_times_nothing_is_lost_and_no_rotation_has_a_second_key() {
     let began = Instant::now();
     let undisturbed = World::new(0);
     undisturbed.finish("undisturbed");
-    let typical = began.elapsed() * 2 / 3;
-    let worlds = std::sync::Mutex::new(1..=WORLDS);
-    let struck = std::sync::atomic::AtomicUsize::new(0);
+    let typical = AtomicU64::new(began.elapsed().as_micros() as u64 / 2);
+    let worlds = Mutex::new(1..=WORLDS);
+    let struck = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
             scope.spawn(|| {
-                loop {
+                while struck.load(Ordering::Relaxed) < STRIKES {
                     let Some(seed) = worlds.lock().unwrap().next() else { return };
-                    let hit = World::new(seed).live(typical);
-                    struck.fetch_add(hit, std::sync::atomic::Ordering::Relaxed);
+                    struck.fetch_add(World::new(seed).live(&typical), Ordering::Relaxed);
                 }
             });
         }
     });
     let struck = struck.into_inner();
-    assert!(struck >= 100, "only {struck} kills struck a running process: the moments are badly chosen");
+    assert!(struck >= STRIKES, "only {struck} kills struck a running process: the moments are badly chosen");
 }
