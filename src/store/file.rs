@@ -11,6 +11,7 @@ mod ignore;
 mod layout;
 mod lock;
 mod name;
+mod rendered;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -27,7 +28,6 @@ use crate::observed::{Current, Generation, KeyState, ObservedStore, Removal, Sha
 use crate::store::{KeyRequest, Pending, StoreError, StoreErrorKind, StoreReader, StoreWriter};
 pub use disk::{Action, Probe};
 use disk::{Fault, Folder};
-use layout::Reading;
 pub use name::entry_problem;
 use write::Entry;
 
@@ -68,20 +68,31 @@ impl FileStore {
         self
     }
 
-    /// Key and certificate of a generation. Writes nothing and takes no lock: a key's file never changes.
+    /// Key and certificate of a generation. Writes nothing and takes no lock: a key's file never changes. `purpose` decides
+    /// whether the files consumers read are compared first.
     async fn key(
         &self,
         entry: &StoreBinding,
         generation: &Generation,
+        purpose: Use,
     ) -> Result<(PrivateKey, Issued), StoreError> {
         let (place, generation) = (self.place(entry), generation.clone());
         let read = move || {
-            let Some((folder, _)) = place.find()? else {
+            let (Some(folder), _) = place.find()? else {
                 return Err(Fault::new(StoreErrorKind::Missing, "there is no such entry"));
             };
             let stem = name::stem(&place.entry);
             let reading = layout::read(&folder, stem)?;
-            contents::key_and_certificate(&folder, layout::same(&reading.holding, &generation)?, stem)
+            let held = layout::same(&reading.holding, &generation)?;
+            if purpose == Use::Sign
+                && let Some(thumbprints) = held.record.thumbprints
+                && held.record.rotation_id.is_some()
+                && reading.holding.current == Some(Current::Recorded(thumbprints.sha256))
+            {
+                let folder = layout::generation_folder(&folder, &held.handle)?;
+                rendered::check_current(&folder, &thumbprints.sha1.to_string())?;
+            }
+            contents::key_and_certificate(&folder, held, stem)
         };
         let doing = || format!("reading a key of {}/{}", entry.store, entry.entry);
         blocking(read).await.map_err(|fault| error(doing(), fault))
@@ -134,6 +145,14 @@ impl FileStore {
     }
 }
 
+/// What a key is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// To prove something: for the current generation that is worth nothing if consumers read something else.
+    Sign,
+    Export,
+}
+
 /// Where an entry lies.
 struct Place {
     directory: PathBuf,
@@ -152,68 +171,89 @@ impl Place {
         }
     }
 
-    /// The entry's folder if there is one, with what a person should know of the folders it lies in.
-    fn find(&self) -> Result<Option<(Folder, Vec<String>)>, Fault> {
+    /// The entry's folder if there is one, and what a person should know of the folders it lies in.
+    fn find(&self) -> Result<(Option<Folder>, Vec<String>), Fault> {
         self.check_name()?;
-        let mut warnings: Vec<String> = self.git_trouble()?.into_iter().collect();
+        let mut warnings: Vec<String> = self.git_trouble()?.into_iter().map(with_hint).collect();
         let mut folder = match Folder::open(&self.directory, self.probe.clone()) {
             Ok(folder) => folder,
             Err(fault) if fault.kind == StoreErrorKind::Missing && !is_link(&self.directory) => {
-                return Ok(None);
+                return Ok((None, warnings));
             }
             Err(fault) => return Err(fault),
         };
         warnings.extend(exposure(&folder)?);
         for part in self.entry.split('/') {
-            let Some(inner) = folder.folder(part)? else { return Ok(None) };
+            let Some(inner) = folder.folder(part)? else { return Ok((None, warnings)) };
             folder = inner;
             warnings.extend(exposure(&folder)?);
         }
-        Ok(Some((folder, warnings)))
+        Ok((Some(folder), warnings))
     }
 
     /// The entry's folder, made if it is missing.
     fn make(&self) -> Result<Folder, Fault> {
         self.check_name()?;
         if let Some(trouble) = self.git_trouble()? {
-            return Err(Fault::new(StoreErrorKind::Refused, trouble).hint(format!(
-                "add {} to .gitignore, or keep the store elsewhere",
-                self.directory.display()
-            )));
+            return Err(trouble);
         }
         Folder::make_path(&self.directory, self.probe.as_ref())?;
         let mut folder = Folder::open(&self.directory, self.probe.clone())?;
         for part in self.entry.split('/') {
-            refuse_other_case(&folder, part)?;
+            refpurposeother_case(&folder, part)?;
             folder = folder.ensure_folder(part)?;
         }
         Ok(folder)
     }
 
-    fn git_trouble(&self) -> Result<Option<String>, Fault> {
+    fn git_trouble(&self) -> Result<Option<Fault>, Fault> {
         let folder = self.directory.join(&self.entry);
-        let found = git::unignored_work_tree(&folder).map_err(|error| {
+        let shown = folder.display();
+        let fail = |error: std::io::Error| {
             let kind = match error.kind() {
                 std::io::ErrorKind::PermissionDenied => StoreErrorKind::Denied,
                 std::io::ErrorKind::NotADirectory => StoreErrorKind::Corrupt,
                 _ => StoreErrorKind::Unavailable,
             };
-            Fault::new(kind, format!("{}: {error}", folder.display()))
-        })?;
-        Ok(found.map(|top| {
-            format!(
-                "{} lies in the Git work tree {} and is not ignored there",
-                folder.display(),
-                top.display()
-            )
-        }))
+            Fault::new(kind, format!("{shown}: {error}"))
+        };
+        let (reason, hint) = match git::trouble(&folder).map_err(fail)? {
+            None => return Ok(None),
+            Some(git::Trouble::Inside(git)) => (
+                format!("{shown} lies inside the Git folder {}", git.display()),
+                "choose a folder outside .git".to_owned(),
+            ),
+            Some(git::Trouble::NotIgnored(top)) => {
+                let line = match git::ignore_line(&top, &self.directory).map_err(fail)? {
+                    Some(line) => Some(line),
+                    None => git::ignore_line(&top, &folder).map_err(fail)?,
+                };
+                let top = top.display();
+                (
+                    format!("{shown} lies in the Git work tree {top} and is not ignored there"),
+                    match line {
+                        Some(line) => format!("add {line} to {top}/.gitignore, or keep the store elsewhere"),
+                        None => "keep the store elsewhere".to_owned(),
+                    },
+                )
+            }
+        };
+        Ok(Some(Fault::new(StoreErrorKind::Refused, reason).hint(hint)))
     }
 
-    fn read(&self) -> Result<Option<Reading>, Fault> {
-        let Some((folder, warnings)) = self.find()? else { return Ok(None) };
-        let mut reading = layout::read(&folder, name::stem(&self.entry))?;
-        reading.warnings.splice(0..0, warnings);
-        Ok(Some(reading))
+    fn read(&self) -> Result<(StoreState, Vec<String>), Fault> {
+        let (folder, mut warnings) = self.find()?;
+        let Some(folder) = folder else { return Ok((StoreState::Absent, warnings)) };
+        let reading = layout::read(&folder, name::stem(&self.entry))?;
+        warnings.extend(reading.warnings);
+        Ok((StoreState::Known(reading.holding), warnings))
+    }
+}
+
+fn with_hint(fault: Fault) -> String {
+    match fault.hint {
+        Some(hint) => format!("{}; {hint}", fault.reason),
+        None => fault.reason,
     }
 }
 
@@ -222,7 +262,7 @@ fn is_link(path: &Path) -> bool {
 }
 
 /// On file systems that do not tell upper from lower case two such entries would be one.
-fn refuse_other_case(folder: &Folder, part: &str) -> Result<(), Fault> {
+fn refpurposeother_case(folder: &Folder, part: &str) -> Result<(), Fault> {
     let other = folder.names()?.into_iter().find(|name| name.eq_ignore_ascii_case(part) && name != part);
     match other {
         Some(other) => {
@@ -239,7 +279,8 @@ fn refuse_other_case(folder: &Folder, part: &str) -> Result<(), Fault> {
 fn exposure(folder: &Folder) -> Result<Option<String>, Fault> {
     let mode = folder.mode()?;
     Ok((mode & 0o077 != 0).then(|| {
-        format!("{} is open to others (mode {:04o}); 0700 is enough", folder.path().display(), mode & 0o7777)
+        let open = if mode & 0o022 == 0 { "open to" } else { "writable by" };
+        format!("{} is {open} others (mode {:04o}); 0700 is enough", folder.path().display(), mode & 0o7777)
     }))
 }
 
@@ -273,8 +314,7 @@ impl StoreReader for FileStore {
     async fn observe(&self, entry: &StoreBinding) -> ObservedStore {
         let place = self.place(entry);
         let (state, warnings) = match blocking(move || place.read()).await {
-            Ok(Some(reading)) => (StoreState::Known(reading.holding), reading.warnings),
-            Ok(None) => (StoreState::Absent, Vec::new()),
+            Ok(seen) => seen,
             Err(fault) => (StoreState::Unreadable { reason: fault.reason }, Vec::new()),
         };
         ObservedStore { shape: self.shape(entry), state, warnings }
@@ -283,8 +323,8 @@ impl StoreReader for FileStore {
     async fn issued(&self, entry: &StoreBinding, generation: &Generation) -> Result<Issued, StoreError> {
         let doing = format!("reading a certificate of {}/{}", entry.store, entry.entry);
         let (place, handle) = (self.place(entry), generation.handle.clone());
-        let read = move || match place.find()? {
-            Some((folder, _)) => {
+        let read = move || match place.find()?.0 {
+            Some(folder) => {
                 layout::generation_folder(&folder, &handle).and_then(|folder| contents::issued(&folder))
             }
             None => Err(Fault::new(StoreErrorKind::Missing, "there is no such entry")),
@@ -336,7 +376,7 @@ impl StoreWriter for FileStore {
         entry: &StoreBinding,
         generation: &Generation,
     ) -> Result<Box<dyn Signer>, StoreError> {
-        let (key, issued) = self.key(entry, generation).await?;
+        let (key, issued) = self.key(entry, generation, Use::Sign).await?;
         let signer = LocalSigner::new(&key, issued.certificate).map_err(|problem| {
             let doing = format!("reading a key of {}/{}", entry.store, entry.entry);
             error(doing, Fault::new(StoreErrorKind::Corrupt, problem.to_string()))
@@ -345,7 +385,7 @@ impl StoreWriter for FileStore {
     }
 
     async fn export(&self, entry: &StoreBinding, generation: &Generation) -> Result<PrivateKey, StoreError> {
-        self.key(entry, generation).await.map(|(key, _)| key)
+        self.key(entry, generation, Use::Export).await.map(|(key, _)| key)
     }
 
     async fn promote(

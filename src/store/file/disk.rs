@@ -119,6 +119,16 @@ pub(super) enum Kind {
     Other,
 }
 
+/// What stands under a name, without opening it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Standing {
+    pub(super) kind: Kind,
+    /// In bytes.
+    pub(super) size: u64,
+    /// The permission bits.
+    pub(super) mode: u32,
+}
+
 /// An open folder.
 pub(super) struct Folder {
     fd: OwnedFd,
@@ -191,12 +201,21 @@ impl Folder {
 
     /// What stands under a name; `None` when nothing does.
     pub(super) fn kind(&self, name: &str) -> Result<Option<Kind>, Fault> {
+        Ok(self.stat(name)?.map(|found| found.kind))
+    }
+
+    /// The same with size and mode; `None` when nothing stands there.
+    pub(super) fn stat(&self, name: &str) -> Result<Option<Standing>, Fault> {
         match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(match FileType::from_raw_mode(stat.st_mode) {
-                FileType::RegularFile => Kind::File,
-                FileType::Directory => Kind::Folder,
-                FileType::Symlink => Kind::Link,
-                _ => Kind::Other,
+            Ok(stat) => Ok(Some(Standing {
+                kind: match FileType::from_raw_mode(stat.st_mode) {
+                    FileType::RegularFile => Kind::File,
+                    FileType::Directory => Kind::Folder,
+                    FileType::Symlink => Kind::Link,
+                    _ => Kind::Other,
+                },
+                size: u64::try_from(stat.st_size).unwrap_or(u64::MAX),
+                mode: Mode::from_raw_mode(stat.st_mode).as_raw_mode(),
             })),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(self.fail(name)(errno)),

@@ -1,5 +1,5 @@
 #![allow(clippy::disallowed_methods, reason = "reads ignore files around the store's folder")]
-//! Private keys do not belong into a Git repository: is a folder inside a work tree that does not ignore it?
+//! Private keys do not belong into a Git repository: is a folder inside a work tree that does not ignore it, or in `.git`?
 //!
 //! Runs no program. Looks at every `.gitignore` from the top of the work tree down and at `info/exclude`; a person's own global
 //! ignore file does not count, since it protects nobody else's clone.
@@ -11,17 +11,45 @@ use super::ignore::Patterns;
 /// Largest ignore file that is read, in bytes; a larger one counts as empty, which can only lead to a refusal.
 const IGNORE_FILE_MAX: u64 = 1024 * 1024;
 
-/// The top of the Git work tree in which `folder` lies without being ignored; `None` when it is ignored or lies in none. The
-/// folder need not exist.
-pub(super) fn unignored_work_tree(folder: &Path) -> std::io::Result<Option<PathBuf>> {
+/// Why a folder is no place for keys.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// It lies in this `.git` folder, which tools copy, prune and serve as they like.
+    Inside(PathBuf),
+    /// It lies in the work tree with this top and is not ignored there.
+    NotIgnored(PathBuf),
+}
+
+/// What is wrong with `folder`; `None` when it is ignored or lies in no work tree. The folder need not exist.
+pub(super) fn trouble(folder: &Path) -> std::io::Result<Option<Trouble>> {
     let folder = real_path(folder)?;
+    let is_git = |path: &&Path| path.file_name().is_some_and(|name| name.eq_ignore_ascii_case(".git"));
+    if let Some(git) = folder.ancestors().find(is_git) {
+        return Ok(Some(Trouble::Inside(git.to_owned())));
+    }
     for top in folder.ancestors() {
         // A work tree has a folder there; a linked work tree or submodule has a file.
         if top.join(".git").symlink_metadata().is_ok() {
-            return Ok((!is_ignored(top, &folder)).then(|| top.to_owned()));
+            return Ok((!is_ignored(top, &folder)).then(|| Trouble::NotIgnored(top.to_owned())));
         }
     }
     Ok(None)
+}
+
+/// The line of `top`'s `.gitignore` that ignores a folder below it; `None` when the folder is `top` or not below it.
+pub(super) fn ignore_line(top: &Path, folder: &Path) -> std::io::Result<Option<String>> {
+    let folder = real_path(folder)?;
+    let below = folder.strip_prefix(top).ok().and_then(Path::to_str).filter(|below| !below.is_empty());
+    Ok(below.map(|below| {
+        let mut line = String::from("/");
+        for c in below.chars() {
+            if matches!(c, '*' | '?' | '[' | '\\') {
+                line.push('\\');
+            }
+            line.push(c);
+        }
+        line + "/"
+    }))
 }
 
 /// The path with symbolic links resolved, as far as it exists.
@@ -114,7 +142,7 @@ mod tests {
     }
 
     fn refused(root: &tempfile::TempDir, folder: &str) -> bool {
-        unignored_work_tree(&root.path().join(folder)).unwrap().is_some()
+        trouble(&root.path().join(folder)).unwrap().is_some()
     }
 
     #[test]
@@ -170,6 +198,29 @@ mod tests {
         let outside = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(root.path().join("secrets"), outside.path().join("store")).unwrap();
         assert!(refused(&outside, "store/app"));
+    }
+
+    #[test]
+    fn inside_the_git_folder_is_refused_whatever_is_ignored() {
+        let root = work_tree(&[(".gitignore", "*\n")]);
+        let git = root.path().canonicalize().unwrap().join(".git");
+        for folder in [".git", ".git/secrets", ".git/a/b"] {
+            let found = trouble(&root.path().join(folder)).unwrap();
+            assert_eq!(found, Some(Trouble::Inside(git.clone())), "{folder}");
+        }
+    }
+
+    #[test]
+    fn the_line_for_the_ignore_file_is_relative_to_the_top_and_taken_literally() {
+        let root = work_tree(&[]);
+        let top = root.path().canonicalize().unwrap();
+        let line = |folder: &str| ignore_line(&top, &top.join(folder)).unwrap();
+        assert_eq!(line("a/secrets").as_deref(), Some("/a/secrets/"));
+        assert_eq!(line(""), None);
+        let odd = line("se[c]*s").unwrap();
+        fs::write(top.join(".gitignore"), odd).unwrap();
+        assert!(!refused(&root, "se[c]*s/app"));
+        assert!(refused(&root, "secs/app"));
     }
 
     #[test]

@@ -9,16 +9,17 @@
 //!     certificate.pem                   leaf, then the chain
 //!     key.pk8                           PKCS#8 DER
 //!     <stem>.pfx, <stem>.password, …    the rendered form, once promoted
-//!     rendered.json                     which files those are; written after them
+//!     rendered.json                     which files those are and what they hold; written after them
 //! ```
 //!
 //! Names that begin with `.tmp-` are a run at work or the remains of a killed one: observing passes over them, the next writer
 //! sweeps them.
 
 use super::disk::{Fault, Folder, Kind};
+use super::rendered::Rendered;
 use crate::certificate::Certificate;
 use crate::ids::Thumbprints;
-use crate::observed::record::{PublicRecord, RECORD_FORMAT};
+use crate::observed::record::{PublicRecord, RECORD_FORMAT, RecordedPhase};
 use crate::observed::{Current, Generation, Holding, KeyState};
 use crate::store::StoreErrorKind;
 
@@ -55,6 +56,8 @@ pub(super) fn read(entry: &Folder, stem: &str) -> Result<Reading, Fault> {
             other => other?,
         };
         if entry_pointer(entry)? == before {
+            // Only now: a first promotion may have ended between the first look and the records.
+            refuse_lost_pointer(entry, &reading.holding)?;
             return Ok(reading);
         }
     }
@@ -76,6 +79,33 @@ fn entry_pointer(entry: &Folder) -> Result<Option<String>, Fault> {
             Err(Fault::new(StoreErrorKind::Corrupt, reason)
                 .hint("find out who changed it, then point it back"))
         }
+    }
+}
+
+/// A link that is gone although something was promoted is damage and not "nothing yet", which would rotate for no reason. A
+/// first promotion that died before the link was made has left no trace of it in the record.
+fn refuse_lost_pointer(entry: &Folder, holding: &Holding) -> Result<(), Fault> {
+    let was_promoted = |generation: &&Generation| {
+        let record = &generation.record;
+        generation.key == KeyState::Held
+            && record.phase != RecordedPhase::Retired
+            && (record.phase == RecordedPhase::Promoted || record.promoted_at.is_some())
+    };
+    let last = holding
+        .generations
+        .iter()
+        .filter(was_promoted)
+        .max_by_key(|g| (!g.record.rejected, g.record.promoted_at, g.record.requested_at));
+    match last {
+        Some(last) if holding.current.is_none() => {
+            let (place, handle) = (entry.path().display(), &last.handle);
+            let reason = format!(
+                "the link `{CURRENT}` is missing, and {handle} was promoted; restore it with ln -s \
+                 {GENERATIONS}/{handle} {place}/{CURRENT}, or move {place} away to start anew"
+            );
+            Err(Fault::new(StoreErrorKind::Corrupt, reason))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -102,7 +132,13 @@ fn read_once(entry: &Folder, stem: &str, pointer: Option<&str>) -> Result<Readin
         }
         let Some(folder) = generations.folder(&name)? else { continue };
         match read_generation(&folder, &name)? {
-            Some(generation) => reading.holding.generations.push(generation),
+            Some(generation) => {
+                reading.warnings.extend(wide_secrets(&folder)?);
+                if pointer == Some(name.as_str()) {
+                    reading.warnings.extend(current_trouble(&folder, &generation)?);
+                }
+                reading.holding.generations.push(generation);
+            }
             None if pointer == Some(name.as_str()) => {}
             None => reading.warnings.push(format!("{} has no {RECORD}", folder.path().display())),
         }
@@ -116,6 +152,49 @@ fn read_once(entry: &Folder, stem: &str, pointer: Option<&str>) -> Result<Readin
         reading.holding.current = Some(current(entry, &generations, &reading.holding, handle, stem)?);
     }
     Ok(reading)
+}
+
+/// Files with keys that more than their owner may use, told by name and mode.
+fn wide_secrets(folder: &Folder) -> Result<Vec<String>, Fault> {
+    let mut warnings = Vec::new();
+    for name in secret_names(folder)? {
+        let Some(found) = folder.stat(&name)? else { continue };
+        // The certificate of a PEM pair holds no key.
+        if found.kind == Kind::File && !name.ends_with(".crt") && found.mode & 0o777 & !0o600 != 0 {
+            warnings.push(format!(
+                "{} holds a key or password and has mode {:04o}; 0600 is enough",
+                folder.path().join(name).display(),
+                found.mode & 0o7777
+            ));
+        }
+    }
+    Ok(warnings)
+}
+
+/// What is wrong with the files consumers read, as far as names and sizes tell.
+fn current_trouble(folder: &Folder, generation: &Generation) -> Result<Vec<String>, Fault> {
+    let mut warnings = Vec::new();
+    if generation.key != KeyState::Held {
+        warnings.push(format!(
+            "the key of the current generation is missing: {}",
+            folder.path().join(KEY).display()
+        ));
+    }
+    if generation.record.rotation_id.is_none() {
+        return Ok(warnings);
+    }
+    let changed = |name: &str| {
+        format!("the file consumers read was changed or is missing: {}", folder.path().join(name).display())
+    };
+    match Rendered::of(folder) {
+        Ok(Some(rendered)) => {
+            warnings.extend(rendered.damaged_by_size(folder)?.into_iter().map(changed));
+        }
+        Ok(None) => warnings.push(changed(RENDERED)),
+        Err(fault) if fault.kind == StoreErrorKind::Corrupt => warnings.push(changed(RENDERED)),
+        Err(fault) => return Err(fault),
+    }
+    Ok(warnings)
 }
 
 fn read_generation(folder: &Folder, handle: &str) -> Result<Option<Generation>, Fault> {

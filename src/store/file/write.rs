@@ -8,6 +8,7 @@ use super::layout::{
     CERTIFICATE, CURRENT, GENERATIONS, KEY, RECORD, RENDERED, TEMPORARY, generation_folder, read, same,
     secret_names,
 };
+use super::rendered::Rendered;
 use crate::desired::{Form, Password};
 use crate::form::render;
 use crate::issuer::Issued;
@@ -24,14 +25,6 @@ const TEMPORARY_FILE: &str = ".tmp-file";
 pub(super) struct Entry<'a> {
     pub(super) folder: &'a Folder,
     pub(super) stem: &'a str,
-}
-
-/// What is written down once a form is complete, so that a half-rendered one is never taken for it.
-#[derive(serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Rendered {
-    form: String,
-    files: Vec<String>,
 }
 
 impl Entry<'_> {
@@ -257,7 +250,8 @@ fn handle(record: &PublicRecord) -> Result<String, Fault> {
     Ok(format!("{}-{digits}", record.requested_at.strftime("%Y%m%dT%H%M%SZ")))
 }
 
-/// Renders what consumers will read. A complete form with a password of ours is kept: consumers may know it.
+/// Renders what consumers will read. A complete, undamaged form with a password of ours is kept: consumers may know
+/// it.
 fn render_form(folder: &Folder, stem: &str, form: &Form, password: Option<&Secret>) -> Result<(), Fault> {
     let fingerprint = form.fingerprint();
     if form.password == Password::Generate && is_rendered(folder, &fingerprint)? {
@@ -272,17 +266,17 @@ fn render_form(folder: &Folder, stem: &str, form: &Form, password: Option<&Secre
     let (key, issued) = (read_key(folder)?, issued(folder)?);
     let files = render(form, &key, &issued, password, stem)
         .map_err(|error| Fault::new(StoreErrorKind::Refused, error.to_string()))?;
-    let mut names = Vec::new();
+    let mut rendered = Rendered::new(fingerprint);
     for file in &files {
         put(folder, &file.name, &file.contents)?;
-        names.push(file.name.clone());
+        rendered.add(&file.name, &file.contents);
     }
     if let (Password::Generate, true, Some(password)) = (&form.password, form.format.is_pfx(), password) {
         let name = format!("{stem}.password");
         put(folder, &name, password.expose().as_bytes())?;
-        names.push(name);
+        rendered.add(&name, password.expose().as_bytes());
     }
-    let done = serde_json::to_vec(&Rendered { form: fingerprint, files: names })
+    let done = serde_json::to_vec(&rendered)
         .map_err(|error| Fault::new(StoreErrorKind::Refused, error.to_string()))?;
     folder.replace(RENDERED, TEMPORARY_FILE, &done)
 }
@@ -294,14 +288,12 @@ fn put(folder: &Folder, name: &str, contents: &[u8]) -> Result<(), Fault> {
 }
 
 fn is_rendered(folder: &Folder, form: &str) -> Result<bool, Fault> {
-    let Some(bytes) = folder.read(RENDERED)? else { return Ok(false) };
-    let Ok(rendered) = serde_json::from_slice::<Rendered>(&bytes) else { return Ok(false) };
-    for name in &rendered.files {
-        if folder.kind(name)? != Some(Kind::File) {
-            return Ok(false);
-        }
+    match Rendered::of(folder) {
+        Ok(Some(rendered)) => Ok(rendered.form == form && rendered.damaged(folder)?.is_none()),
+        Ok(None) => Ok(false),
+        Err(fault) if fault.kind == StoreErrorKind::Corrupt => Ok(false),
+        Err(fault) => Err(fault),
     }
-    Ok(rendered.form == form)
 }
 
 fn sweep_names(folder: &Folder) -> Result<(), Fault> {

@@ -1,6 +1,7 @@
 //! The file store, judged by what lies on the disk.
 
 mod children;
+mod damage;
 mod hostile;
 mod reading;
 mod table;

@@ -4,6 +4,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use certroll::desired::Format;
+use certroll::store::file::FileStore;
 use certroll::store::{StoreErrorKind, StoreReader};
 
 use super::super::binding;
@@ -185,4 +186,35 @@ async fn no_key_goes_into_a_git_work_tree_that_does_not_ignore_it() {
     let staged = bench.holding().await.generations.remove(0);
     let error = bench.store().promote(&bench.entry(), &staged, None, None, &staged.record).await.unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::Refused);
+}
+
+#[tokio::test]
+async fn no_key_goes_into_a_git_folder_whatever_is_ignored() {
+    let bench = FileBench::new().await;
+    git(bench.folder.path());
+    std::fs::write(bench.folder.path().join(".gitignore"), "*\n").unwrap();
+    let before = snapshot(bench.folder.path());
+    for directory in [".git", ".git/secrets"] {
+        let store = FileStore::new(bench.folder.path().join(directory));
+        let error = contract::stage(&store, &bench.entry(), Rotation::First, 1).await.unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::Refused);
+        assert!(error.hint.unwrap().contains("choose a folder outside .git"));
+        let warnings = store.observe(&bench.entry()).await.warnings;
+        assert!(warnings.iter().any(|w| w.contains("choose a folder outside .git")), "{warnings:?}");
+    }
+    assert_eq!(snapshot(bench.folder.path()), before, "nothing was written");
+}
+
+#[tokio::test]
+async fn the_hint_names_the_line_for_the_ignore_file_relative_to_the_work_tree() {
+    let bench = FileBench::new().await;
+    git(bench.folder.path());
+    let store = FileStore::new(bench.folder.path().join("deep/secrets"));
+    let error = contract::stage(&store, &bench.entry(), Rotation::First, 1).await.unwrap_err();
+    let hint = error.hint.unwrap();
+    let warnings = store.observe(&bench.entry()).await.warnings;
+    assert!(warnings.iter().any(|warning| warning.contains(&hint)), "said before anything is there");
+    assert!(hint.starts_with("add /deep/secrets/ to "), "{hint}");
+    std::fs::write(bench.folder.path().join(".gitignore"), "/deep/secrets/\n").unwrap();
+    contract::stage(&store, &bench.entry(), Rotation::First, 1).await.unwrap();
 }

@@ -99,7 +99,8 @@ async fn observing_opens_no_key_no_form_and_no_password() {
             opened.insert(name.to_str().unwrap().to_owned());
         }
     }
-    assert_eq!(opened, ["record.json".to_owned()].into(), "only records are opened");
+    let public = ["record.json".to_owned(), "rendered.json".to_owned()];
+    assert_eq!(opened, public.into(), "only records and the list of files are opened");
 }
 
 #[tokio::test]
