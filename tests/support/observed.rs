@@ -111,7 +111,7 @@ pub(crate) const TWO_SLOT: Shape = Shape {
     removal: Removal::Destroys,
 };
 
-/// What a certificate is when the file says nothing beyond what it must. Defaults are LANGUAGE.md's.
+/// What a certificate is when the file says nothing beyond what it must. Defaults are those of the file format.
 pub(crate) fn declared(text: &str, object_id: Uuid) -> Declared {
     let address = address(text);
     Declared {
