@@ -1,0 +1,110 @@
+//! What makes a generation.
+
+use std::collections::BTreeSet;
+
+use crate::certificate::Certificate;
+use crate::ids::{Name, Thumbprint};
+
+/// What makes a generation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Issuer {
+    /// certroll signs with the generation's own key.
+    SelfSigned,
+    /// A CA certificate in a file, its key from a secret source.
+    CaFile {
+        /// The CA's certificate.
+        certificate: std::path::PathBuf,
+        /// Further certificates up to the root.
+        chain: Option<std::path::PathBuf>,
+    },
+    /// HashiCorp Vault's PKI engine.
+    VaultPki {
+        /// Mount of the engine.
+        mount: String,
+        /// Role to sign with.
+        role: String,
+        /// Vault namespace.
+        namespace: Option<String>,
+        /// Which issuer of the mount.
+        issuer_ref: Option<String>,
+        /// The operator's connection that may be used, if one is named.
+        connection: Option<Name>,
+    },
+    /// Azure Key Vault.
+    KeyVault {
+        /// The vault's name.
+        vault: String,
+        /// `Self` or a registered issuer.
+        issuer: String,
+        /// The operator's connection that may be used, if one is named.
+        connection: Option<Name>,
+    },
+    /// A person signs requests from a folder.
+    Csr {
+        /// Requests are written here, certificates awaited here.
+        directory: std::path::PathBuf,
+    },
+    /// A provider keeps the key and sends public certificates.
+    ExternalPublicKey {
+        /// The declared files, already read and checked, in declared order.
+        files: Vec<PublicKeyFile>,
+    },
+    /// A product rotates by itself.
+    ExternalRotator {
+        /// Which credentials are its.
+        matching: RotatorMatch,
+    },
+}
+
+/// A public certificate a provider sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicKeyFile {
+    /// As declared.
+    pub path: String,
+    /// What it holds.
+    pub certificate: Certificate,
+}
+
+/// Which credentials a self-rotating product makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RotatorMatch {
+    /// Display names that match this pattern (`*` stands for any text).
+    DisplayName(String),
+    /// These thumbprints.
+    Thumbprints(BTreeSet<Thumbprint>),
+}
+
+impl Issuer {
+    /// The word the file uses.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Issuer::SelfSigned => "self_signed",
+            Issuer::CaFile { .. } => "ca_file",
+            Issuer::VaultPki { .. } => "vault_pki",
+            Issuer::KeyVault { .. } => "key_vault",
+            Issuer::Csr { .. } => "csr",
+            Issuer::ExternalPublicKey { .. } => "external_public_key",
+            Issuer::ExternalRotator { .. } => "external_rotator",
+        }
+    }
+
+    /// Whether certroll makes and keeps the key with this issuer.
+    pub fn makes_keys_here(&self) -> bool {
+        !matches!(self, Issuer::ExternalPublicKey { .. } | Issuer::ExternalRotator { .. })
+    }
+
+    /// What of the issuer decides the certificate; a change of it rotates. No path of this machine is in it.
+    pub fn fingerprint(&self) -> String {
+        match self {
+            Issuer::SelfSigned => "self_signed".into(),
+            Issuer::CaFile { .. } => "ca_file".into(),
+            Issuer::VaultPki { mount, role, namespace, issuer_ref, connection: _ } => {
+                format!("vault_pki {mount} {role} {namespace:?} {issuer_ref:?}")
+            }
+            Issuer::KeyVault { vault, issuer, connection: _ } => format!("key_vault {vault} {issuer}"),
+            Issuer::Csr { .. } => "csr".into(),
+            Issuer::ExternalPublicKey { .. } => "external_public_key".into(),
+            Issuer::ExternalRotator { .. } => "external_rotator".into(),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Where private keys live: the declared stores, and a certificate's place in one.
+
+use std::collections::BTreeMap;
+
+use crate::desired::{Form, Origin};
+use crate::ids::Name;
+
+/// One declared store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Store {
+    /// Its name in the files.
+    pub name: Name,
+    /// What it is and where.
+    pub kind: StoreKind,
+    /// The operator's connection that may be used, if one is named.
+    pub connection: Option<Name>,
+    /// Where it is declared.
+    pub origin: Origin,
+}
+
+/// The kinds of store, with what only that kind needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreKind {
+    /// A folder on this machine. The path is already resolved against the declaring file.
+    File {
+        /// Absolute or relative to the working directory.
+        directory: std::path::PathBuf,
+    },
+    /// Azure Key Vault.
+    AzureKeyVault {
+        /// The vault's name, not its URL.
+        vault: String,
+    },
+    /// HashiCorp Vault or OpenBao KV v2.
+    HashicorpVault {
+        /// Mount of the KV v2 engine.
+        mount: String,
+        /// Vault namespace.
+        namespace: Option<String>,
+    },
+    /// Kubernetes Secrets.
+    Kubernetes {
+        /// Kubernetes namespace.
+        namespace: String,
+        /// Context of the kubeconfig.
+        context: Option<String>,
+    },
+}
+
+impl StoreKind {
+    /// The word the file uses.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            StoreKind::File { .. } => "file",
+            StoreKind::AzureKeyVault { .. } => "azure_key_vault",
+            StoreKind::HashicorpVault { .. } => "hashicorp_vault",
+            StoreKind::Kubernetes { .. } => "kubernetes",
+        }
+    }
+}
+
+/// A certificate's place in a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreBinding {
+    /// The declared store.
+    pub store: Name,
+    /// Name of the entry in the store. Two certificates may not share one.
+    pub entry: String,
+    /// What consumers read.
+    pub form: Form,
+    /// What only some kinds of store need.
+    pub options: StoreOptions,
+}
+
+impl StoreBinding {
+    /// Everything of the binding that decides what is kept where; a change of it rotates.
+    pub fn fingerprint(&self) -> String {
+        format!("{} {} {} {:?}", self.store, self.entry, self.form.fingerprint(), self.options)
+    }
+}
+
+/// What only some kinds of store need of a certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StoreOptions {
+    /// Key Vault: `certificate` or `secret` object. Kubernetes: `tls` or `opaque`.
+    pub object: Option<String>,
+    /// Key Vault: whether the key may leave.
+    pub exportable: Option<bool>,
+    /// Key Vault: whether the key is made in an HSM.
+    pub hsm: Option<bool>,
+    /// Vault: names of the fields written, by what they hold.
+    pub fields: BTreeMap<String, String>,
+}
