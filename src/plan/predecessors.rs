@@ -50,6 +50,9 @@ pub fn decide(
         let Some(candidate) = candidate(situation, current, succession, credential, standing) else {
             continue;
         };
+        if standing == Standing::Orphan {
+            retirement.notes.extend(may_be_in_use(situation, &candidate));
+        }
         match verdict(situation, current, succession, &candidate) {
             Verdict::Keep(note) => retirement.notes.push(note),
             Verdict::Retire(because) => removals.push((candidate, because)),
@@ -153,6 +156,22 @@ fn candidate<'s>(
         return None;
     }
     Some(Candidate { credential, sha1 })
+}
+
+/// What to do about a live credential of ours whose key is not here.
+pub const KEEP_AN_ORPHAN: &str = "if another machine or another path has its key, bring that folder here or let both share one store; \
+     until you are sure, hold: or retire: never keeps it";
+
+/// A store that another machine keeps cannot be told from one that is lost. What a new key replaces may be what that machine
+/// signs in with, so a person has to look, as long as nothing in the file says to leave it.
+fn may_be_in_use(situation: &Situation<'_>, candidate: &Candidate<'_>) -> Option<Note> {
+    let left = situation.declared.retire == Retire::Never || is_held(situation);
+    let decided = is_sentenced(situation, candidate.credential);
+    let live = !candidate.credential.is_expired_at(situation.now);
+    (live && !left && !decided).then(|| {
+        let text = "is live and its key is in no store here: another machine may be using it, and the key made here takes its place";
+        Note::new(NoteKind::Warning, text).with_hint(KEEP_AN_ORPHAN).about(candidate.sha1)
+    })
 }
 
 /// Revoked by the file, or by `--revoke-previous`.

@@ -379,12 +379,15 @@ impl<'a> Situation<'a> {
         }
     }
 
+    /// Credentials of ours whose key is in no store that can be seen from here.
+    pub fn orphans(&self) -> impl Iterator<Item = &'a Credential> {
+        self.target.client_credentials().filter(|credential| self.standing(credential) == Standing::Orphan)
+    }
+
     /// Stands for the predecessor where there is no current generation: `none`, and every orphan, so that losing a store
     /// does not bring an old rotation id back.
     fn orphans_text(&self) -> String {
-        let orphans =
-            self.target.client_credentials().filter(|c| matches!(self.standing(c), Standing::Orphan));
-        let thumbprints: BTreeSet<_> = orphans.filter_map(Credential::sha1).collect();
+        let thumbprints: BTreeSet<_> = self.orphans().filter_map(Credential::sha1).collect();
         thumbprints.iter().fold("none".to_owned(), |text, sha1| format!("{text} {sha1}"))
     }
 

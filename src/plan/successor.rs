@@ -88,8 +88,7 @@ fn onward(situation: &Situation<'_>, current: Option<&CurrentView<'_>>) -> Succe
         return Succession::noted(note);
     }
     let Some(current) = current else {
-        let orphaned =
-            situation.target.client_credentials().any(|c| situation.standing(c) == Standing::Orphan);
+        let orphaned = situation.orphans().next().is_some();
         let because = if orphaned { Because::NoKeyHere } else { Because::NothingYet };
         return rotate(situation, None, because, Gate::Windows);
     };

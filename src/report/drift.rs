@@ -1,9 +1,10 @@
 //! Declared against live, as findings. A pure function; nothing here can change anything.
 //!
-//! A finding says that something differs or that somebody should look. What certroll would do about it is the plan's business; a
-//! rotation that is merely due is not drift.
+//! A finding says that something differs or that somebody should look. Whatever a plan of the same moment would do is among them,
+//! under the rule that tells why or, where there is none, as *planned*.
 
 mod generations;
+mod planned;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -122,7 +123,11 @@ pub fn drift(desired: &Desired, observed: &Observed, plan: &Plan, policy: &Polic
     for certificate in &plan.certificates {
         match desired.certificates.get(&certificate.address) {
             Some(declared) => look.certificate(declared, certificate, &siblings),
-            None => look.notes(certificate, None),
+            None => {
+                let before = look.findings.len();
+                look.notes(certificate, None);
+                look.planned(certificate, None, before);
+            }
         }
     }
     let Look { managed, mut findings, .. } = look;
@@ -235,6 +240,7 @@ impl Look<'_> {
         if !explained {
             self.notes(plan, Some(&declared.origin));
         }
+        self.planned(plan, Some(&declared.origin), before);
     }
 
     /// The object, or what is wrong with it.

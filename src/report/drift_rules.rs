@@ -85,7 +85,8 @@ rules! {
     Waiting "waiting" Warning "A person or provider is waited for.",
     Foreign "foreign" Info "Somebody else put it there. It is left alone.",
     OnItsWay "on-its-way" Info "A rotation has begun and is not at its end.",
-    Due "due" Info "Its rotation is due; the next apply does it.",
+    Due "due" Warning "Its rotation is due; the next apply does it.",
+    Planned "planned" Warning "The next apply does something that no other rule tells of.",
     IgnoreEnded "ignore-ended" Info "An ignore entry has reached its last day.",
 }
 

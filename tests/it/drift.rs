@@ -1,9 +1,10 @@
 //! Drift, rule by rule: a story, the world it happens in, and the findings that count. Information is asked for by name.
 
 use crate::support::observed;
-use certroll::desired::{Ignore, Issuer, RotatorMatch};
+use certroll::desired::{Ignore, Issuer, Retire, RotatorMatch};
 use certroll::observed::{LifetimePolicy, Reserved, StoreState, TargetState, Untouchable};
-use certroll::plan::planner;
+use certroll::plan::reason::NoteKind;
+use certroll::plan::{Plan, planner};
 use certroll::report::drift::{Drift, Rule, Severity, drift};
 use jiff::SignedDuration;
 
@@ -16,9 +17,12 @@ struct Row {
     findings: &'static [&'static str],
 }
 
+fn plan_of(world: &World) -> Plan {
+    planner::plan(&world.desired, &world.observed, &world.policy, world.now)
+}
+
 fn found_in(world: &World) -> Drift {
-    let plan = planner::plan(&world.desired, &world.observed, &world.policy, world.now);
-    drift(&world.desired, &world.observed, &plan, &world.policy)
+    drift(&world.desired, &world.observed, &plan_of(world), &world.policy)
 }
 
 fn lines(drift: &Drift) -> Vec<String> {
@@ -65,11 +69,6 @@ fn what_is_as_declared_is_no_drift() {
             findings: &[],
         },
         Row {
-            story: "a rotation that is due is the plan's business",
-            world: || world().with(current("new", "2026-08-01")),
-            findings: &["info due new"],
-        },
-        Row {
             story: "somebody else's credential is told and not held against anybody",
             world: || healthy().credential(foreign("stranger", "2027-01-01")),
             findings: &["info foreign stranger"],
@@ -96,7 +95,7 @@ fn what_differs_has_a_rule_of_its_own() {
         Row {
             story: "our marker and our key id, in no store",
             world: || healthy().credential(orphan("backup", "stray", "2027-01-01")),
-            findings: &["warning orphan stray"],
+            findings: &["warning orphan stray", "warning planned stray"],
         },
         Row {
             story: "our marker with somebody's key id",
@@ -152,22 +151,134 @@ fn what_differs_has_a_rule_of_its_own() {
 }
 
 #[test]
+fn what_an_apply_would_do_is_told_once_by_the_rule_that_says_why_or_as_planned() {
+    check(&[
+        Row {
+            story: "a rotation that is due",
+            world: || world().with(current("new", "2026-08-01")),
+            findings: &["warning due new"],
+        },
+        Row {
+            story: "a predecessor whose overlap is over",
+            world: || world().with(former("old", "2026-08-01")).with(current("new", "2027-02-01")),
+            findings: &["warning planned old"],
+        },
+        Row {
+            story: "a removed entry that is still live",
+            world: || {
+                healthy().credential(orphan("gone", "stray", "2027-01-01")).removed("contoso/gone", true)
+            },
+            findings: &["warning planned stray"],
+        },
+        Row {
+            story: "a removed entry that shall stay",
+            world: || {
+                healthy().credential(orphan("gone", "stray", "2027-01-01")).removed("contoso/gone", false)
+            },
+            findings: &[],
+        },
+        Row {
+            story: "a provider's newer file beside the older one that is live",
+            world: || {
+                let (old, new) = (
+                    provider_file("2026.cer", "2026-12-01", "P1Y"),
+                    provider_file("2027.cer", "2027-02-01", "P1Y"),
+                );
+                let world = world().credential(live(&old, None));
+                world.declare(|declared| {
+                    (declared.issuer, declared.store) =
+                        (Issuer::ExternalPublicKey { files: vec![old, new] }, None);
+                })
+            },
+            findings: &["warning planned"],
+        },
+        Row {
+            story: "an expired public key of a provider that no file lists any more",
+            world: || {
+                let (old, new) = (
+                    provider_file("2026.cer", "2026-01-01", "P1Y"),
+                    provider_file("2027.cer", "2027-02-01", "P1Y"),
+                );
+                let world =
+                    world().credential(live(&old, Some("backup"))).credential(live(&new, Some("backup")));
+                world.declare(|declared| {
+                    (declared.issuer, declared.store) =
+                        (Issuer::ExternalPublicKey { files: vec![new] }, None);
+                })
+            },
+            findings: &["warning planned"],
+        },
+        Row {
+            story: "a promotion whose time an earlier run did not record",
+            world: || world().with(current("new", "2027-02-01").promotion_unknown()),
+            findings: &["warning planned new"],
+        },
+        Row {
+            story: "a key that stopped on its way",
+            world: || {
+                let begun = plan_of(&world()).certificates.remove(0).steps.remove(0).step;
+                let rotation = begun.generation().unwrap().rotation_id.unwrap();
+                world().with(staged("new", "2027-02-28", rotation))
+            },
+            findings: &["warning not-issued"],
+        },
+        Row {
+            story: "a place whose form the file changed",
+            world: || {
+                world()
+                    .with(current("new", "2027-02-01").delivered("file a", "2027-02-01", "1"))
+                    .delivery("file a", Some(certroll::observed::DeliveryState::Marker("1".into())))
+                    .declare(|declared| declared.deliveries[0].form = pfx())
+            },
+            findings: &["warning delivery-differs"],
+        },
+    ]);
+}
+
+/// Two machines with a file store each, or a fresh clone: what one of them made is an orphan to the other.
+#[test]
+fn a_live_orphan_is_warned_about_where_a_new_key_would_take_its_place() {
+    let fresh = || world().credential(orphan("backup", "stray", "2027-01-01"));
+    let warned = |world: &World| {
+        let notes = plan_of(world).certificates.remove(0).notes;
+        notes
+            .into_iter()
+            .filter(|note| note.kind == NoteKind::Warning)
+            .map(|note| note.about)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(warned(&fresh()), [Some(sha1("stray"))]);
+    // The first run made a key: until the orphan is gone there is still time to look.
+    let overlapping = fresh().with(current("new", "2027-02-25"));
+    assert_eq!(warned(&overlapping), [Some(sha1("stray"))]);
+    // Somebody has looked: it is on hold, never retired, or revoked. And an expired one signs nobody in.
+    assert_eq!(warned(&fresh().declare(|declared| declared.hold = hold("2027-04-01"))), []);
+    assert_eq!(warned(&fresh().declare(|declared| declared.retire = Retire::Never)), []);
+    assert_eq!(warned(&fresh().declare(|declared| declared.revoked = [thumbprint("stray")].into())), []);
+    assert_eq!(warned(&fresh().at("2028-02-01")), []);
+    let found = found_in(&fresh());
+    let orphan = found.findings.iter().find(|finding| finding.rule == Rule::Orphan).unwrap();
+    let hint = orphan.hint.as_deref().unwrap();
+    assert!(hint.contains("another machine") && hint.contains("retire: never"), "{hint}");
+}
+
+#[test]
 fn dates_warn_first_and_alert_later() {
     check(&[
         Row {
             story: "31 days before the end",
             world: || world().with(current("new", "2027-02-01")).at("2028-01-01"),
-            findings: &[],
+            findings: &["warning due new"],
         },
         Row {
             story: "30 days before the end",
             world: || world().with(current("new", "2027-02-01")).at("2028-01-02T01:00:00Z"),
-            findings: &["warning expiring new"],
+            findings: &["warning expiring new", "warning due new"],
         },
         Row {
             story: "14 days before the end",
             world: || world().with(current("new", "2027-02-01")).at("2028-01-18T01:00:00Z"),
-            findings: &["alert expiring new"],
+            findings: &["alert expiring new", "warning due new"],
         },
         Row {
             story: "after the end",

@@ -4,6 +4,7 @@
 use crate::support::observed;
 
 mod documents;
+mod drifting;
 mod properties;
 mod rows;
 mod rows_current;

@@ -5,10 +5,11 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Finding, Look, Managed, Rule, Severity, about, of_credential};
 use crate::desired::{Declared, Issuer};
 use crate::ids::Sha1;
-use crate::observed::{Credential, DeliveryState, KeyState};
+use crate::observed::{Credential, DeliveryState};
+use crate::plan::predecessors::KEEP_AN_ORPHAN;
 use crate::plan::reason::Because;
-use crate::plan::situation::{CurrentView, Situation, Standing};
-use crate::plan::{CertificatePlan, successor};
+use crate::plan::situation::{CurrentView, Situation, Standing, reference};
+use crate::plan::{CertificatePlan, PlannedStep, successor};
 
 impl Look<'_> {
     /// Every credential on the target, whoever put it there.
@@ -21,7 +22,7 @@ impl Look<'_> {
             }
             let found = match situation.standing(credential) {
                 Standing::Orphan if situation.declared.key_lives_here() => {
-                    Some((Rule::Orphan, "it is ours, and no store holds its key".to_owned()))
+                    Some((Rule::Orphan, "it is ours, and no store here holds its key".to_owned()))
                 }
                 Standing::Claimed => Some((
                     Rule::Claimed,
@@ -43,7 +44,10 @@ impl Look<'_> {
                 | Standing::Sibling => None,
             };
             if let Some((rule, text)) = found {
-                self.findings.push(of_credential(about(situation.declared, rule, text), credential));
+                let may_be_in_use = rule == Rule::Orphan && !credential.is_expired_at(self.now);
+                let hint = may_be_in_use.then(|| KEEP_AN_ORPHAN.to_owned());
+                let finding = Finding { hint, ..about(situation.declared, rule, text) };
+                self.findings.push(of_credential(finding, credential));
             }
         }
     }
@@ -62,7 +66,12 @@ impl Look<'_> {
         let current = match successor::current(situation) {
             Ok(Some(current)) => current,
             Ok(None) => {
-                self.findings.push(about(declared, Rule::NotIssued, "there is nothing of it anywhere"));
+                let orphaned = situation.orphans().next().is_some();
+                let text = match orphaned {
+                    true => "no store of ours holds a key of it",
+                    false => "there is nothing of it anywhere",
+                };
+                self.findings.push(about(declared, Rule::NotIssued, text));
                 return;
             }
             Err(note) => {
@@ -151,17 +160,20 @@ impl Look<'_> {
             };
             self.findings.push(Finding { thumbprint: Some(current.sha1), ..finding });
         }
-        let on_its_way = |state: KeyState, promoted: bool, rejected: bool| {
-            state != KeyState::Destroyed && !promoted && !rejected
-        };
-        for generation in &situation.holding.generations {
-            let record = &generation.record;
-            let is_current = record.thumbprints.is_some_and(|thumbprints| thumbprints.sha1 == current.sha1);
-            if !is_current && on_its_way(generation.key, record.promoted_at.is_some(), record.rejected) {
-                let text = "a rotation has begun and is not at its end; apply continues it";
-                let finding = about(declared, Rule::OnItsWay, text);
-                self.findings.push(Finding { thumbprint: record.thumbprints.map(|t| t.sha1), ..finding });
-            }
+        for generation in successor::generations_on_their_way(situation) {
+            let reference = reference(generation);
+            let is_meant =
+                |planned: &&PlannedStep| planned.step.generation().is_some_and(|of| of.is(&reference));
+            let text = match plan.steps.iter().find(is_meant) {
+                Some(planned) if planned.because == Because::NoLongerFits => continue,
+                Some(_) => "a rotation has begun and is not at its end; apply continues it",
+                None => "a rotation has begun and is not at its end",
+            };
+            let finding = about(declared, Rule::OnItsWay, text);
+            let thumbprint = generation.record.thumbprints.map(|thumbprints| thumbprints.sha1);
+            let continued = plan.steps.iter().any(|planned| planned.because == Because::Resumed);
+            let severity = if continued { Severity::Warning } else { finding.severity };
+            self.findings.push(Finding { severity, thumbprint, ..finding });
         }
     }
 
@@ -171,20 +183,21 @@ impl Look<'_> {
         for delivery in &declared.deliveries {
             let slot = &delivery.slot;
             let delivered = record.delivered.get(slot);
+            let form_kept = delivered.is_some_and(|delivered| delivered.form == delivery.form.fingerprint());
+            let differs = |what: String| (Rule::DeliveryDiffers, format!("{slot} {what}"));
             let (rule, text) = match situation.deliveries.get(slot) {
-                Some(DeliveryState::Holds(held)) if Some(*held) == record.thumbprints => continue,
-                Some(DeliveryState::Holds(held)) => {
-                    (Rule::DeliveryDiffers, format!("{slot} holds {}…", held.sha1.short()))
+                Some(DeliveryState::Holds(held)) if Some(*held) != record.thumbprints => {
+                    differs(format!("holds {}…", held.sha1.short()))
                 }
+                Some(DeliveryState::Absent) => differs("holds nothing".to_owned()),
                 Some(DeliveryState::Marker(marker))
-                    if delivered.is_some_and(|known| known.marker == *marker) =>
+                    if delivered.is_some_and(|known| known.marker != *marker) =>
                 {
-                    continue;
+                    differs("was changed after it was delivered".to_owned())
                 }
-                Some(DeliveryState::Marker(_)) => {
-                    (Rule::DeliveryDiffers, format!("{slot} was changed after it was delivered"))
-                }
-                Some(DeliveryState::Absent) => (Rule::DeliveryDiffers, format!("{slot} holds nothing")),
+                _ if delivered.is_none() => differs("did not get it yet".to_owned()),
+                _ if !form_kept => differs("has it in another form than the file asks for".to_owned()),
+                Some(DeliveryState::Holds(_) | DeliveryState::Marker(_)) => continue,
                 Some(DeliveryState::Unreadable { reason }) => {
                     (Rule::DeliveryUnknown, format!("{slot} cannot be compared: {reason}"))
                 }
