@@ -216,7 +216,7 @@ fn only_yes_is_yes() {
 }
 
 #[test]
-fn a_saved_plan_is_compared_with_now_and_never_executed() {
+fn p4_a_saved_plan_is_compared_with_now_and_never_executed() {
     let folder = billing();
     let at = folder.path();
     assert_eq!(run(at, &["plan", "--out", "plan.json"]).0, 0);
@@ -267,7 +267,7 @@ fn an_emulator_is_never_taken_for_entra() {
 }
 
 #[test]
-fn looking_writes_nothing_but_what_the_command_line_names() {
+fn p7_looking_writes_nothing_but_what_the_command_line_names() {
     let folder = billing();
     let at = folder.path();
     assert_eq!(run(at, &["apply", "--emulator", "--auto-approve"]).0, 0);

@@ -155,21 +155,21 @@ async fn every_interruption(shelf: Shelf) {
 }
 
 #[tokio::test]
-async fn a_story_on_the_file_store_survives_every_interruption() {
+async fn p1_and_p5_a_story_on_the_file_store_survives_every_interruption() {
     every_interruption(Shelf::File).await;
 }
 
 #[tokio::test]
-async fn a_story_on_a_two_slot_store_with_check_and_set_survives_every_interruption() {
+async fn p1_and_p5_a_story_on_a_two_slot_store_with_check_and_set_survives_every_interruption() {
     every_interruption(Shelf::TwoSlot { check_and_set: true }).await;
 }
 
 #[tokio::test]
-async fn a_story_on_a_two_slot_store_without_check_and_set_survives_every_interruption() {
+async fn p1_and_p5_a_story_on_a_two_slot_store_without_check_and_set_survives_every_interruption() {
     every_interruption(Shelf::TwoSlot { check_and_set: false }).await;
 }
 
 #[tokio::test]
-async fn a_story_on_an_append_is_live_store_survives_every_interruption() {
+async fn p1_and_p5_a_story_on_an_append_is_live_store_survives_every_interruption() {
     every_interruption(Shelf::AppendIsLive).await;
 }

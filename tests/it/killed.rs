@@ -255,7 +255,7 @@ fn children(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn killed_a_hundred_times_nothing_is_lost_and_no_rotation_has_a_second_key() {
+fn p1_and_p5_killed_a_hundred_times_nothing_is_lost_and_no_rotation_has_a_second_key() {
     // How long a whole run takes here, so that the moments are spread over all of it.
     let began = Instant::now();
     let undisturbed = World::new(0);

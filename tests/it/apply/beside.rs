@@ -69,7 +69,7 @@ async fn publishing_waits_for_what_another_run_may_just_have_published() {
 }
 
 #[tokio::test]
-async fn stale_reads_lose_nothing_of_a_run_that_came_just_before() {
+async fn p2_stale_reads_lose_nothing_of_a_run_that_came_just_before() {
     for reads in [3, 7, 20] {
         let mut world = World::new(Shelf::File);
         let (object, app_id) = world.declare("backup", &[]);

@@ -14,7 +14,7 @@ fn outcome(report: &Report) -> &Outcome {
 }
 
 #[tokio::test]
-async fn what_a_removed_entry_names_goes_without_a_proof_and_nothing_else_does() {
+async fn p2_what_a_removed_entry_names_goes_without_a_proof_and_nothing_else_does() {
     let mut world = World::new(Shelf::File);
     let (object, app_id) = world.declare("backup", &[foreign_entry(1, "2030-01-01T00:00:00.1234567Z").await]);
     let foreign = world.entries(object);

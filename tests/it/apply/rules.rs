@@ -46,7 +46,7 @@ fn app_id_of(world: &World, object: Uuid) -> Uuid {
 }
 
 #[tokio::test]
-async fn a_removing_write_carries_the_credential_that_signed_in_during_the_same_run() {
+async fn p1_and_p6_a_removing_write_carries_the_credential_that_signed_in_during_the_same_run() {
     let (world, object) = due_for_retirement().await;
     let before = world.entries(object);
     let current = world.holding("backup").await.current_generation().unwrap().record.clone();
@@ -67,7 +67,7 @@ async fn a_removing_write_carries_the_credential_that_signed_in_during_the_same_
 }
 
 #[tokio::test]
-async fn nothing_is_taken_off_when_the_current_one_cannot_sign_in() {
+async fn p1_and_p6_nothing_is_taken_off_when_the_current_one_cannot_sign_in() {
     let (world, object) = due_for_retirement().await;
     let before = world.entries(object);
     let (plan, observed) = world.plan().await;
@@ -82,7 +82,7 @@ async fn nothing_is_taken_off_when_the_current_one_cannot_sign_in() {
 }
 
 #[tokio::test]
-async fn a_plan_without_its_proof_takes_nothing_off() {
+async fn p1_and_p6_a_plan_without_its_proof_takes_nothing_off() {
     let (world, object) = due_for_retirement().await;
     let before = world.entries(object);
     let (mut plan, observed) = world.plan().await;
@@ -101,7 +101,7 @@ async fn a_plan_without_its_proof_takes_nothing_off() {
 }
 
 #[tokio::test]
-async fn consumers_are_not_given_what_was_not_proven() {
+async fn p1_consumers_are_not_given_what_was_not_proven() {
     let world = World::with_one(Shelf::File);
     let (mut plan, observed) = world.plan().await;
     plan.certificates[0].steps.retain(|planned| !matches!(planned.step, Step::Prove { .. }));
@@ -111,7 +111,7 @@ async fn consumers_are_not_given_what_was_not_proven() {
 }
 
 #[tokio::test]
-async fn a_removal_waits_until_every_young_generation_on_the_object_is_visible() {
+async fn p1_a_removal_waits_until_every_young_generation_on_the_object_is_visible() {
     let mut world = World::new(Shelf::File);
     let (object, app_id) = world.declare("backup", &[]);
     assert_eq!(world.apply().await.ending(), Ending::Fine);
@@ -131,7 +131,7 @@ async fn a_removal_waits_until_every_young_generation_on_the_object_is_visible()
 }
 
 #[tokio::test]
-async fn a_removal_waits_for_a_generation_that_another_run_may_just_have_published() {
+async fn p1_a_removal_waits_for_a_generation_that_another_run_may_just_have_published() {
     let (mut world, object) = due_for_retirement().await;
     let app_id = app_id_of(&world, object);
     world.declare_on("reports", TargetKind::Application, app_id);
@@ -159,7 +159,7 @@ async fn a_removal_waits_for_a_generation_that_another_run_may_just_have_publish
 }
 
 #[tokio::test]
-async fn a_removal_is_not_written_when_the_proven_credential_is_no_longer_in_the_list() {
+async fn p1_a_removal_is_not_written_when_the_proven_credential_is_no_longer_in_the_list() {
     let (world, object) = due_for_retirement().await;
     let (plan, observed) = world.plan().await;
     let current = world.holding("backup").await.current_generation().unwrap().record.key_id.unwrap();
@@ -186,7 +186,7 @@ async fn a_removal_is_not_written_when_the_proven_credential_is_no_longer_in_the
 }
 
 #[tokio::test]
-async fn a_key_id_that_names_another_certificate_than_the_plan_is_not_taken_off() {
+async fn p2_a_key_id_that_names_another_certificate_than_the_plan_is_not_taken_off() {
     let (world, object) = due_for_retirement().await;
     let before = world.entries(object);
     let (mut plan, observed) = world.plan().await;
@@ -224,7 +224,7 @@ async fn two_reads_come_before_a_write_and_five_after_it_two_seconds_apart() {
 }
 
 #[tokio::test]
-async fn sign_ins_count_only_in_a_row_so_that_every_front_end_knows_the_key() {
+async fn p6_sign_ins_count_only_in_a_row_so_that_every_front_end_knows_the_key() {
     let world = World::with_one(Shelf::File);
     let uneven = TokenPropagation { seconds: 200, front_ends: 3, removals: false };
     world.emulator.set_faults(Faults { token_propagation: Some(uneven), ..Faults::default() });
@@ -238,7 +238,7 @@ async fn sign_ins_count_only_in_a_row_so_that_every_front_end_knows_the_key() {
 }
 
 #[tokio::test]
-async fn what_the_plan_drops_is_kept_when_it_has_not_expired() {
+async fn p2_what_the_plan_drops_is_kept_when_it_has_not_expired() {
     let mut world = World::new(Shelf::File);
     let (object, _) = world.declare("backup", &[foreign_entry(1, "2030-01-01T00:00:00.1234567Z").await]);
     let foreign = world.entries(object).remove(0);
@@ -254,7 +254,7 @@ async fn what_the_plan_drops_is_kept_when_it_has_not_expired() {
 }
 
 #[tokio::test]
-async fn only_steps_of_the_reviewed_plan_are_carried_out() {
+async fn p4_only_steps_of_the_reviewed_plan_are_carried_out() {
     let mut world = World::with_one(Shelf::File);
     let (reviewed, _) = world.plan().await;
     // The same plan again is the reviewed one, though made later.
@@ -270,7 +270,7 @@ async fn only_steps_of_the_reviewed_plan_are_carried_out() {
 }
 
 #[tokio::test]
-async fn a_chain_stops_before_its_first_step_that_was_not_reviewed() {
+async fn p4_a_chain_stops_before_its_first_step_that_was_not_reviewed() {
     let mut world = World::with_one(Shelf::File);
     let (reviewed, _) = world.plan().await;
     world.declared("backup").deliveries.push(delivery("somewhere"));
@@ -285,7 +285,7 @@ async fn a_chain_stops_before_its_first_step_that_was_not_reviewed() {
 }
 
 #[tokio::test]
-async fn a_resumed_run_is_covered_by_the_review_of_the_whole_rotation() {
+async fn p4_a_resumed_run_is_covered_by_the_review_of_the_whole_rotation() {
     let world = World::with_one(Shelf::File);
     let (reviewed, _) = world.plan().await;
     let slow = TokenPropagation { seconds: 3600, front_ends: 1, removals: false };
@@ -332,7 +332,7 @@ async fn a_failed_delivery_leaves_the_overlap_open_and_the_next_run_delivers() {
 }
 
 #[tokio::test]
-async fn what_is_read_back_only_is_never_called_rotated() {
+async fn p6_what_is_read_back_only_is_never_called_rotated() {
     let mut world = World::with_one(Shelf::File);
     world.declared("backup").prove = Prove::ReadBack;
     let report = world.apply().await;
@@ -387,7 +387,7 @@ async fn a_chain_that_waits_holds_no_key() {
 }
 
 #[tokio::test]
-async fn two_runs_at_once_publish_one_key() {
+async fn p5_two_runs_at_once_publish_one_key() {
     for shelf in
         [Shelf::File, Shelf::TwoSlot { check_and_set: true }, Shelf::TwoSlot { check_and_set: false }]
     {
@@ -420,7 +420,7 @@ async fn a_disabled_application_fails_at_once_and_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_login_service_that_falls_silent_is_neither_a_wrong_key_nor_not_yet() {
+async fn p6_a_login_service_that_falls_silent_is_neither_a_wrong_key_nor_not_yet() {
     let mut world = World::new(Shelf::File);
     let (object, _) = world.declare("backup", &[]);
     let (plan, observed) = world.plan().await;

@@ -118,7 +118,7 @@ async fn every_passing_trouble_ends_in_a_proven_rotation() {
 }
 
 #[tokio::test]
-async fn a_storm_of_conflicts_fails_and_changes_nothing() {
+async fn p2_a_storm_of_conflicts_fails_and_changes_nothing() {
     let (world, object, foreign) = crowded().await;
     world.emulator.set_faults(Faults { conflicts: Some(Every { every: 1 }), ..Faults::default() });
     let report = world.apply().await;
@@ -134,7 +134,7 @@ async fn a_storm_of_conflicts_fails_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_write_dropped_behind_a_204_is_never_a_success() {
+async fn p6_a_write_dropped_behind_a_204_is_never_a_success() {
     let (world, object, foreign) = crowded().await;
     let dropped = DroppedWrites { which: Which::All, nth: None, application: None };
     world.emulator.set_faults(Faults { dropped_writes: Some(dropped), ..Faults::default() });
@@ -191,7 +191,7 @@ async fn an_entry_that_a_rival_takes_off_stays_off_and_is_told() {
 }
 
 #[tokio::test]
-async fn a_key_that_does_not_spread_in_time_stays_published_and_the_next_run_continues() {
+async fn p6_a_key_that_does_not_spread_in_time_stays_published_and_the_next_run_continues() {
     let (world, object, _) = crowded().await;
     let slow = TokenPropagation { seconds: 3600, front_ends: 1, removals: false };
     world.emulator.set_faults(Faults { token_propagation: Some(slow), ..Faults::default() });
@@ -221,7 +221,7 @@ async fn a_key_that_is_not_accepted_a_day_after_publishing_needs_somebody() {
 }
 
 #[tokio::test]
-async fn a_policy_on_this_machine_is_neither_proof_nor_failure() {
+async fn p6_a_policy_on_this_machine_is_neither_proof_nor_failure() {
     let (world, object, _) = crowded().await;
     let (plan, observed) = world.plan().await;
     // From the moment the credential is there; certroll's own token was issued before.
@@ -245,8 +245,8 @@ async fn a_policy_on_this_machine_is_neither_proof_nor_failure() {
 }
 
 #[tokio::test]
-async fn an_expired_entry_of_others_that_makes_entra_refuse_is_named_and_dropped_only_when_the_file_says_so()
-{
+async fn p2_an_expired_entry_of_others_that_makes_entra_refuse_is_named_and_dropped_only_when_the_file_says_so()
+ {
     let mut world = World::new(Shelf::File);
     let (object, _) = world.declare(
         "backup",

@@ -16,7 +16,7 @@ fn outcome(report: &Report) -> &Outcome {
 }
 
 #[tokio::test]
-async fn a_rollback_is_proven_and_not_called_rotated() {
+async fn p6_a_rollback_is_proven_and_not_called_rotated() {
     let mut world = World::with_one(Shelf::File);
     assert_eq!(world.apply().await.ending(), Ending::Fine);
     let first = world.holding("backup").await.current;
@@ -32,7 +32,7 @@ async fn a_rollback_is_proven_and_not_called_rotated() {
 }
 
 #[tokio::test]
-async fn a_providers_key_is_not_proven_because_the_provider_keeps_it() {
+async fn p6_a_providers_key_is_not_proven_because_the_provider_keeps_it() {
     let mut world = World::with_one(Shelf::File);
     let key = keys::key(3);
     let issued = keys::self_signed("CN=provider", moment("2026-11-20T11:00:00Z"), 9, &key).await;
@@ -50,7 +50,7 @@ async fn a_providers_key_is_not_proven_because_the_provider_keeps_it() {
 }
 
 #[tokio::test]
-async fn what_is_blocked_or_waited_for_is_not_called_nothing_to_do() {
+async fn p6_what_is_blocked_or_waited_for_is_not_called_nothing_to_do() {
     let mut world = World::new(Shelf::File);
     let (object, _) = world.declare("backup", &[]);
     world.emulator.change(TENANT, Change::Delete { object, kind: None }).unwrap();

@@ -215,7 +215,7 @@ fn p4_dropping_a_foreign_credential_that_was_not_reviewed_is_refused() {
 }
 
 #[test]
-fn for_one_rotation_id_one_key_is_issued_and_the_next_rotation_has_another() {
+fn p5_for_one_rotation_id_one_key_is_issued_and_the_next_rotation_has_another() {
     let issued = |world: &World| {
         let plan = plan_of(world);
         let ids = plan.certificates[0].steps.iter().filter_map(|planned| match &planned.step {

@@ -81,7 +81,7 @@ impl certroll::store::file::Probe for Refuses {
 
 /// The kernel is the witness: inotify reports every file that is opened in the folder.
 #[tokio::test]
-async fn observing_opens_no_key_no_form_and_no_password() {
+async fn p7_observing_opens_no_key_no_form_and_no_password() {
     let bench = FileBench::new().await;
     whole_life(&bench, &mut Ledger::default()).await.unwrap();
     let watch = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC).unwrap();

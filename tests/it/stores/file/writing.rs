@@ -103,7 +103,7 @@ async fn a_reader_in_a_hurry_never_sees_a_torn_file() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_runs_of_one_rotation_agree_on_one_key() {
+async fn p5_two_runs_of_one_rotation_agree_on_one_key() {
     let bench = FileBench::new().await;
     let runs = (1..=6).map(|key| {
         let (store, entry) = (bench.file_store(), bench.entry());
@@ -192,7 +192,7 @@ async fn a_full_disk_leaves_nothing_half_written() {
 }
 
 #[tokio::test]
-async fn neither_debug_nor_errors_show_a_secret() {
+async fn p3_neither_debug_nor_errors_show_a_secret() {
     let bench = FileBench::new().await;
     let (store, entry) = (bench.store(), binding("cloudm", Format::Pfx));
     let first = contract::stage(&*store, &entry, Rotation::First, 1).await.unwrap();
