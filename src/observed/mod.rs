@@ -39,6 +39,19 @@ pub struct ObservedTenant {
     pub policies_unread: Option<String>,
 }
 
+impl ObservedTenant {
+    /// The same without any object: for what is predicted of a few of them.
+    pub fn without_targets(&self) -> ObservedTenant {
+        ObservedTenant {
+            tenant_id: self.tenant_id,
+            clock_skew: self.clock_skew,
+            targets: BTreeMap::new(),
+            removed: Vec::new(),
+            policies_unread: self.policies_unread.clone(),
+        }
+    }
+}
+
 /// What looking for a target found.
 #[derive(Debug, Clone)]
 pub enum TargetState {

@@ -1,4 +1,4 @@
-//! Refuses a plan that could lock somebody out, wherever the run might stop, and a plan that does not settle.
+//! Refuses a plan that could lock somebody out, wherever the run might stop. `together` refuses one that does not settle.
 //!
 //! The guard does not ask the planner's reasons again; it has rules of its own over what each prefix of the plan leaves
 //! behind, computed from the observation and the declaration.
@@ -9,13 +9,14 @@ use jiff::Timestamp;
 
 use crate::desired::{Declared, Desired, Issuer, Prove};
 use crate::ids::{Address, KeyId, Sha1};
-use crate::observed::{Credential, Current, Observed};
+use crate::observed::{Credential, Current, Holding, Observed};
 use crate::plan::policy::Policy;
 use crate::plan::predict::{Context, World};
 use crate::plan::reason::Because;
 use crate::plan::situation::Situation;
 use crate::plan::step::{Evidence, GenerationRef, Step};
-use crate::plan::{CertificatePlan, Plan, planner};
+pub use crate::plan::together::settles;
+use crate::plan::{CertificatePlan, Plan};
 
 /// Why a plan is refused: a bug in the planner, found before anything was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,21 +37,59 @@ pub fn check(plan: &Plan, desired: &Desired, observed: &Observed, policy: &Polic
     plan.certificates.iter().try_for_each(|certificate| {
         match desired.certificates.get(&certificate.address) {
             Some(declared) => check_certificate(certificate, declared, desired, observed, policy, plan.now),
-            None => check_removed(certificate, desired),
+            None => check_removed(certificate, desired, observed, plan.now),
         }
     })
 }
 
-/// What is no longer declared may only lose what `removed:` names; nothing may be made for it.
-fn check_removed(certificate: &CertificatePlan, desired: &Desired) -> Result<(), Unsafe> {
-    let goes_on = desired.moved.iter().any(|moved| moved.from == certificate.address);
+/// What is no longer declared may only lose what `removed:` names; nothing may be made for it. What it was moved to must have
+/// taken its place on another object.
+fn check_removed(
+    certificate: &CertificatePlan,
+    desired: &Desired,
+    observed: &Observed,
+    now: Timestamp,
+) -> Result<(), Unsafe> {
+    let heirs = desired.moved.iter().filter(|moved| moved.from == certificate.address);
+    let mut heirs = heirs.filter_map(|moved| desired.certificates.get(&moved.to));
+    let left = heirs.all(|heir| has_left(heir, certificate, desired, observed, now));
     for (index, planned) in certificate.steps.iter().enumerate() {
-        if goes_on || !matches!((&planned.step, &planned.because), (Step::Retire { .. }, Because::Removed)) {
-            let rule = "an undeclared certificate may only be removed";
-            return Err(Unsafe { address: certificate.address.clone(), step: index + 1, rule });
-        }
+        let only_removes =
+            matches!((&planned.step, &planned.because), (Step::Retire { .. }, Because::Removed));
+        let verdict = rule(only_removes, "an undeclared certificate may only be removed")
+            .and_then(|()| rule(left, "what it was moved to has not taken its place"));
+        verdict.map_err(|rule| Unsafe { address: certificate.address.clone(), step: index + 1, rule })?;
     }
     Ok(())
+}
+
+/// Whether consumers of that certificate read a key of another object than the one that is left, for longer than the overlap.
+fn has_left(
+    heir: &Declared,
+    left: &CertificatePlan,
+    desired: &Desired,
+    observed: &Observed,
+    now: Timestamp,
+) -> bool {
+    let (Some(world), Some(target)) = (World::of(heir, observed), &left.target) else { return false };
+    if world.target.id == target.id {
+        return false;
+    }
+    let Some(record) = world.holding().and_then(Holding::current_generation).map(|current| &current.record)
+    else {
+        return false;
+    };
+    let delivered = heir.deliveries.iter().map(|place| record.delivered.get(&place.slot).map(|d| d.at));
+    let names = Situation::names_of(desired, &heir.address);
+    let acknowledged = Situation::acknowledgements_of(desired, &names, &heir.address.tenant)
+        .into_iter()
+        .filter(|ack| record.thumbprints.is_some_and(|thumbprints| ack.thumbprint.names(&thumbprints)))
+        .map(|ack| ack.at)
+        .min();
+    let asked = heir.acknowledge.then_some(acknowledged);
+    let moments: Option<Vec<Timestamp>> = delivered.chain(asked).chain([record.promoted_at]).collect();
+    let in_use = moments.and_then(|moments| moments.into_iter().max());
+    record.target != target.id && in_use.is_some_and(|in_use| heir.overlap.after(in_use) <= now)
 }
 
 struct Guard<'a> {
@@ -328,29 +367,4 @@ impl Guard<'_> {
         };
         of_it.into_iter().filter(|ack| counts(&ack.thumbprint)).map(|ack| ack.at).min()
     }
-}
-
-/// Proves that the plan settles: all steps predicted, planned again at the same moment, nothing is left.
-pub fn settles(plan: &Plan, desired: &Desired, observed: &Observed, policy: &Policy) -> Result<(), Unsafe> {
-    let siblings = planner::siblings(desired);
-    for certificate in plan.certificates.iter().filter(|certificate| !certificate.steps.is_empty()) {
-        let Some(declared) = desired.certificates.get(&certificate.address) else { continue };
-        let Some(mut world) = World::of(declared, observed) else { continue };
-        let Some(tenant) = observed.tenants.get(&declared.address.tenant) else { continue };
-        let context = Context {
-            declared,
-            owner: &desired.owner,
-            tenant_id: tenant.tenant_id,
-            now: plan.now,
-            settings: &policy.settings,
-        };
-        certificate.steps.iter().for_each(|planned| planned.step.predict(&mut world, &context));
-        let after = world.alone(declared, tenant);
-        let again = planner::plan_certificate(desired, declared, &after, &siblings, policy, plan.now);
-        if !again.steps.is_empty() {
-            let rule = "carrying it out would leave steps to do at the same moment";
-            return Err(Unsafe { address: certificate.address.clone(), step: 0, rule });
-        }
-    }
-    Ok(())
 }

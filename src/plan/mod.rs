@@ -15,6 +15,7 @@ pub mod removed;
 pub mod situation;
 pub mod step;
 pub mod successor;
+pub mod together;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;

@@ -60,15 +60,8 @@ impl World {
     /// An observation of this world and nothing else of the tenant, so that ten thousand targets are not copied for each
     /// certificate.
     pub fn alone(self, declared: &Declared, tenant: &ObservedTenant) -> Observed {
-        let emptied = ObservedTenant {
-            tenant_id: tenant.tenant_id,
-            clock_skew: tenant.clock_skew,
-            targets: BTreeMap::new(),
-            removed: Vec::new(),
-            policies_unread: tenant.policies_unread.clone(),
-        };
         let mut observed = Observed::default();
-        observed.tenants.insert(declared.address.tenant.clone(), emptied);
+        observed.tenants.insert(declared.address.tenant.clone(), tenant.without_targets());
         self.into_observed(declared, &mut observed);
         observed
     }

@@ -186,5 +186,6 @@ fn not_moved_yet(
         return waiting("is promoted, delivered and, where a person is needed, acknowledged");
     };
     let over = declared.overlap.after(since);
-    (over > now).then(|| Note::new(NoteKind::Later, "retire, after the move").at(over))
+    // Strictly over, as for any predecessor: a run must not leave a removal for a plan of the same moment.
+    (over >= now).then(|| Note::new(NoteKind::Later, "retire, after the move").at(over))
 }
