@@ -56,6 +56,16 @@ impl Period {
         end.checked_sub(self.span).map_or(Timestamp::MIN, |start| start.timestamp())
     }
 
+    /// Its text with a space before the unit, as dates and sizes are read: `30 d`. ISO 8601 stays as it is.
+    pub fn spaced(&self) -> String {
+        let digits = self.text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let unit = &self.text[digits.len()..];
+        if unit.len() == 1 && !self.text.starts_with('P') {
+            return format!("{digits} {unit}");
+        }
+        self.text.clone()
+    }
+
     /// Whether the period has no length.
     pub fn is_zero(&self) -> bool {
         self.span.is_zero()

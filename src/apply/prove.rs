@@ -63,7 +63,7 @@ impl Chain<'_> {
     /// Shows that the generation works, in the way the plan says.
     pub(crate) async fn prove(&mut self, which: &GenerationRef, how: Evidence) -> Result<Done, Stop> {
         match how {
-            Evidence::SignIn => {
+            Evidence::SignIn { times: _, seconds: _ } => {
                 let generation = self.generation(which)?;
                 let thumbprints = thumbprints_of(&generation)?;
                 let correlation_ids = self.sign_in_repeatedly(&generation).await?;

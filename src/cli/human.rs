@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use jiff::{SignedDuration, Timestamp};
+
 use crate::cli::text::{Ink, Text, counted};
 use crate::ids::TargetKind;
 use crate::plan::reason::{Because, Note, NoteKind};
 use crate::plan::step::Step;
 use crate::plan::{CertificatePlan, Counts, Plan, PlannedStep};
+use crate::report::drift::days_until;
 
 /// What of a plan is shown.
 #[derive(Debug, Clone, Copy, Default)]
@@ -16,6 +19,9 @@ pub struct View {
     /// Whether unchanged certificates are listed, not only counted.
     pub unchanged: bool,
 }
+
+/// How near an end is named rather than the date of the rotation.
+const NEAR: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// What stands at the head of everything that is about an emulated tenant.
 pub const EMULATOR_STAMP: &str = "emulator: nothing here is Microsoft Entra ID";
@@ -116,13 +122,23 @@ fn heading(text: &mut Text, certificate: &CertificatePlan) {
 fn step(text: &mut Text, plan: &Plan, planned: &PlannedStep, said: &mut BTreeSet<String>) {
     let PlannedStep { step, because, not_before, requires: _ } = planned;
     text.plain("  ").put(ink_of(step), &step.mark().to_string());
-    text.plain(&format!(" {:<9}{step}", step.verb())).end();
+    text.plain(&format!(" {:<9}{}", step.verb(), step.at(plan.now))).end();
     if *not_before > plan.now {
         text.line(&format!("      not before {}", not_before.strftime("%Y-%m-%d %H:%M UTC")));
     }
-    let words = because.to_string();
+    let words = reason(because, plan.now);
     if *because != Because::PartOfRotation && said.insert(words.clone()) {
         text.line(&format!("      because {words}"));
+    }
+}
+
+/// Why, in the words of that day: near the end of the current one it is the end that counts.
+fn reason(because: &Because, now: Timestamp) -> String {
+    match because {
+        Because::Due { due: _, ends } if *ends > now && ends.duration_since(now) <= NEAR => {
+            format!("the current one ends in {}", days_until(now, *ends))
+        }
+        because => because.to_string(),
     }
 }
 
@@ -188,7 +204,7 @@ pub fn note_words(note: &Note) -> String {
 }
 
 /// A day, with the time of day where it is not midnight: a date alone would be a day off for half of the world.
-fn day(moment: jiff::Timestamp) -> String {
+fn day(moment: Timestamp) -> String {
     let midnight = moment.as_second().rem_euclid(86_400) == 0;
     moment.strftime(if midnight { "%Y-%m-%d" } else { "%Y-%m-%d %H:%M UTC" }).to_string()
 }

@@ -68,7 +68,7 @@ fn rotation() -> CertificatePlan {
             planned(issue, due),
             planned(publish, Because::PartOfRotation),
             planned(
-                Step::Prove { generation: new_one(), evidence: Evidence::SignIn },
+                Step::Prove { generation: new_one(), evidence: Evidence::SignIn { times: 3, seconds: 600 } },
                 Because::PartOfRotation,
             ),
             planned(promote, Because::PartOfRotation),
@@ -112,11 +112,11 @@ fn a_rotation_is_shown_step_by_step_with_its_reason() {
     let shown = plan(&plan_of(vec![rotation()]), View::default());
     let expected = "\
 contoso/cloudm-continuity  (CloudM Continuity, application 5c1d…)
-  + issue    RSA 2048, CN=CloudM Continuity, valid P1Y, staged in vault/cloudm
-      because its rotation was due on 2026-11-18; the current one ends on 2026-12-02
+  + issue    RSA 2048, CN=CloudM Continuity, 2026-11-20 → 2027-11-20, staged in vault/cloudm
+      because the current one ends in 12 days
   + publish  \"certroll:platform-team/cloudm-continuity · CloudM Continuity\"
-  ? prove    the new one, by signing in several times in a row
-  ~ promote  the new one in vault/cloudm
+  ? prove    3 sign-ins in a row, up to 10 min
+  ~ promote  vault/cloudm
   ! hand off to CloudM Continuity, then: certroll ack contoso/cloudm-continuity
   later  retire 9F9F9F9F… 30d after the acknowledgement (overlap cut short: it expires on 2026-12-02)
   . 2 foreign credentials left alone

@@ -180,7 +180,7 @@ impl Guard<'_> {
                 let Some(sha1) = self.thumbprint(world, generation) else { return Err("a proof of nothing") };
                 rule(on_target(world, sha1), "a proof of a generation that is not published")?;
                 match evidence {
-                    Evidence::SignIn => self.proven.insert(sha1),
+                    Evidence::SignIn { times: _, seconds: _ } => self.proven.insert(sha1),
                     Evidence::ReadBack => self.read_back.insert(sha1),
                 };
                 Ok(())

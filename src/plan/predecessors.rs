@@ -282,7 +282,7 @@ pub fn retire_later(situation: &Situation<'_>, credential: &Credential) -> Note 
     } else {
         "the last delivery"
     };
-    let mut text = format!("retire {} after {after}", declared.overlap);
+    let mut text = format!("retire {} after {after}", declared.overlap.spaced());
     let planned = declared.overlap.after(situation.now);
     if let Some(end) = credential.end.filter(|end| *end < planned) {
         text.push_str(&format!(" (overlap cut short: it expires on {})", end.strftime("%Y-%m-%d")));

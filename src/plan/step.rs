@@ -59,7 +59,12 @@ pub struct CredentialRef {
 #[serde(rename_all = "snake_case")]
 pub enum Evidence {
     /// By signing in with its key.
-    SignIn,
+    SignIn {
+        /// So many times in a row.
+        times: u32,
+        /// For so long at most, in seconds.
+        seconds: i64,
+    },
     /// By reading the credential back. Never called *rotated*.
     ReadBack,
 }
@@ -273,7 +278,7 @@ impl Step {
             (
                 Step::Prove { generation: one, evidence: here },
                 Step::Prove { generation: two, evidence: there },
-            ) => one.is(two) && here == there,
+            ) => one.is(two) && std::mem::discriminant(here) == std::mem::discriminant(there),
             (
                 Step::Promote { generation: one, place: here, before_proof: early },
                 Step::Promote { generation: two, place: there, before_proof: reviewed_early },
@@ -288,6 +293,63 @@ impl Step {
             _ => false,
         }
     }
+}
+
+/// A length of time in the largest unit that takes no fraction of it.
+struct Length(i64);
+
+impl fmt::Display for Length {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            seconds if seconds % 3600 == 0 => write!(f, "{} h", seconds / 3600),
+            seconds if seconds % 60 == 0 => write!(f, "{} min", seconds / 60),
+            seconds => write!(f, "{seconds} s"),
+        }
+    }
+}
+
+/// A step as a plan made at that moment shows it: with the days between which a certificate made then is valid.
+pub struct StepAt<'a> {
+    step: &'a Step,
+    now: Timestamp,
+}
+
+impl Step {
+    /// Its words in a plan made at that moment.
+    pub fn at(&self, now: Timestamp) -> StepAt<'_> {
+        StepAt { step: self, now }
+    }
+}
+
+impl fmt::Display for StepAt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.step {
+            Step::Issue {
+                generation: _,
+                key,
+                signature_hash: _,
+                subject,
+                validity,
+                issuer,
+                place,
+                requested,
+            } => {
+                let day = |moment: Timestamp| moment.strftime("%Y-%m-%d");
+                let (begin, end) = (day(self.now), day(validity.after(self.now)));
+                write!(f, "RSA {}, {subject}, {begin} → {end}", key.bits())?;
+                made_by(f, issuer, place, *requested)
+            }
+            step => step.fmt(f),
+        }
+    }
+}
+
+fn made_by(f: &mut fmt::Formatter<'_>, issuer: &str, place: &str, requested: bool) -> fmt::Result {
+    if issuer != "self_signed" {
+        write!(f, ", by {issuer}")?;
+    }
+    let how = if requested { "for the key waiting in" } else { "staged in" };
+    write!(f, ", {how} {place}")
 }
 
 impl fmt::Display for Step {
@@ -308,11 +370,7 @@ impl fmt::Display for Step {
                 requested,
             } => {
                 write!(f, "RSA {}, {subject}, valid {validity}", key.bits())?;
-                if issuer != "self_signed" {
-                    write!(f, ", by {issuer}")?;
-                }
-                let how = if *requested { "for the key waiting in" } else { "staged in" };
-                write!(f, ", {how} {place}")
+                made_by(f, issuer, place, *requested)
             }
             Step::Publish { generation, display_name, lifetime_max_seconds, dropping, repair } => {
                 if generation.thumbprints.is_some() {
@@ -328,16 +386,23 @@ impl fmt::Display for Step {
                 dropping.iter().try_for_each(|id| write!(f, ", dropping expired {id}"))
             }
             Step::Settle { generation, seconds } => {
-                write!(f, "{generation}, until it has been visible for {} min", seconds / 60)
+                write!(f, "{generation}, until it has been visible for {}", Length(*seconds))
             }
-            Step::Prove { generation, evidence: Evidence::SignIn } => {
-                write!(f, "{generation}, by signing in several times in a row")
+            Step::Prove { generation, evidence: Evidence::SignIn { times, seconds } } => {
+                if generation.thumbprints.is_some() {
+                    write!(f, "{generation}, ")?;
+                }
+                let sign_ins = if *times == 1 { "sign-in" } else { "sign-ins" };
+                write!(f, "{times} {sign_ins} in a row, up to {}", Length(*seconds))
             }
             Step::Prove { generation, evidence: Evidence::ReadBack } => {
                 write!(f, "{generation}, by reading it back only")
             }
             Step::Promote { generation, place, before_proof } => {
-                write!(f, "{generation} in {place}")?;
+                if generation.thumbprints.is_some() {
+                    write!(f, "{generation} in ")?;
+                }
+                f.write_str(place)?;
                 if *before_proof { f.write_str(", promoted before proof") } else { Ok(()) }
             }
             Step::Deliver { generation, slot } => write!(f, "{generation} to {slot}"),

@@ -22,6 +22,7 @@ use crate::plan::reason::NoteKind;
 use crate::plan::situation::Situation;
 use crate::plan::{CertificatePlan, Plan, successor};
 pub use crate::report::drift_rules::{Rule, Severity};
+pub use generations::days_until;
 
 /// What `drift` found.
 #[derive(Debug, Clone, Serialize)]

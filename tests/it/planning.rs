@@ -13,6 +13,7 @@ mod rows_places;
 mod rows_provider;
 mod rows_underway;
 mod runs;
+mod shown;
 mod together;
 mod worlds;
 mod years;

@@ -233,7 +233,10 @@ pub fn provable(situation: &Situation<'_>) -> Result<Evidence, Note> {
         return Ok(Evidence::ReadBack);
     }
     match &situation.target.sign_in_impossible {
-        None => Ok(Evidence::SignIn),
+        None => {
+            let settings = &situation.policy.settings;
+            Ok(Evidence::SignIn { times: settings.sign_ins, seconds: settings.prove_deadline.as_secs() })
+        }
         Some(reason) => Err(Note::blocked(
             format!("nobody can sign in, because {reason}: it cannot be proven"),
             "make that possible and run again, or say prove: read_back if no proof is wanted",

@@ -241,7 +241,7 @@ fn is_declared_elsewhere(situation: &Situation<'_>, credential: &Credential) -> 
 }
 
 /// `1 day`, `12 days`, `5 hours`.
-fn days_until(now: Timestamp, end: Timestamp) -> String {
+pub fn days_until(now: Timestamp, end: Timestamp) -> String {
     let left: SignedDuration = end.duration_since(now);
     let (days, hours) = (left.as_hours() / 24, left.as_hours());
     match (days, hours) {
