@@ -3,15 +3,15 @@
 use jiff::civil::Weekday;
 
 use super::super::collect::File;
-use super::super::grammar::{self, Adopt as WrittenAdopt, KeyPlace, Selector};
+use super::super::grammar::{self, Selector};
 use super::super::tree::NodeRef;
 use super::super::written::{Item, WrittenCertificate, WrittenDefaults};
-use super::{Resolver, delivery, issuer, placeholder, store, tenant, timing};
+use super::{Resolver, delivery, issuer, named, placeholder, store, tenant, timing};
 use crate::certificate::{KeyKind, SignatureHash};
 use crate::consumer::Acknowledge;
 use crate::desired::{
-    Adopt, Cloud, Consumer, Declared, Delivery, Freeze, Hold, Issuer, Prove, SelectBy, StoreBinding,
-    TargetSelector, Timing, Window,
+    Cloud, Consumer, Declared, Delivery, Freeze, Hold, Issuer, Prove, SelectBy, StoreBinding, TargetSelector,
+    Timing, Window,
 };
 use crate::diagnostic::{Code, Diagnostic, Place};
 use crate::ids::{Address, DISPLAY_NAME_MAX_BYTES, Marker, Name, TargetKind};
@@ -39,7 +39,7 @@ pub(super) struct Scope<'a, 'w> {
     item: &'w Item<'a, grammar::Certificate>,
     defaults: Option<&'w Item<'a, grammar::Defaults>>,
     /// Own values, and inherited ones where there is no own.
-    value: grammar::Certificate,
+    pub(super) value: grammar::Certificate,
 }
 
 impl<'a, 'w> Scope<'a, 'w> {
@@ -69,7 +69,7 @@ impl<'a, 'w> Scope<'a, 'w> {
     }
 
     /// The place of a key's value: here, in the defaults, or the certificate's name.
-    fn place(&self, path: &[&str]) -> Place {
+    pub(super) fn place(&self, path: &[&str]) -> Place {
         let key = path.first().copied().unwrap_or_default();
         match self.defaults {
             Some(defaults) if !self.is_explicit(key) && defaults.node.entry(key).is_some() => {
@@ -134,7 +134,7 @@ pub(super) fn meaning<'a>(
         |period: &Option<Period>, default: u16| period.clone().unwrap_or_else(|| Period::days(default));
     let (warn_before, alert_before) = (lead(&value.warn_before, 30), lead(&value.alert_before, 14));
     thresholds(resolver, scope, &warn_before, &alert_before);
-    adopted_and_revoked(resolver, scope);
+    let adopt = named::thumbprints(resolver, scope, address, target.as_ref());
     let issuer = issuer?;
     let here = issuer.makes_keys_here();
     if !here {
@@ -177,7 +177,7 @@ pub(super) fn meaning<'a>(
         acknowledge,
         warn_before,
         alert_before,
-        adopt: value.adopt.iter().flatten().map(adopt).collect(),
+        adopt,
         revoked: value.revoked.iter().flatten().copied().collect(),
         hold: value.hold.as_ref().map(|hold| Hold { until: hold.until.0, reason: hold.reason.clone() }),
         drop_expired_foreign: value.drop_expired_foreign.iter().flatten().copied().collect(),
@@ -483,26 +483,5 @@ fn weekday(day: grammar::Weekday) -> Weekday {
         grammar::Weekday::Fri => Weekday::Friday,
         grammar::Weekday::Sat => Weekday::Saturday,
         grammar::Weekday::Sun => Weekday::Sunday,
-    }
-}
-
-fn adopt(written: &WrittenAdopt) -> Adopt {
-    match written {
-        WrittenAdopt::Thumbprint(thumbprint) => Adopt { thumbprint: *thumbprint, key_elsewhere: false },
-        WrittenAdopt::More(more) => {
-            Adopt { thumbprint: more.thumbprint, key_elsewhere: more.key == Some(KeyPlace::Elsewhere) }
-        }
-    }
-}
-
-/// What is revoked is never offered, so it cannot be taken over either.
-fn adopted_and_revoked(resolver: &mut Resolver<'_>, scope: &Scope<'_, '_>) {
-    let revoked = scope.value.revoked.as_deref().unwrap_or_default();
-    for one in scope.value.adopt.iter().flatten().map(adopt) {
-        if revoked.contains(&one.thumbprint) {
-            let message = format!("{} is both adopted and revoked", one.thumbprint);
-            let error = Diagnostic::error(Code::Conflict, scope.place(&["adopt"]), message);
-            resolver.found.push(error.label(scope.place(&["revoked"]), "revoked here"));
-        }
     }
 }

@@ -6,6 +6,7 @@ mod delivery;
 mod form;
 mod history;
 mod issuer;
+mod named;
 mod placeholder;
 mod places;
 mod store;
@@ -43,6 +44,7 @@ struct Resolver<'a> {
     /// Issuers by where they are written, so that one in `defaults` is read once.
     issuers: BTreeMap<(String, usize), Option<Issuer>>,
     places: places::Places,
+    named: named::Named,
     /// What was found of periods, by their texts: comparing them is costly, and most certificates share theirs.
     timings: BTreeMap<String, Vec<timing::Finding>>,
     /// How often another name may still be looked for: each time costs as much as there are names.
@@ -70,6 +72,7 @@ pub(super) fn resolve<'a>(
         store_folders: BTreeMap::new(),
         issuers: BTreeMap::new(),
         places: places::Places::default(),
+        named: named::Named::new(),
         timings: BTreeMap::new(),
         suggestions_left: 200,
     };

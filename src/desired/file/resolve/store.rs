@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::grammar::{self, SecretType, StoreChoice, StorePlace, VaultObject};
 use super::form::{self, WrittenForm};
+use super::places::STORE_ENTRY;
 use super::{Part, Resolver, kind_place};
 use crate::desired::{Format, Password, Store, StoreBinding, StoreKind, StoreOptions};
 use crate::diagnostic::{Code, Place};
@@ -112,7 +113,7 @@ pub(super) fn bind(resolver: &mut Resolver<'_>, choice: &StoreChoice, at: &At<'_
     let (form, options) = shape(resolver, written, &store.kind, at.part);
     let canonical = canonical_entry(resolver, &store, &entry);
     let name_place = if written.name.is_some() { (at.part)("name") } else { (at.whole)() };
-    let taken = resolver.places.take(&canonical, "store entry", at.certificate.as_str(), name_place);
+    let taken = resolver.places.take(&canonical, STORE_ENTRY, at.certificate.as_str(), name_place);
     resolver.found.extend(taken);
     Some(StoreBinding { store: written.store.clone(), entry, form, options })
 }
