@@ -16,6 +16,7 @@ mod file;
 mod file_errors;
 mod file_schema;
 mod forms;
+mod hostile;
 mod interruptions;
 mod issuers;
 mod killed;
