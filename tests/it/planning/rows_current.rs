@@ -290,7 +290,7 @@ fn going_on() -> Vec<Row> {
             story: "an absent store beside a live orphan issues a new one and keeps the orphan for the overlap",
             world: || world().credential(orphan("backup", "lost", "2027-01-01")),
             steps: &["issue: no key here", "publish", "prove", "promote"],
-            notes: &["later lost retire 14d"],
+            notes: &["later lost retire 14 d"],
         },
         Row {
             story: "a hold is shown with its reason and end, and nothing is rotated",
@@ -331,7 +331,7 @@ fn due_rows() -> Vec<Row> {
             story: "a rotation period that is over is due",
             world: due,
             steps: &ROTATION,
-            notes: &["later old retire 14d"],
+            notes: &["later old retire 14 d"],
         },
         Row {
             story: "a second before its period is over it is not due",
@@ -354,7 +354,7 @@ fn due_rows() -> Vec<Row> {
                 })
             },
             steps: &ROTATION,
-            notes: &["later old retire 14d"],
+            notes: &["later old retire 14 d"],
         },
         Row {
             story: "a day before renew_before it is not due",
@@ -476,7 +476,7 @@ fn due_rows() -> Vec<Row> {
                 "prove",
                 "promote",
             ],
-            notes: &["later old retire 14d"],
+            notes: &["later old retire 14 d"],
         },
         Row {
             story: "an expired generation is not a live one",

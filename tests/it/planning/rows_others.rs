@@ -62,7 +62,7 @@ fn overlap() -> Vec<Row> {
             story: "without an overlap the predecessor goes in the run after the promotion",
             world: due_without_overlap,
             steps: &["issue: due", "publish", "prove", "promote"],
-            notes: &["later old retire 0d"],
+            notes: &["later old retire 0 d"],
         },
         Row {
             story: "a promotion time that is unknown means the overlap has not begun, and is written",

@@ -101,7 +101,7 @@ fn deliveries() -> Vec<Row> {
                 "promote",
                 "deliver to github_actions contoso/infra M365_PFX",
             ],
-            notes: &["later old retire 14d last delivery"],
+            notes: &["later old retire 14 d last delivery"],
         },
         Row {
             story: "a freeze holds a delivery back",

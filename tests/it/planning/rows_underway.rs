@@ -239,7 +239,7 @@ fn adoption() -> Vec<Row> {
                     .declare(|declared| declared.adopt = vec![adopt("theirs", true)])
             },
             steps: &["issue: due", "publish", "prove", "promote"],
-            notes: &["later theirs retire 14d"],
+            notes: &["later theirs retire 14 d"],
         },
         Row {
             story: "an adopted one whose key the store does not hold is blocked, with the way to say so",
@@ -450,7 +450,7 @@ fn emergencies() -> Vec<Row> {
             story: "replace rotates what it names, and the overlap runs",
             world: || replacing(healthy(), false),
             steps: &["issue: replace", "publish", "prove", "promote"],
-            notes: &["later old retire 14d"],
+            notes: &["later old retire 14 d"],
         },
         Row {
             story: "replace is nothing when what it names is not current any more",
