@@ -8,8 +8,8 @@ use crate::observed::record::{PublicRecord, RecordedPhase};
 use crate::observed::{Credential, Current, Generation, Identifier, KeyState, Staging};
 use crate::plan::PlannedStep;
 use crate::plan::calendar::{Life, due, lead_before};
-use crate::plan::predict::credential_dates;
 use crate::plan::reason::{Because, Note, NoteKind, Requires, ack_command};
+use crate::plan::records::credential_dates;
 use crate::plan::situation::{CurrentView, Situation, Standing, reference};
 use crate::plan::step::{Evidence, GenerationRef, RecordWrite, Step};
 
