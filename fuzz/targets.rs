@@ -79,7 +79,7 @@ impl Sources for OneFile<'_> {
 }
 
 /// A declaration somebody sent in a pull request.
-pub fn declaration(bytes: &[u8]) {
+pub(crate) fn declaration(bytes: &[u8]) {
     let read = |path: &str| load(&OneFile { bytes }, &LoadOptions::new([path]));
     let found = match read(FILE) {
         Ok(loaded) => loaded.warnings,
@@ -101,7 +101,7 @@ pub fn declaration(bytes: &[u8]) {
 }
 
 /// A saved plan, possibly written by somebody else.
-pub fn saved_plan(bytes: &[u8]) {
+pub(crate) fn saved_plan(bytes: &[u8]) {
     let _ = Document::read(bytes);
     // Whoever edits a plan can make its digest right, too; a fuzzer cannot.
     let Ok(document) = serde_json::from_slice::<Document>(bytes) else { return };
@@ -118,7 +118,7 @@ pub fn saved_plan(bytes: &[u8]) {
 }
 
 /// Certificates and keys: PEM or DER, from a provider, a store, an operator.
-pub fn certificate(bytes: &[u8]) {
+pub(crate) fn certificate(bytes: &[u8]) {
     if let Ok(blocks) = pem::blocks(bytes) {
         for block in blocks {
             let again =
@@ -145,7 +145,7 @@ fn same_again(certificate: &Certificate) {
 }
 
 /// The tool's own certificate as a PFX, or one that a store hands out.
-pub fn pfx(bytes: &[u8]) {
+pub(crate) fn pfx(bytes: &[u8]) {
     for password in [None, Some(Secret::new("correct horse".to_owned()))] {
         if let Err(error) = read_pfx(bytes, password.as_ref()) {
             is_harmless(&error.to_string());
@@ -154,14 +154,14 @@ pub fn pfx(bytes: &[u8]) {
 }
 
 /// What stands beside a generation in a store that others can write.
-pub fn record(bytes: &[u8]) {
+pub(crate) fn record(bytes: &[u8]) {
     let Ok(record) = serde_json::from_slice::<PublicRecord>(bytes) else { return };
     let text = serde_json::to_vec(&record).expect("a record is JSON");
     assert_eq!(serde_json::from_slice::<PublicRecord>(&text).expect("what was written is read"), record);
 }
 
 /// The acknowledgements file, which people edit.
-pub fn acknowledgements(bytes: &[u8]) {
+pub(crate) fn acknowledgements(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let entry = Acknowledgement {
         address: "contoso/backup".parse().expect("an address"),
@@ -222,13 +222,13 @@ fn observe_with(script: scripted::Script) {
 }
 
 /// What Graph answers, or something that pretends to be Graph. Answers are parted by the byte 0xFF, which no UTF-8 has.
-pub fn entra_answers(bytes: &[u8]) {
+pub(crate) fn entra_answers(bytes: &[u8]) {
     let answers = bytes.split(|byte| *byte == 0xFF).take(8).map(|part| Ok(answer_of(part)));
     observe_with(scripted::Script::new(answers.collect()));
 }
 
 /// What the login service answers.
-pub fn sign_in_answers(bytes: &[u8]) {
+pub(crate) fn sign_in_answers(bytes: &[u8]) {
     let mut script = scripted::Script::new(vec![Ok(scripted::answer(200, r#"{"value":[]}"#))]);
     script.token = Some(answer_of(bytes));
     observe_with(script);

@@ -12,7 +12,10 @@ use uuid::Uuid;
 use crate::certificate::Certificate;
 use crate::key::{KeyError, Secret, SignatureAlgorithm, Signer};
 
-/// How long an assertion is good for. The documentation advises 5 to 10 minutes and states no maximum.
+/// How far ahead of the service's clock ours may be: an assertion that begins in the service's future is refused.
+const BACKDATE: SignedDuration = SignedDuration::from_mins(5);
+/// From beginning to end. The documentation advises 5 to 10 minutes and states no maximum; what the backdating leaves is how far
+/// ours may be behind.
 const LIFETIME: SignedDuration = SignedDuration::from_mins(10);
 
 #[derive(Serialize)]
@@ -38,7 +41,7 @@ struct Claims<'a> {
     exp: i64,
 }
 
-/// Makes one assertion, good for ten minutes from `now`.
+/// Makes one assertion, good from five minutes before `now` until five minutes after it.
 ///
 /// With `Ps256` the certificate is named by its SHA-256, with `Rs256` by its SHA-1: the two pairs Entra is known to take.
 /// `audience` is the URL of the token endpoint. `chain` adds `x5c`: the signer's certificate and then these, for
@@ -53,7 +56,7 @@ pub async fn client_assertion(
     chain: Option<&[Certificate]>,
 ) -> Result<Secret, KeyError> {
     let header = header(signer.certificate(), algorithm, chain);
-    let issued_at = now.as_second();
+    let issued_at = now.as_second() - BACKDATE.as_secs();
     let claims = Claims {
         aud: audience,
         iss: client_id,

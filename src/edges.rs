@@ -104,6 +104,11 @@ impl Trouble {
         self.retry_after_seconds.map(|seconds| SignedDuration::from_secs(i64::from(seconds)))
     }
 
+    /// The trouble of the last of several tries.
+    pub(crate) fn after_tries(self, tries: u32) -> Trouble {
+        Trouble { reason: format!("{} (given up after {tries} tries)", self.reason), ..self }
+    }
+
     /// Whether the same request may well succeed a little later.
     pub fn is_passing(&self) -> bool {
         use TroubleKind::{Conflict, Network, NotYet, Throttled, Unavailable};

@@ -2,8 +2,6 @@
 //!
 //! A key made here is in this process from its making until its store has it, and is dropped before anything else happens.
 
-use jiff::Timestamp;
-
 use crate::apply::chain::Chain;
 use crate::apply::context::earlier;
 use crate::apply::outcome::{Done, Shown, Stop};
@@ -13,9 +11,10 @@ use crate::edges::{Trouble, TroubleKind};
 use crate::ids::{KeyId, Thumbprints};
 use crate::issuer::{CertificateRequest, Issued, SubjectKey};
 use crate::key::Secret;
-use crate::observed::record::{PublicRecord, RECORD_FORMAT, RecordedPhase};
+use crate::observed::record::{PublicRecord, RecordedPhase};
 use crate::observed::{Current, KeyState};
 use crate::period::Period;
+use crate::plan::records::Recorded;
 use crate::plan::step::{GenerationRef, RecordWrite};
 use crate::random::{generate_password, serial_number};
 use crate::store::KeyRequest;
@@ -55,7 +54,7 @@ impl Chain<'_> {
         if let Some(csr) = self.csr.take() {
             return Ok(csr);
         }
-        let record = self.new_record(which, key, subject)?;
+        let record = self.recorded()?.requested(which.rotation_id, key, subject);
         let (store, entry) = self.store()?;
         let asked = KeyRequest { key, subject: subject.to_owned() };
         let pending = self.run.changing_in_slot(store.request(entry, &asked, &record)).await?;
@@ -82,7 +81,7 @@ impl Chain<'_> {
     }
 
     async fn issue_with_key(&mut self, wanted: &ToIssue<'_>) -> Result<(), Stop> {
-        let record = self.new_record(wanted.which, wanted.key, wanted.subject)?;
+        let record = self.recorded()?.requested(wanted.which.rotation_id, wanted.key, wanted.subject);
         let issuer = self.run.job.writers.issuer(&self.declared()?.issuer)?;
         let (store, entry) = self.store()?;
         let key = {
@@ -134,31 +133,15 @@ impl Chain<'_> {
         Stop::Failed(Trouble::new(TroubleKind::Invalid, doing, reason))
     }
 
-    /// The record of a generation to be.
-    fn new_record(&self, which: &GenerationRef, key: KeyKind, subject: &str) -> Result<PublicRecord, Stop> {
+    /// What every record of this certificate says.
+    fn recorded(&self) -> Result<Recorded<'_>, Stop> {
         let target = self.target()?;
-        let declared = self.declared()?;
-        let (_, entry) = self.store()?;
-        Ok(PublicRecord {
-            format: RECORD_FORMAT,
-            owner: self.run.job.plan.owner.clone(),
+        Ok(Recorded {
+            declared: self.declared()?,
+            owner: &self.run.job.plan.owner,
             tenant_id: target.tenant_id,
-            name: self.plan.address.name.clone(),
-            rotation_id: which.rotation_id,
-            thumbprints: None,
-            key_id: None,
             target: target.id,
-            key: Some(key),
-            subject: subject.to_owned(),
-            issuer: declared.issuer.fingerprint(),
-            form: entry.form.fingerprint(),
-            not_before: None,
-            not_after: None,
-            phase: RecordedPhase::Requested,
-            requested_at: self.run.now(),
-            promoted_at: None,
-            delivered: std::collections::BTreeMap::new(),
-            rejected: false,
+            now: self.run.now(),
         })
     }
 
@@ -252,35 +235,12 @@ impl Chain<'_> {
         }
     }
 
-    /// What is known of a generation that was made elsewhere: its credential's dates. Its overlap counts from now.
+    /// What is known of a generation that was made elsewhere: its credential's dates.
     async fn adopted_record(&self, thumbprints: Thumbprints) -> Result<PublicRecord, Stop> {
-        let target = self.target()?;
         let directory = self.directory()?;
-        let list = super::replace::read(self.run, &*directory, target.id).await?;
-        let credential = list.iter().find(|one| one.is_of(&thumbprints));
-        let start: Option<Timestamp> = credential.and_then(|one| one.start);
-        let now = self.run.now();
-        Ok(PublicRecord {
-            format: RECORD_FORMAT,
-            owner: self.run.job.plan.owner.clone(),
-            tenant_id: target.tenant_id,
-            name: self.plan.address.name.clone(),
-            rotation_id: None,
-            thumbprints: Some(thumbprints),
-            key_id: credential.and_then(|one| one.key_id),
-            target: target.id,
-            key: None,
-            subject: String::new(),
-            issuer: String::new(),
-            form: String::new(),
-            not_before: start,
-            not_after: credential.and_then(|one| one.end),
-            phase: RecordedPhase::Promoted,
-            requested_at: start.unwrap_or(now),
-            promoted_at: Some(now),
-            delivered: std::collections::BTreeMap::new(),
-            rejected: false,
-        })
+        let list = super::replace::read(self.run, &*directory, self.target()?.id).await?;
+        let credential = list.iter().find(|one| one.reserved.is_none() && one.is_of(&thumbprints));
+        Ok(self.recorded()?.adopted(thumbprints, credential))
     }
 
     /// Marks a generation as rolled back from.

@@ -123,7 +123,7 @@ impl Chain<'_> {
                 SignInAnswer::NoAnswer(trouble) => {
                     unanswered += 1;
                     if unanswered > settings.write_retries || self.run.now() >= deadline {
-                        return Err(Stop::Failed(trouble));
+                        return Err(Stop::Failed(trouble.after_tries(unanswered)));
                     }
                     pause = pause.max(self.run.backoff(unanswered, &trouble)?);
                     self.progress("prove", &format!("{}; trying again", trouble.reason));

@@ -1,9 +1,6 @@
 //! Putting a generation's credential on the target. The write itself is in `replace`.
 
-use jiff::{SignedDuration, Timestamp};
-
 use crate::apply::chain::Chain;
-use crate::apply::context::{earlier, later};
 use crate::apply::must_show::Write;
 use crate::apply::outcome::{Done, Shown, Stop};
 use crate::apply::replace::{Change, Takes, carefully};
@@ -11,25 +8,8 @@ use crate::certificate::Certificate;
 use crate::desired::Issuer;
 use crate::edges::{NewCredential, Trouble, TroubleKind};
 use crate::ids::KeyId;
+use crate::plan::records::credential_dates;
 use crate::plan::step::GenerationRef;
-use crate::settings::Settings;
-
-/// The dates of a credential: inside the certificate's, a little before now, and below a policy's longest life.
-pub(crate) fn credential_dates(
-    certificate: &Certificate,
-    lifetime_max_seconds: Option<i64>,
-    settings: &Settings,
-    now: Timestamp,
-) -> (Timestamp, Timestamp) {
-    let second = SignedDuration::from_secs(1);
-    let start = later(certificate.not_before, second).max(earlier(now, settings.start_margin));
-    let end = earlier(certificate.not_after, second);
-    let limit = lifetime_max_seconds
-        .map(|max| earlier(later(start, SignedDuration::from_secs(max)), settings.policy_margin));
-    // Whole seconds: the service keeps more digits than some clients send back, and a lost digit counts as a change.
-    let whole = |moment: Timestamp| Timestamp::from_second(moment.as_second()).unwrap_or(moment);
-    (whole(start), whole(limit.map_or(end, |limit| limit.min(end))))
-}
 
 impl Chain<'_> {
     /// Puts the generation's credential on the target. One that is there already is done.
@@ -47,7 +27,13 @@ impl Chain<'_> {
             certificate.thumbprints.sha1, target.id.kind, target.display_name
         );
         let now = self.run.now();
-        let (start, end) = credential_dates(&certificate, lifetime_max_seconds, self.run.job.settings, now);
+        let (start, end) = credential_dates(
+            certificate.not_before,
+            certificate.not_after,
+            lifetime_max_seconds,
+            now,
+            self.run.job.settings,
+        );
         if end <= start || end <= now {
             return Err(Stop::Failed(Trouble::new(
                 TroubleKind::Refused,

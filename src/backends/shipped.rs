@@ -278,10 +278,7 @@ impl SignIns for EntraSignIns {
                 let trouble = trouble(TroubleKind::Refused, Some(code), reason).with_hint(hint);
                 SignInAnswer::PolicyBlocked(trouble)
             }
-            SignIn::Throttled { retry_after, reason } => SignInAnswer::NoAnswer(Trouble {
-                retry_after_seconds: whole_seconds(retry_after),
-                ..trouble(TroubleKind::Throttled, None, reason)
-            }),
+            SignIn::Busy(error) => SignInAnswer::NoAnswer(Trouble { doing, ..error.into() }),
             SignIn::Network { reason } => SignInAnswer::NoAnswer(trouble(TroubleKind::Network, None, reason)),
         }
     }
@@ -315,7 +312,7 @@ impl From<EntraError> for Trouble {
         Trouble {
             kind,
             doing: error.doing.clone(),
-            reason: error.message.clone(),
+            reason: error.reason(),
             code: error.code.clone().map(String::into_boxed_str),
             request_id: error.request_id.clone().map(String::into_boxed_str),
             hint,

@@ -6,10 +6,11 @@
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use reqwest::Url;
 use serde::Deserialize;
 
-use super::envelope::{header, retry_after};
-use super::error::{printable, without_secrets};
+use super::envelope::{NO_EXPLANATION, header, hint_of, retry_after};
+use super::error::{EntraError, ErrorKind, printable, without_secrets};
 
 /// What a number means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -163,6 +164,17 @@ impl TokenError {
             status,
             retry_after: retry_after(headers, now),
         }
+    }
+
+    /// The same as an error of that kind, for a call that waits for no key to spread.
+    pub(super) fn into_error(self, kind: ErrorKind, doing: &str, url: &Url) -> EntraError {
+        let text = if self.description.is_empty() { NO_EXPLANATION } else { &self.description };
+        let mut error = EntraError::new(kind, doing, text).with_code(self.code()).from_endpoint(url);
+        error.status = Some(self.status);
+        error.hint = self.hint().or_else(|| hint_of(kind)).map(str::to_owned);
+        error.request_id = self.trace_id;
+        error.retry_after = self.retry_after;
+        error
     }
 
     /// The first number, or 0.

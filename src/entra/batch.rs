@@ -98,7 +98,11 @@ impl GraphClient {
             };
             match (wait, worst) {
                 (Some(wait), Some(error)) => self.wait(error.kind, wait).await,
-                _ => return Ok(results.into_iter().map(|r| r.unwrap_or_else(|| Err(missing()))).collect()),
+                _ => {
+                    let last = |result: Option<ItemResult>| result.unwrap_or_else(|| Err(missing()));
+                    let counted = |result: ItemResult| result.map_err(|error| attempts.given_up(error));
+                    return Ok(results.into_iter().map(last).map(counted).collect());
+                }
             }
         }
     }
@@ -131,12 +135,13 @@ impl GraphClient {
         let answers: Answers = parse(doing, &answer)?;
         let ours = |answer: Answer| {
             let index = answer.id.parse::<usize>().ok().filter(|index| open.contains(index))?;
-            Some((index, self.item(answer, doing, least)))
+            Some((index, self.item(answer, &call)))
         };
         Ok(answers.responses.into_iter().filter_map(ours).collect())
     }
 
-    fn item(&self, answer: Answer, doing: &str, least: Least) -> ItemResult {
+    fn item(&self, answer: Answer, call: &Call<'_>) -> ItemResult {
+        let doing = call.doing;
         let body = answer.body.as_ref().map_or("", |body| body.get());
         if (200..300).contains(&answer.status) {
             let empty =
@@ -152,8 +157,9 @@ impl GraphClient {
             }
         }
         let now = self.line.clock.now();
-        let mut error = error_of(doing, answer.status, &headers, body.as_bytes(), now, &[]);
-        blame(&mut error, least);
+        let error = error_of(doing, answer.status, &headers, body.as_bytes(), now, &[]);
+        let mut error = error.from_endpoint(&call.url);
+        blame(&mut error, call.least);
         Err(error)
     }
 }

@@ -103,7 +103,7 @@ pub(super) fn error_of(
     let kind = kind_of(status, &envelope);
     let said = match &envelope.message {
         Some(message) => message.clone(),
-        None if body.is_empty() => "no explanation came with it".to_owned(),
+        None if matches!(body.trim_ascii(), b"" | b"{}") => NO_EXPLANATION.to_owned(),
         None => format!(
             "not the service's own form of error: {}",
             String::from_utf8_lossy(&body[..body.len().min(300)])
@@ -118,7 +118,10 @@ pub(super) fn error_of(
     error
 }
 
-fn hint_of(kind: ErrorKind) -> Option<&'static str> {
+/// What stands in the place of the service's text when there is none.
+pub(super) const NO_EXPLANATION: &str = "no explanation came with it";
+
+pub(super) fn hint_of(kind: ErrorKind) -> Option<&'static str> {
     match kind {
         ErrorKind::Authentication => {
             Some("check the sign-in variables, and that the Graph scope belongs to this cloud")

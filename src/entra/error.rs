@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use jiff::SignedDuration;
+use reqwest::Url;
 
 /// Longest text of a service we repeat, in characters.
 const TEXT_MAX: usize = 400;
@@ -77,6 +78,10 @@ pub struct Facts {
     pub least_permission: Option<&'static str>,
     /// How long the service asked us to stay away.
     pub retry_after: Option<SignedDuration>,
+    /// Host and path that were asked.
+    pub endpoint: Option<String>,
+    /// How often it was asked, this answer being the last.
+    pub tries: u32,
 }
 
 impl EntraError {
@@ -92,6 +97,8 @@ impl EntraError {
             hint: None,
             least_permission: None,
             retry_after: None,
+            endpoint: None,
+            tries: 1,
         }))
     }
 
@@ -107,6 +114,24 @@ impl EntraError {
     pub fn with_code(mut self, code: impl Into<String>) -> EntraError {
         self.code = Some(code.into());
         self
+    }
+
+    /// Adds who was asked: host and path.
+    #[must_use]
+    pub(super) fn from_endpoint(mut self, url: &Url) -> EntraError {
+        self.endpoint = Some(printable(&format!("{}{}", url.host_str().unwrap_or_default(), url.path())));
+        self
+    }
+
+    /// The service's text. Throttled, it says little: then also by whom, after how many tries, and until when.
+    pub fn reason(&self) -> String {
+        if self.kind != ErrorKind::Throttled {
+            return self.message.clone();
+        }
+        let by = self.endpoint.as_deref().map(|endpoint| format!(" by {endpoint}")).unwrap_or_default();
+        let tries = if self.tries == 1 { "1 try".to_owned() } else { format!("{} tries", self.tries) };
+        let pause = self.retry_after.map(|pause| format!(", asked to wait {} s", pause.as_secs()));
+        format!("throttled{by} after {tries}{}: {}", pause.unwrap_or_default(), self.message)
     }
 
     /// The code, or an empty text.
@@ -143,7 +168,7 @@ impl fmt::Display for EntraError {
         } else if let Some(code) = &self.code {
             write!(f, "{code}: ")?;
         }
-        f.write_str(&self.message)?;
+        f.write_str(&self.reason())?;
         if let Some(least) = self.least_permission {
             write!(f, " (least permission: {least})")?;
         }

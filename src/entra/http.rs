@@ -168,7 +168,9 @@ impl GraphClient {
                 None => attempts.after(&failure.error, random),
             };
             match wait {
-                None => return Err(failure.error),
+                // Then the count is the sign-in's own.
+                None if failure.before => return Err(failure.error),
+                None => return Err(attempts.given_up(failure.error)),
                 Some(wait) => self.wait(failure.error.kind, wait).await,
             }
         }
@@ -257,7 +259,8 @@ impl GraphClient {
             answer.body(),
             self.line.clock.now(),
             &[token.value.as_str()],
-        );
+        )
+        .from_endpoint(&call.url);
         blame(&mut error, call.least);
         // A server that fails may have acted first; everything it refuses by name it has not done.
         let sent = match error.kind {

@@ -1,6 +1,7 @@
 //! Proving a key by signing in with it. The token that comes back is dropped unread; only the ids of the exchange remain.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
+use reqwest::Url;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use uuid::Uuid;
@@ -8,7 +9,7 @@ use zeroize::Zeroize;
 
 use super::aadsts::{TokenError, Verdict};
 use super::envelope::header;
-use super::error::EntraError;
+use super::error::{EntraError, ErrorKind};
 use super::line::Line;
 use super::sign_in::Proof;
 use super::token::token_request;
@@ -57,13 +58,8 @@ pub enum SignIn {
         /// The service's text.
         reason: String,
     },
-    /// Too many requests, or a busy service.
-    Throttled {
-        /// How long the service asked us to stay away.
-        retry_after: Option<SignedDuration>,
-        /// The service's text.
-        reason: String,
-    },
+    /// Too many requests, or a service in trouble: the kind says which.
+    Busy(EntraError),
     /// No usable answer, or nothing could be asked: the signer, the network, an address.
     Network {
         /// What happened.
@@ -98,6 +94,7 @@ pub async fn try_sign_in(
 }
 
 struct Prepared {
+    url: Url,
     request: http::Request<Vec<u8>>,
     correlation_id: Uuid,
     proof: Proof,
@@ -121,7 +118,7 @@ async fn prepare(
     let correlation_id = line.random_id();
     let request =
         token_request(&url, &client_id, line.endpoints.scope(), &proof, correlation_id).map_err(text)?;
-    Ok(Prepared { request, correlation_id, proof })
+    Ok(Prepared { url, request, correlation_id, proof })
 }
 
 impl Prepared {
@@ -135,7 +132,7 @@ impl Prepared {
         if !parts.status.is_success() {
             let error =
                 TokenError::parse(parts.status.as_u16(), &parts.headers, &body, now, &self.proof.secrets());
-            return outcome(&error, line.service_now());
+            return outcome(error, line.service_now(), &self.url);
         }
         let granted = grants_token(&body);
         body.zeroize();
@@ -163,7 +160,7 @@ fn grants_token(body: &[u8]) -> bool {
         .is_ok_and(|granted| granted.token_type.eq_ignore_ascii_case("bearer"))
 }
 
-fn outcome(error: &TokenError, now: Timestamp) -> SignIn {
+fn outcome(error: TokenError, now: Timestamp, url: &Url) -> SignIn {
     let code = error.code();
     let reason = error.description.clone();
     match error.verdict(now) {
@@ -173,8 +170,8 @@ fn outcome(error: &TokenError, now: Timestamp) -> SignIn {
         Verdict::Refused => SignIn::Refused { code, reason, hint: error.hint() },
         Verdict::PolicyBlocked => SignIn::PolicyBlocked { code, reason },
         Verdict::Busy => {
-            let reason = if reason.is_empty() { code } else { reason };
-            SignIn::Throttled { retry_after: error.retry_after, reason }
+            let kind = if error.status == 429 { ErrorKind::Throttled } else { ErrorKind::Unavailable };
+            SignIn::Busy(error.into_error(kind, "signing in", url))
         }
     }
 }

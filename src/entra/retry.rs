@@ -78,6 +78,12 @@ impl<'a> Attempts<'a> {
         self.next(limit, None, random)
     }
 
+    /// The error of the last attempt, with how many there were.
+    pub(super) fn given_up(&self, mut error: EntraError) -> EntraError {
+        error.tries = self.made.max(1);
+        error
+    }
+
     fn next(
         &mut self,
         limit: u32,

@@ -25,7 +25,7 @@ pub(super) async fn tenant_id(line: &Line, tenant: &str) -> Result<Uuid, EntraEr
         let (error, wait) = match line.send(request).await {
             Ok(answer) if answer.status().is_success() => return id_in(&doing, answer.body()),
             Ok(answer) => {
-                let error = refusal(&doing, &answer, line);
+                let error = refusal(&doing, &url, &answer, line);
                 let wait = attempts.after(&error, &*line.random);
                 (error, wait)
             }
@@ -33,12 +33,12 @@ pub(super) async fn tenant_id(line: &Line, tenant: &str) -> Result<Uuid, EntraEr
         };
         match wait {
             Some(wait) => line.clock.sleep(wait).await,
-            None => return Err(error),
+            None => return Err(attempts.given_up(error)),
         }
     }
 }
 
-fn refusal(doing: &str, answer: &http::Response<Vec<u8>>, line: &Line) -> EntraError {
+fn refusal(doing: &str, url: &Url, answer: &http::Response<Vec<u8>>, line: &Line) -> EntraError {
     let status = answer.status().as_u16();
     let said = TokenError::parse(status, answer.headers(), answer.body(), line.clock.now(), &[]);
     let kind = match status {
@@ -47,12 +47,7 @@ fn refusal(doing: &str, answer: &http::Response<Vec<u8>>, line: &Line) -> EntraE
         400 | 404 => ErrorKind::NotFound,
         _ => ErrorKind::InvalidAnswer,
     };
-    let text = if said.description.is_empty() { "no explanation came with it" } else { &said.description };
-    let mut error = EntraError::new(kind, doing, text).with_code(said.code());
-    error.status = Some(status);
-    error.retry_after = said.retry_after;
-    error.hint = said.hint().map(str::to_owned);
-    error
+    said.into_error(kind, doing, url)
 }
 
 /// The GUID in the path of `issuer`.

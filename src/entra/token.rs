@@ -106,7 +106,7 @@ impl TokenSource {
             let (error, wait) = match self.line.send(request).await {
                 Ok(answer) if answer.status().is_success() => return self.accept(&doing, answer.into_body()),
                 Ok(answer) => {
-                    let error = self.refusal(&doing, &answer, &proof);
+                    let error = self.refusal(&doing, &url, &answer, &proof);
                     let wait = attempts.after(&error, random);
                     (error, wait)
                 }
@@ -114,7 +114,7 @@ impl TokenSource {
             };
             match wait {
                 Some(wait) => self.line.clock.sleep(wait).await,
-                None => return Err(error),
+                None => return Err(attempts.given_up(error)),
             }
         }
     }
@@ -140,7 +140,7 @@ impl TokenSource {
         Ok(Token { value, use_until: now.checked_add(used_for).unwrap_or(now) })
     }
 
-    fn refusal(&self, doing: &str, answer: &http::Response<Vec<u8>>, proof: &Proof) -> EntraError {
+    fn refusal(&self, doing: &str, url: &Url, answer: &http::Response<Vec<u8>>, proof: &Proof) -> EntraError {
         let now = self.line.clock.now();
         let said = TokenError::parse(
             answer.status().as_u16(),
@@ -164,14 +164,7 @@ impl TokenSource {
                 _,
             ) => ErrorKind::Authentication,
         };
-        let text =
-            if said.description.is_empty() { "no explanation came with it" } else { &said.description };
-        let mut error = EntraError::new(kind, doing, text).with_code(said.code());
-        error.status = Some(said.status);
-        error.request_id = said.trace_id.clone();
-        error.retry_after = said.retry_after;
-        error.hint = said.hint().map(str::to_owned);
-        error
+        said.into_error(kind, doing, url)
     }
 }
 

@@ -11,6 +11,7 @@ pub mod predecessors;
 pub mod predict;
 pub mod provider;
 pub mod reason;
+pub mod records;
 pub mod removed;
 pub mod situation;
 pub mod step;

@@ -2,20 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::certificate::KeyKind;
 use crate::desired::{Declared, Issuer};
 use crate::ids::{KeyId, Owner, RotationId, Sha1, Sha256, Thumbprints};
-use crate::observed::record::{Delivered, PublicRecord, RECORD_FORMAT, RecordedPhase};
+use crate::observed::record::{Delivered, PublicRecord, RecordedPhase};
 use crate::observed::{
     Credential, Current, DeliveryState, Generation, Holding, Identifier, KeyState, Observed, ObservedStore,
     ObservedTenant, Removal, StoreState, Target, TargetState,
 };
 use crate::plan::digest;
-use crate::plan::situation::adopted_record;
+use crate::plan::records::{Recorded, credential_dates};
 use crate::plan::step::{GenerationRef, RecordWrite, Step};
 use crate::settings::Settings;
 
@@ -140,7 +139,7 @@ impl Step {
     pub fn predict(&self, world: &mut World, context: &Context<'_>) {
         match self {
             Step::Request { generation, key, subject, place: _ } => {
-                let record = predicted_record(world, context, generation, *key, subject);
+                let record = context.recorded(world).requested(generation.rotation_id, *key, subject);
                 push_generation(world, generation, record);
             }
             Step::Issue {
@@ -153,7 +152,7 @@ impl Step {
                 place: _,
                 requested,
             } => {
-                let mut record = predicted_record(world, context, generation, *key, subject);
+                let mut record = context.recorded(world).requested(generation.rotation_id, *key, subject);
                 let thumbprints = generation.rotation_id.as_ref().map(predicted_thumbprints);
                 record.thumbprints = thumbprints;
                 record.key_id =
@@ -203,34 +202,15 @@ impl Step {
     }
 }
 
-fn predicted_record(
-    world: &World,
-    context: &Context<'_>,
-    generation: &GenerationRef,
-    key: KeyKind,
-    subject: &str,
-) -> PublicRecord {
-    let declared = context.declared;
-    PublicRecord {
-        format: RECORD_FORMAT,
-        owner: context.owner.clone(),
-        tenant_id: context.tenant_id,
-        name: declared.address.name.clone(),
-        rotation_id: generation.rotation_id,
-        thumbprints: None,
-        key_id: None,
-        target: world.target.id,
-        key: Some(key),
-        subject: subject.to_owned(),
-        issuer: declared.issuer.fingerprint(),
-        form: declared.store.as_ref().map(|store| store.form.fingerprint()).unwrap_or_default(),
-        not_before: None,
-        not_after: None,
-        phase: RecordedPhase::Requested,
-        requested_at: context.now,
-        promoted_at: None,
-        delivered: BTreeMap::new(),
-        rejected: false,
+impl Context<'_> {
+    fn recorded(&self, world: &World) -> Recorded<'_> {
+        Recorded {
+            declared: self.declared,
+            owner: self.owner,
+            tenant_id: self.tenant_id,
+            target: world.target.id,
+            now: self.now,
+        }
     }
 }
 
@@ -239,26 +219,6 @@ fn push_generation(world: &mut World, reference: &GenerationRef, record: PublicR
     if let Some(holding) = world.holding_mut() {
         holding.generations.push(Generation { handle, record, key: KeyState::Held });
     }
-}
-
-/// Start and end of a credential for a certificate with these dates, published at `now`: inside the certificate's own
-/// life, not far in the past, and below a policy's longest life. Also what the applier sends.
-pub fn credential_dates(
-    not_before: Timestamp,
-    not_after: Timestamp,
-    lifetime_max_seconds: Option<i64>,
-    now: Timestamp,
-    settings: &Settings,
-) -> (Timestamp, Timestamp) {
-    let second = SignedDuration::from_secs(1);
-    let earliest = not_before.checked_add(second).unwrap_or(not_before);
-    let start = earliest.max(now.checked_sub(settings.start_margin).unwrap_or(now));
-    let latest = not_after.checked_sub(second).unwrap_or(not_after);
-    let by_policy = lifetime_max_seconds.and_then(|seconds| {
-        let longest = SignedDuration::from_secs(seconds) - settings.policy_margin;
-        start.checked_add(longest).ok()
-    });
-    (start, by_policy.map_or(latest, |by_policy| latest.min(by_policy)))
 }
 
 fn publish(
@@ -325,9 +285,8 @@ fn deliver(world: &mut World, context: &Context<'_>, reference: &GenerationRef, 
 
 fn adopt(world: &mut World, context: &Context<'_>, reference: &GenerationRef) {
     let Some(thumbprints) = reference.thumbprints else { return };
-    let name = &context.declared.address.name;
-    let record =
-        adopted_record(context.owner, context.tenant_id, name, &world.target, thumbprints, context.now);
+    let credential = world.target.client_credentials().find(|one| one.is_of(&thumbprints));
+    let record = context.recorded(world).adopted(thumbprints, credential);
     push_generation(world, reference, record);
     if let Some(holding) = world.holding_mut() {
         holding.current = Some(Current::Recorded(thumbprints.sha256));

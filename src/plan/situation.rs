@@ -8,12 +8,12 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use crate::desired::{Acknowledgement, Declared, Desired};
-use crate::ids::{Address, KeyId, Name, Owner, RotationId, Sha1, Sha256, Thumbprint, Thumbprints};
-use crate::observed::record::{PublicRecord, RECORD_FORMAT, RecordedPhase};
+use crate::ids::{Address, KeyId, Name, Owner, RotationId, Sha1, Sha256, Thumbprint};
+use crate::observed::record::{PublicRecord, RecordedPhase};
 use crate::observed::{Credential, Current, DeliveryState, Generation, Holding, KeyState, Shape, Target};
 use crate::plan::calendar::{Life, due};
 use crate::plan::policy::Policy;
-use crate::plan::predict::credential_dates;
+use crate::plan::records::{Recorded, credential_dates};
 use crate::plan::step::GenerationRef;
 
 /// One certificate, with everything the decisions look at.
@@ -412,45 +412,18 @@ impl<'a> Situation<'a> {
         if !self.declared.adopt.iter().any(|adopt| adopt.thumbprint.names(&thumbprints)) {
             return false;
         }
-        let name = &self.declared.address.name;
-        let record = adopted_record(self.owner, self.tenant_id, name, self.target, thumbprints, self.now);
+        let recorded = Recorded {
+            declared: self.declared,
+            owner: self.owner,
+            tenant_id: self.tenant_id,
+            target: self.target.id,
+            now: self.now,
+        };
+        let credential = self.target.client_credentials().find(|one| one.is_of(&thumbprints));
+        let record = recorded.adopted(thumbprints, credential);
         let holding = self.holding.to_mut();
         holding.current = Some(Current::Recorded(thumbprints.sha256));
         holding.generations.push(Generation { handle: String::new(), record, key: KeyState::Held });
         true
-    }
-}
-
-/// The first record a store gets for an adopted generation. What nobody looked at stays empty: unknown is never a reason
-/// to rotate.
-pub fn adopted_record(
-    owner: &Owner,
-    tenant_id: Uuid,
-    name: &Name,
-    target: &Target,
-    thumbprints: Thumbprints,
-    now: Timestamp,
-) -> PublicRecord {
-    let credential = target.client_credentials().find(|credential| credential.is_of(&thumbprints));
-    PublicRecord {
-        format: RECORD_FORMAT,
-        owner: owner.clone(),
-        tenant_id,
-        name: name.clone(),
-        rotation_id: None,
-        thumbprints: Some(thumbprints),
-        key_id: credential.and_then(|credential| credential.key_id),
-        target: target.id,
-        key: None,
-        subject: String::new(),
-        issuer: String::new(),
-        form: String::new(),
-        not_before: credential.and_then(|credential| credential.start),
-        not_after: credential.and_then(|credential| credential.end),
-        phase: RecordedPhase::Promoted,
-        requested_at: credential.and_then(|credential| credential.start).unwrap_or(now),
-        promoted_at: Some(now),
-        delivered: BTreeMap::new(),
-        rejected: false,
     }
 }

@@ -197,19 +197,22 @@ async fn key_and_entra(
         return Ok((end, Verdict::Present { reason: reason.clone() }));
     }
     let sign_ins = means.provers.sign_ins(&declared.address.tenant).map_err(|trouble| unknown(&trouble))?;
-    let (mut in_a_row, started) = (Vec::new(), means.clock.now());
+    let (mut in_a_row, mut unanswered, started) = (Vec::new(), 0, means.clock.now());
     loop {
         let signer = signers.signer(entry, generation).await.map_err(|error| unknown(&error.into()))?;
-        let answer = sign_ins.try_sign_in(target.app_id, &*signer, SignatureAlgorithm::default()).await;
+        let answer = sign_ins.try_sign_in(target.app_id, &*signer, policy.settings.assertion).await;
         drop(signer);
+        let mut pause = policy.settings.sign_in_interval;
         match answer {
             SignInAnswer::Accepted { correlation_id } => {
+                unanswered = 0;
                 in_a_row.push(correlation_id);
                 if in_a_row.len() >= policy.settings.sign_ins as usize {
                     return Ok((end, Verdict::Verified { correlation_ids: in_a_row }));
                 }
             }
             SignInAnswer::NotYet(trouble) => {
+                unanswered = 0;
                 in_a_row.clear();
                 let waited = means.clock.now().duration_since(started);
                 if waited >= policy.settings.prove_deadline {
@@ -219,11 +222,16 @@ async fn key_and_entra(
             SignInAnswer::OutsideDates(trouble) | SignInAnswer::Refused(trouble) => {
                 return Ok((end, Verdict::Failed { reason: trouble.to_string(), hint: trouble.hint }));
             }
-            SignInAnswer::PolicyBlocked(trouble) | SignInAnswer::NoAnswer(trouble) => {
-                return Ok((end, unknown(&trouble)));
+            SignInAnswer::PolicyBlocked(trouble) => return Ok((end, unknown(&trouble))),
+            SignInAnswer::NoAnswer(trouble) => {
+                unanswered += 1;
+                pause = pause.max(trouble.retry_after().unwrap_or_default());
+                if unanswered > policy.settings.write_retries || pause > policy.settings.read_deadline {
+                    return Ok((end, unknown(&trouble.after_tries(unanswered))));
+                }
             }
         }
-        means.clock.sleep(policy.settings.sign_in_interval).await;
+        means.clock.sleep(pause).await;
     }
 }
 

@@ -200,7 +200,7 @@ impl Place {
         Folder::make_path(&self.directory, self.probe.as_ref())?;
         let mut folder = Folder::open(&self.directory, self.probe.clone())?;
         for part in self.entry.split('/') {
-            refpurposeother_case(&folder, part)?;
+            refuse_other_case(&folder, part)?;
             folder = folder.ensure_folder(part)?;
         }
         Ok(folder)
@@ -262,7 +262,7 @@ fn is_link(path: &Path) -> bool {
 }
 
 /// On file systems that do not tell upper from lower case two such entries would be one.
-fn refpurposeother_case(folder: &Folder, part: &str) -> Result<(), Fault> {
+fn refuse_other_case(folder: &Folder, part: &str) -> Result<(), Fault> {
     let other = folder.names()?.into_iter().find(|name| name.eq_ignore_ascii_case(part) && name != part);
     match other {
         Some(other) => {

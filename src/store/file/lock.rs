@@ -14,7 +14,15 @@ pub(super) const LOCK: &str = ".lock";
 
 /// Held until it is dropped.
 pub(super) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a process that this one is just starting has a copy of every open file until it becomes
+        // another program, and the lock lasts as long as any copy. Letting go ends it for all of them.
+        let _ = self.file.unlock();
+    }
 }
 
 /// Somebody else holds the lock: what the lock file says of them.
@@ -43,7 +51,7 @@ pub(super) fn try_lock(folder: &Folder) -> Result<Result<Lock, Held>, Fault> {
         .and_then(|()| file.seek(SeekFrom::Start(0)))
         .and_then(|_| write!(file, "process {}", std::process::id()))
         .map_err(|error| trouble("writing", error))?;
-    Ok(Ok(Lock { _file: file }))
+    Ok(Ok(Lock { file }))
 }
 
 /// Who says to hold the lock. Only for a message.
@@ -70,4 +78,21 @@ pub(super) fn busy(folder: &Folder, held: &Held, waited_seconds: u64) -> Fault {
     );
     Fault::new(StoreErrorKind::Unavailable, reason)
         .hint("another run of certroll is writing here; wait for it and run again")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lock_is_let_go_of_although_a_starting_process_still_has_a_copy_of_the_file() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::open(place.path(), None).unwrap();
+        let lock = try_lock(&folder).unwrap().unwrap();
+        let copy = lock.file.try_clone().unwrap();
+        assert!(try_lock(&folder).unwrap().is_err(), "held");
+        drop(lock);
+        assert!(try_lock(&folder).unwrap().is_ok(), "the copy keeps nobody out");
+        drop(copy);
+    }
 }

@@ -1,14 +1,17 @@
 //! Trying again, waiting when told to, and staying inside the documented budgets. Time is the emulator's; waiting moves it.
 
+use std::sync::Arc;
+
 use certroll::desired::SelectBy;
 use certroll::emulator::{Every, Faults, Throttled, TokenFaults, Unavailable};
 use certroll::entra::ErrorKind;
 use certroll::entra::pace::{Budget, Budgets, Class, Pacer};
-use certroll::entra::{DirectoryReader, EmulatorClock, observe};
+use certroll::entra::{DirectoryReader, DirectoryWriter, EmulatorClock, observe};
 use certroll::observed::TargetState;
 use certroll::runtime::Clock;
 use jiff::SignedDuration;
 
+use super::scripted::{Script, answer, client};
 use super::support::{TENANT, World, address, app, application_id};
 
 #[tokio::test]
@@ -53,6 +56,51 @@ async fn a_retry_after_beyond_patience_ends_at_once() {
         (ErrorKind::Throttled, Some(SignedDuration::from_secs(3_600)))
     );
     assert_eq!(world.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_throttled_sign_in_waits_as_told_and_ends_saying_what_happened() {
+    let world = World::new();
+    let every = |every| Faults {
+        token: TokenFaults { throttled_every: Some(every), ..TokenFaults::default() },
+        ..Faults::default()
+    };
+    let begun = world.emulator.now();
+    world.emulator.set_faults(every(1));
+    let error = world.client().sign_in().await.unwrap_err();
+    let (kind, request_id) = (error.kind, error.request_id.clone().unwrap());
+    // The service asks for 5 s each time, so that eight tries take 35 s.
+    assert_eq!((kind, world.emulator.now().duration_since(begun).as_secs()), (ErrorKind::Throttled, 35));
+    let text = error.to_string();
+    let endpoint = format!("/{TENANT}/oauth2/v2.0/token after 8 tries, asked to wait 5 s");
+    for part in [&endpoint, "throttled by ", &request_id] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert_eq!(error.hint.as_deref(), Some("wait, or lower --parallelism"));
+    // One refusal and then a token is no trouble at all.
+    world.emulator.set_faults(every(2));
+    for _ in 0..4 {
+        world.client().sign_in().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_429_that_says_nothing_is_still_called_throttled() {
+    let refused = |request_id: Option<&str>| {
+        let mut refused = answer(429, "{}");
+        if let Some(id) = request_id {
+            refused.headers_mut().insert("request-id", id.parse().unwrap());
+        }
+        Ok(refused)
+    };
+    let script = Arc::new(Script::new(vec![refused(None), refused(Some("4f1c"))]));
+    let target = application_id(uuid::Uuid::from_u128(7));
+    let error = DirectoryWriter::new(client(&script)).read_entries(target).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Throttled);
+    let endpoint = format!("graph.microsoft.com/v1.0/applications/{}", uuid::Uuid::from_u128(7));
+    let expected = format!("throttled by {endpoint} after 8 tries: no explanation came with it");
+    assert_eq!(error.reason(), expected);
+    assert!(error.to_string().contains("429 (request 4f1c)"), "{error}");
 }
 
 #[tokio::test]
