@@ -122,6 +122,6 @@ fn the_documented_throttling_answer_is_understood() {
     assert_eq!(error.request_id.as_deref(), Some("94fb3b52-452a-4535-a601-69e0a90e3aa2"));
     assert_eq!(
         error.to_string(),
-        "reading: the service answered 429 TooManyRequests (request 94fb3b52-452a-4535-a601-69e0a90e3aa2): Please retry again later."
+        "reading: the service answered 429 TooManyRequests (request 94fb3b52-452a-4535-a601-69e0a90e3aa2): throttled after 1 try, asked to wait 10 s: Please retry again later."
     );
 }
