@@ -46,8 +46,9 @@ impl Succession {
 
 /// Decision (a). Rows in the order of the design; the first that matches wins.
 pub fn decide(situation: &Situation<'_>, current: Option<&CurrentView<'_>>) -> Succession {
-    if let Some(note) =
-        not_what_was_recorded(situation, current).or_else(|| looks_renamed(situation, current))
+    if let Some(note) = not_what_was_recorded(situation, current)
+        .or_else(|| looks_renamed(situation, current))
+        .or_else(|| key_under_former_name(situation, current))
     {
         return Succession::blocked(note);
     }
@@ -118,6 +119,27 @@ fn not_what_was_recorded(situation: &Situation<'_>, current: Option<&CurrentView
             "if the certificate moves to another object on purpose, give it a new name and declare moved: [{ from, to }]",
         )
     })
+}
+
+/// The certificate has nothing under its new name, and what it was made under a former one is live: the entry of the store is named
+/// after the certificate unless the file says otherwise, so that consumers may still read the former entry.
+fn key_under_former_name(situation: &Situation<'_>, current: Option<&CurrentView<'_>>) -> Option<Note> {
+    if current.is_some() || !situation.holding.generations.is_empty() {
+        return None;
+    }
+    let binding = situation.declared.store.as_ref()?;
+    let live = situation.orphans().filter(|orphan| !orphan.is_expired_at(situation.now));
+    let former = live.filter_map(|orphan| Some((orphan.marker()?.name, orphan.sha1()?)));
+    let elsewhere = former
+        .filter(|(name, _)| *name != situation.declared.address.name && binding.entry != name.to_string());
+    let (name, sha1) = elsewhere.min()?;
+    Some(
+        Note::blocked(
+            format!("it was renamed from {name}, and {} does not hold its key: consumers may still read {}/{name}", place(situation.declared), binding.store),
+            format!("keep the entry: store: {{ use: {}, name: {name} }}; if that key is lost, list {sha1} under revoked", binding.store),
+        )
+        .about(sha1),
+    )
 }
 
 /// The certificate has nothing, and the target carries a marker of a name nobody declares.

@@ -81,6 +81,7 @@ scripts! {
     removed
     renamed_without_moved
     renew_before
+    renamed_with_a_plain_store
     replace
     retired_keys_are_kept
     reviewed_plan

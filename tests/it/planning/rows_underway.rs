@@ -336,9 +336,20 @@ fn names() -> Vec<Row> {
             notes: &[],
         },
         Row {
-            story: "an orphan under the former name is an orphan",
+            story: "a key that lies under the former name is looked for there, and nothing is made beside it",
             world: || {
                 world().credential(orphan("backups", "lost", "2027-02-01")).moved("contoso/backups", ADDRESS)
+            },
+            steps: &[],
+            notes: &["blocked lost it was renamed from backups"],
+        },
+        Row {
+            story: "a key that was lost under the former name, too, is made anew once the file says so",
+            world: || {
+                world()
+                    .credential(orphan("backups", "lost", "2027-02-01"))
+                    .moved("contoso/backups", ADDRESS)
+                    .declare(|declared| declared.store.as_mut().unwrap().entry = "backups".into())
             },
             steps: &["issue: no key here", "publish", "prove", "promote"],
             notes: &["later lost retire"],
