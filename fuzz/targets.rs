@@ -21,7 +21,11 @@ use certroll::plan::document::{Document, review};
 use uuid::Uuid;
 
 #[path = "../tests/it/entra/scripted.rs"]
-#[allow(dead_code, reason = "only what is needed here is used")]
+#[allow(
+    dead_code,
+    clippy::duplicate_mod,
+    reason = "only what is needed here is used; the entra tests have it too"
+)]
 mod scripted;
 
 mod support {

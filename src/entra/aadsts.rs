@@ -169,7 +169,7 @@ impl TokenError {
     /// The same as an error of that kind, for a call that waits for no key to spread.
     pub(super) fn into_error(self, kind: ErrorKind, doing: &str, url: &Url) -> EntraError {
         let text = if self.description.is_empty() { NO_EXPLANATION } else { &self.description };
-        let mut error = EntraError::new(kind, doing, text).with_code(self.code()).from_endpoint(url);
+        let mut error = EntraError::new(kind, doing, text).with_code(self.code()).answered_by(url);
         error.status = Some(self.status);
         error.hint = self.hint().or_else(|| hint_of(kind)).map(str::to_owned);
         error.request_id = self.trace_id;

@@ -158,7 +158,7 @@ impl GraphClient {
         }
         let now = self.line.clock.now();
         let error = error_of(doing, answer.status, &headers, body.as_bytes(), now, &[]);
-        let mut error = error.from_endpoint(&call.url);
+        let mut error = error.answered_by(&call.url);
         blame(&mut error, call.least);
         Err(error)
     }

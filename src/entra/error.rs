@@ -118,7 +118,7 @@ impl EntraError {
 
     /// Adds who was asked: host and path.
     #[must_use]
-    pub(super) fn from_endpoint(mut self, url: &Url) -> EntraError {
+    pub(super) fn answered_by(mut self, url: &Url) -> EntraError {
         self.endpoint = Some(printable(&format!("{}{}", url.host_str().unwrap_or_default(), url.path())));
         self
     }

@@ -260,7 +260,7 @@ impl GraphClient {
             self.line.clock.now(),
             &[token.value.as_str()],
         )
-        .from_endpoint(&call.url);
+        .answered_by(&call.url);
         blame(&mut error, call.least);
         // A server that fails may have acted first; everything it refuses by name it has not done.
         let sent = match error.kind {

@@ -17,6 +17,7 @@ mod file_errors;
 mod file_schema;
 mod forms;
 mod hostile;
+mod interrupted_scripts;
 mod interruptions;
 mod issuers;
 mod killed;

@@ -101,7 +101,7 @@ scripts! {
     windows_and_freeze
 }
 
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts")
 }
 
@@ -124,9 +124,9 @@ fn check(name: &str) {
     }
 }
 
-struct Story {
-    folder: tempfile::TempDir,
-    bench: Bench,
+pub(crate) struct Story {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) bench: Bench,
     names: Names,
     /// Thumbprints by the name of the credential: `@name` in an edit stands for one.
     credentials: BTreeMap<String, String>,
@@ -134,13 +134,21 @@ struct Story {
 }
 
 impl Story {
-    fn new() -> Story {
+    pub(crate) fn new() -> Story {
         let folder = tempfile::tempdir().unwrap();
         let bench = Bench::new(folder.path());
         Story { folder, bench, names: Names::default(), credentials: BTreeMap::new(), out: String::new() }
     }
 
     fn tell(mut self, script: &str) -> String {
+        for line in self.lay_out(script).lines() {
+            self.tell_line(line);
+        }
+        self.out
+    }
+
+    /// Puts the files of a script in place; what is left are its commands.
+    pub(crate) fn lay_out<'s>(&self, script: &'s str) -> &'s str {
         let (commands, files) = script
             .split_once("\n-- ")
             .map_or((script, String::new()), |(commands, files)| (commands, format!("-- {files}")));
@@ -151,15 +159,17 @@ impl Story {
             let end = if content.ends_with('\n') { "" } else { "\n" };
             std::fs::write(path, format!("{content}{end}")).unwrap();
         }
-        for line in commands.lines() {
-            if line.trim().is_empty() || line.starts_with('#') {
-                self.out.push_str(&format!("{line}\n"));
-                continue;
-            }
-            self.out.push_str(&format!("> {line}\n"));
-            self.act(line);
+        commands
+    }
+
+    /// One command or remark.
+    pub(crate) fn tell_line(&mut self, line: &str) {
+        if line.trim().is_empty() || line.starts_with('#') {
+            self.out.push_str(&format!("{line}\n"));
+            return;
         }
-        self.out
+        self.out.push_str(&format!("> {line}\n"));
+        self.act(line);
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -257,8 +267,7 @@ impl Story {
     }
 
     fn certroll(&mut self, words: &[&str]) {
-        // Thumbprints are written as the transcript shows them: T1.
-        let words: Vec<String> = words.iter().map(|word| self.names.real(word)).collect();
+        let words = self.meant(words);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let Ran { code, stdout, stderr } = self.bench.run(&words);
         self.bench.typed = None;
@@ -272,6 +281,11 @@ impl Story {
         if applied {
             self.settles(&words);
         }
+    }
+
+    /// Words of a command: thumbprints are written as the transcript shows them, T1.
+    pub(crate) fn meant(&self, words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| self.names.real(word)).collect()
     }
 
     /// The whole thumbprints of what the transcript shows only the first digits of.

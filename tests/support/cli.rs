@@ -5,8 +5,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use async_trait::async_trait;
+use certroll::certificate::KeyKind;
 use certroll::cli::clock::SystemClock;
 use certroll::cli::world::{Stream, World};
+use certroll::key::{KeyError, PrivateKey};
+use certroll::runtime::Random;
 use tokio::sync::watch;
 
 use super::world::PoolRandom;
@@ -27,14 +31,19 @@ pub struct Bench {
     pub signals: watch::Receiver<u32>,
     /// What a person types; then standard input and standard error are a terminal.
     pub typed: Option<String>,
+    /// Called each time a command prints, logs or asks for randomness: as a request needs an id, nothing lasting is done unnoticed.
+    pub spy: Option<Spy>,
     _signaller: watch::Sender<u32>,
 }
 
-#[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<u8>>>);
+pub type Spy = Arc<dyn Fn() + Send + Sync>;
+
+#[derive(Clone)]
+struct Kept(Arc<Mutex<Vec<u8>>>, Option<Spy>);
 
 impl Write for Kept {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        look(self.1.as_ref());
         self.0.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())
     }
@@ -49,6 +58,27 @@ impl Kept {
     }
 }
 
+fn look(spy: Option<&Spy>) {
+    if let Some(spy) = spy {
+        spy();
+    }
+}
+
+struct SpiedRandom(Arc<PoolRandom>, Option<Spy>);
+
+#[async_trait]
+impl Random for SpiedRandom {
+    fn fill(&self, buffer: &mut [u8]) {
+        look(self.1.as_ref());
+        self.0.fill(buffer);
+    }
+
+    async fn key_pair(&self, kind: KeyKind) -> Result<PrivateKey, KeyError> {
+        look(self.1.as_ref());
+        self.0.key_pair(kind).await
+    }
+}
+
 impl Bench {
     /// With an environment that says nothing.
     pub fn new(folder: &Path) -> Bench {
@@ -59,13 +89,15 @@ impl Bench {
             random: Arc::default(),
             signals,
             typed: None,
+            spy: None,
             _signaller: signaller,
         }
     }
 
     /// Runs one command; the first word is the program's name.
     pub fn run(&self, words: &[&str]) -> Ran {
-        let (stdout, stderr) = (Kept::default(), Kept::default());
+        let kept = || Kept(Arc::default(), self.spy.clone());
+        let (stdout, stderr) = (kept(), kept());
         let typed = self.typed.clone();
         let world = World {
             env: self.env.clone(),
@@ -75,7 +107,7 @@ impl Bench {
             stdout: Stream::new(stdout.clone()),
             stderr: Stream::new(stderr.clone()).on_terminal(typed.is_some()),
             clock: Arc::new(SystemClock),
-            random: self.random.clone(),
+            random: Arc::new(SpiedRandom(self.random.clone(), self.spy.clone())),
             signals: self.signals.clone(),
         };
         let code = certroll::cli::run(words.iter().map(Into::into).collect(), world);

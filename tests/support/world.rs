@@ -137,6 +137,13 @@ pub struct PoolRandom {
     made: AtomicUsize,
 }
 
+impl PoolRandom {
+    /// As if so many key pairs had been made already.
+    pub fn after(made: usize) -> PoolRandom {
+        PoolRandom { made: AtomicUsize::new(made) }
+    }
+}
+
 #[async_trait]
 impl Random for PoolRandom {
     fn fill(&self, buffer: &mut [u8]) {
