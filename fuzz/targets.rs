@@ -111,7 +111,7 @@ pub(crate) fn saved_plan(bytes: &[u8]) {
     let Ok(document) = serde_json::from_slice::<Document>(bytes) else { return };
     let plan = document.into_plan();
     for unchanged in [false, true] {
-        is_harmless(&human::plan(&plan, View { colour: false, unchanged }));
+        is_harmless(&human::plan(&plan, View { colour: false, unchanged, whole: unchanged }));
     }
     for reviewed in review(&plan, &plan) {
         assert!(reviewed.allowed <= plan.certificates.iter().map(|one| one.steps.len()).sum());

@@ -109,6 +109,29 @@ impl Trouble {
         Trouble { reason: format!("{} (given up after {tries} tries)", self.reason), ..self }
     }
 
+    /// What to try: the hint, or else what helps against trouble of this kind.
+    pub fn to_try(&self) -> &str {
+        self.hint.as_deref().unwrap_or(match self.kind {
+            TroubleKind::Network => {
+                "check that this machine reaches the service: name, route, proxy, certificate authority; then run again"
+            }
+            TroubleKind::Authentication => {
+                "check certroll's own sign-in: client id, tenant, and the secret, certificate or token it signs in with"
+            }
+            TroubleKind::Authorisation => "have certroll's own application granted what it lacks here, then run again",
+            TroubleKind::Throttled => "wait a while and run again, with a lower --parallelism if it comes back",
+            TroubleKind::NotYet | TroubleKind::Unavailable => "the trouble is the service's: run again later",
+            TroubleKind::Invalid => {
+                "look at what answers at that address: a proxy or login page in between, or the wrong host"
+            }
+            TroubleKind::Conflict | TroubleKind::StaleEntry => "another writer is at work: run again shortly",
+            TroubleKind::Missing | TroubleKind::EndDate | TroubleKind::Refused | TroubleKind::Unsupported => {
+                "correct that and run again"
+            }
+            TroubleKind::Internal => "this is a fault of certroll: please report it",
+        })
+    }
+
     /// Whether the same request may well succeed a little later.
     pub fn is_passing(&self) -> bool {
         use TroubleKind::{Conflict, Network, NotYet, Throttled, Unavailable};

@@ -147,7 +147,7 @@ async fn observe_tenant(
     match answer {
         Ok(observed) => (tenant.name.clone(), observed, None),
         Err(trouble) => {
-            let unreadable = || TargetState::Unreadable { reason: trouble.to_string() };
+            let unreadable = || TargetState::Unreadable { trouble: trouble.clone() };
             let observed = ObservedTenant {
                 tenant_id: Uuid::try_parse(&tenant.id).unwrap_or_default(),
                 clock_skew: None,

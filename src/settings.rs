@@ -1,5 +1,8 @@
 //! The settings of planning and applying, each with its default: numbers, and how sign-ins are signed. Pure data.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use jiff::SignedDuration;
 
 use crate::key::SignatureAlgorithm;
@@ -104,6 +107,18 @@ enum Slot<'a> {
     Assertion(&'a mut SignatureAlgorithm),
 }
 
+impl fmt::Display for Slot<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Slot::Duration(duration) => write!(f, "{duration:#}"),
+            Slot::Count(count) => write!(f, "{count}"),
+            Slot::Size(size) => write!(f, "{size}"),
+            Slot::Assertion(SignatureAlgorithm::Ps256) => f.write_str("ps256"),
+            Slot::Assertion(SignatureAlgorithm::Rs256) => f.write_str("rs256"),
+        }
+    }
+}
+
 impl Settings {
     fn slots(&mut self) -> Vec<(&'static str, Slot<'_>)> {
         use Slot::{Assertion, Count, Duration, Size};
@@ -128,6 +143,17 @@ impl Settings {
             ("write_retries", Count(&mut self.write_retries)),
             ("assertion", Assertion(&mut self.assertion)),
         ]
+    }
+
+    /// Those that are not at their default, each as [`Settings::set`] takes it.
+    pub fn changed(&self) -> BTreeMap<String, String> {
+        let (mut these, mut usual) = (self.clone(), Settings::default());
+        let of_both = these.slots().into_iter().zip(usual.slots());
+        let changed = of_both.filter_map(|((name, slot), (_, usual))| {
+            let (value, usual) = (slot.to_string(), usual.to_string());
+            (value != usual).then(|| (name.to_owned(), value))
+        });
+        changed.collect()
     }
 
     /// Sets one by its name: a duration such as `20s`, `15m`, `1h`, a count of at least 1, or
@@ -172,6 +198,23 @@ fn count(value: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_set_can_be_written_down_and_set_again() {
+        assert!(Settings::default().changed().is_empty());
+        let mut settings = Settings::default();
+        for (name, value) in
+            [("prove_deadline", "90m"), ("sign_ins", "5"), ("assertion", "rs256"), ("settle", "0s")]
+        {
+            settings.set(name, value).unwrap();
+        }
+        settings.set("young", "15m").unwrap();
+        let changed = settings.changed();
+        assert_eq!(changed.keys().collect::<Vec<_>>(), ["assertion", "prove_deadline", "settle", "sign_ins"]);
+        let mut again = Settings::default();
+        changed.iter().for_each(|(name, value)| again.set(name, value).unwrap());
+        assert_eq!(again, settings);
+    }
 
     #[test]
     fn the_assertion_is_ps256_unless_set_to_rs256() {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::apply::outcome::{Outcome, Shown};
 use crate::edges::Trouble;
-use crate::ids::Address;
+use crate::ids::{Address, Thumbprint};
 use crate::plan::step::Step;
 
 /// One thing to tell. The names are those of Terraform's machine-readable output.
@@ -97,6 +97,15 @@ pub enum Event {
         /// What became of it.
         #[serde(flatten)]
         outcome: Outcome,
+    },
+    /// What to commit now, so that what was revoked is never published or offered again.
+    ToCommit {
+        /// Which certificate.
+        address: Address,
+        /// When.
+        at: Timestamp,
+        /// The entries of its `revoked:`.
+        revoked: Vec<Thumbprint>,
     },
     /// Last of all.
     ChangeSummary {

@@ -36,8 +36,10 @@ use crate::apply::events::{Event, Events};
 use crate::apply::outcome::{CertificateReport, Report};
 use crate::desired::Desired;
 use crate::edges::Writers;
+use crate::ids::{Address, Thumbprint};
 use crate::key::SignatureAlgorithm;
-use crate::observed::Observed;
+use crate::observed::{Observed, StoreState, TargetState};
+use crate::plan::asked::{Denied, denied};
 use crate::plan::step::Step;
 use crate::plan::{CertificatePlan, Plan};
 use crate::runtime::{Clock, Random};
@@ -83,13 +85,21 @@ pub async fn apply(job: Job<'_>) -> Report {
     let carried_out = join_all(groups.into_iter().map(|group| one_after_another(&run, group))).await;
     let mut certificates: Vec<CertificateReport> = carried_out.into_iter().flatten().collect();
     certificates.sort_by(|one, two| one.address.cmp(&two.address));
+    let denied = denied(job.plan, job.observed);
     let report = Report {
         emulator: job.plan.emulator,
         interrupted: job.cancel.is_cancelled(),
         began,
         ended: job.clock.now(),
         certificates,
+        unread: has_unread(&job),
+        denied: !denied.is_empty(),
+        to_commit: to_commit(&job, &denied),
     };
+    for (address, thumbprint) in &report.to_commit {
+        let (address, at) = (address.clone(), report.ended);
+        job.events.emit(Event::ToCommit { address, at, revoked: vec![*thumbprint] });
+    }
     job.events.emit(Event::ChangeSummary {
         at: report.ended,
         outcomes: report.outcomes(),
@@ -105,6 +115,51 @@ async fn one_after_another<'a>(run: &'a Run<'a>, group: Vec<&'a CertificatePlan>
         reports.push(Chain::new(run, plan, reviewed).carry_out().await);
     }
     reports
+}
+
+/// What `--revoke-previous` is about and the file does not name yet. Told whether or not this run still had to do anything: until it is
+/// committed, only the command line knows that the key is not to be trusted.
+fn to_commit(job: &Job<'_>, denied: &[Denied]) -> BTreeMap<Address, Thumbprint> {
+    let asked = &job.plan.asked;
+    let replaced = asked.replace.iter().filter(|_| asked.revoke_previous);
+    let replaced = replaced.filter(|(address, _)| denied.iter().all(|denied| denied.address != **address));
+    let open = replaced.filter(|(address, thumbprint)| {
+        let listed = job.desired.certificates.get(address).map(|declared| &declared.revoked);
+        let same = same_certificate(job, address, thumbprint);
+        !same.is_empty() && listed.is_none_or(|listed| listed.iter().all(|one| !same.contains(one)))
+    });
+    open.map(|(address, thumbprint)| (address.clone(), *thumbprint)).collect()
+}
+
+/// The thumbprints of the certificate that is named by one of them; none when nobody here knows it.
+fn same_certificate(job: &Job<'_>, address: &Address, named: &Thumbprint) -> Vec<Thumbprint> {
+    let generations = match job.observed.stores.get(address).map(|store| &store.state) {
+        Some(StoreState::Known(holding)) => holding.generations.as_slice(),
+        Some(StoreState::Absent | StoreState::Unreadable { .. }) | None => &[],
+    };
+    let mut known = generations.iter().filter_map(|generation| generation.record.thumbprints);
+    if let Some(both) = known.find(|thumbprints| named.names(thumbprints)) {
+        return vec![Thumbprint::Sha1(both.sha1), Thumbprint::Sha256(both.sha256)];
+    }
+    let target = job.observed.tenants.get(&address.tenant).and_then(|tenant| tenant.targets.get(address));
+    match target {
+        Some(TargetState::Found(target)) if target.credentials.iter().any(|one| one.is_named(named)) => {
+            vec![*named]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Whether the object of a planned certificate could not be read.
+fn has_unread(job: &Job<'_>) -> bool {
+    let is_planned = |address: &Address| job.plan.certificates.iter().any(|plan| plan.address == *address);
+    let is_unread = |state: &TargetState| matches!(state, TargetState::Unreadable { .. });
+    job.observed.tenants.iter().any(|(name, tenant)| {
+        let removed = job.desired.removed.iter().filter(|removed| removed.address.tenant == *name);
+        let removed = removed.map(|removed| &removed.address).zip(&tenant.removed);
+        let mut states = tenant.targets.iter().chain(removed);
+        states.any(|(address, state)| is_unread(state) && is_planned(address))
+    })
 }
 
 /// Tenant and client id; a chain without an object is a group of its own.

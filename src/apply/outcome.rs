@@ -1,11 +1,13 @@
 //! What became of a run: of each step, of each certificate, of the whole. Only *proven* is ever called rotated.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::edges::Trouble;
-use crate::ids::{Address, KeyId, Thumbprints};
+use crate::ids::{Address, KeyId, Thumbprint, Thumbprints};
 use crate::plan::PlannedTarget;
 use crate::plan::step::Step;
 
@@ -245,6 +247,12 @@ pub struct Report {
     pub ended: Timestamp,
     /// By address, sorted.
     pub certificates: Vec<CertificateReport>,
+    /// Whether the object of any of them could not be read: nothing was planned for it.
+    pub unread: bool,
+    /// Whether `--replace` or `--rollback` asks for what the plan cannot do.
+    pub denied: bool,
+    /// By certificate: what `--revoke-previous` is about and `revoked:` of the file does not name yet.
+    pub to_commit: BTreeMap<Address, Thumbprint>,
 }
 
 /// How a run ended as a whole; each has one exit code.
@@ -282,7 +290,8 @@ impl Report {
         let any = |test: fn(&Outcome) -> bool| {
             self.certificates.iter().any(|one| !one.steps.is_empty() && test(&one.outcome))
         };
-        let failed = any(|outcome| matches!(outcome, Outcome::Failed { .. } | Outcome::Blocked { .. }));
+        let failed =
+            self.unread || any(|outcome| matches!(outcome, Outcome::Failed { .. } | Outcome::Blocked { .. }));
         let unfinished = any(|outcome| match outcome {
             Outcome::NotYet { .. } | Outcome::Waiting { .. } => true,
             Outcome::PublishedNotProven { as_declared, .. } => !as_declared,
@@ -293,7 +302,7 @@ impl Report {
             Ending::Interrupted
         } else if failed && !changed && !unfinished {
             Ending::Error
-        } else if any(|outcome| matches!(outcome, Outcome::Refused { .. })) {
+        } else if self.denied || any(|outcome| matches!(outcome, Outcome::Refused { .. })) {
             Ending::Refused
         } else if failed || unfinished {
             Ending::InPart

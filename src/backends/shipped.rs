@@ -251,35 +251,42 @@ impl SignIns for EntraSignIns {
         algorithm: SignatureAlgorithm,
     ) -> SignInAnswer {
         let doing = format!("signing in as {app_id}");
-        let trouble = |kind, code: Option<String>, reason: String| Trouble {
+        let trouble = |kind, code: Option<String>, reason: String, correlation_id: Option<Uuid>| Trouble {
             code: code.filter(|code| !code.is_empty()).map(String::into_boxed_str),
+            request_id: correlation_id.map(|id| id.to_string().into_boxed_str()),
             ..Trouble::new(kind, doing.clone(), reason)
         };
         match entra::try_sign_in(&self.line, &self.tenant, app_id, signer, algorithm).await {
             SignIn::Accepted(evidence) => {
                 SignInAnswer::Accepted { correlation_id: evidence.correlation_id.to_string() }
             }
-            SignIn::NotYet { code, reason } => {
-                SignInAnswer::NotYet(trouble(TroubleKind::NotYet, Some(code), reason))
+            SignIn::NotYet { code, reason, correlation_id } => {
+                SignInAnswer::NotYet(trouble(TroubleKind::NotYet, Some(code), reason, Some(correlation_id)))
             }
-            SignIn::Expired { code, reason } => {
-                SignInAnswer::Refused(trouble(TroubleKind::Refused, Some(code), reason))
+            SignIn::Expired { code, reason, correlation_id } => {
+                SignInAnswer::Refused(trouble(TroubleKind::Refused, Some(code), reason, Some(correlation_id)))
             }
-            SignIn::NotYetValid { code, reason } => {
-                SignInAnswer::OutsideDates(trouble(TroubleKind::NotYet, Some(code), reason))
-            }
-            SignIn::Refused { code, reason, hint } => SignInAnswer::Refused(Trouble {
+            SignIn::NotYetValid { code, reason, correlation_id } => SignInAnswer::OutsideDates(trouble(
+                TroubleKind::NotYet,
+                Some(code),
+                reason,
+                Some(correlation_id),
+            )),
+            SignIn::Refused { code, reason, correlation_id, hint } => SignInAnswer::Refused(Trouble {
                 hint: hint.map(str::to_owned),
-                ..trouble(TroubleKind::Refused, Some(code), reason)
+                ..trouble(TroubleKind::Refused, Some(code), reason, Some(correlation_id))
             }),
-            SignIn::PolicyBlocked { code, reason } => {
+            SignIn::PolicyBlocked { code, reason, correlation_id } => {
                 let hint = "a Conditional Access policy blocks sign-ins of workloads from this machine: run from an allowed \
                             place, or let the policy allow this one";
-                let trouble = trouble(TroubleKind::Refused, Some(code), reason).with_hint(hint);
+                let trouble =
+                    trouble(TroubleKind::Refused, Some(code), reason, Some(correlation_id)).with_hint(hint);
                 SignInAnswer::PolicyBlocked(trouble)
             }
             SignIn::Busy(error) => SignInAnswer::NoAnswer(Trouble { doing, ..error.into() }),
-            SignIn::Network { reason } => SignInAnswer::NoAnswer(trouble(TroubleKind::Network, None, reason)),
+            SignIn::Network { reason } => {
+                SignInAnswer::NoAnswer(trouble(TroubleKind::Network, None, reason, None))
+            }
         }
     }
 }
@@ -296,6 +303,8 @@ impl From<EntraError> for Trouble {
             ErrorKind::Authorisation => TroubleKind::Authorisation,
             ErrorKind::Throttled => TroubleKind::Throttled,
             ErrorKind::NotYet => TroubleKind::NotYet,
+            // Only Graph itself, which names a code, can say that an object is not there.
+            ErrorKind::NotFound if error.code.is_none() => TroubleKind::Invalid,
             ErrorKind::NotFound => TroubleKind::Missing,
             ErrorKind::Conflict => TroubleKind::Conflict,
             ErrorKind::Refused(Refusal::EndDate) => TroubleKind::EndDate,
@@ -313,7 +322,12 @@ impl From<EntraError> for Trouble {
             kind,
             doing: error.doing.clone(),
             reason: error.reason(),
-            code: error.code.clone().map(String::into_boxed_str),
+            // A service that names no code has at least a status.
+            code: error
+                .code
+                .clone()
+                .or(error.status.map(|status| format!("HTTP {status}")))
+                .map(String::into_boxed_str),
             request_id: error.request_id.clone().map(String::into_boxed_str),
             hint,
             retry_after_seconds: whole_seconds(error.retry_after),

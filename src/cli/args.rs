@@ -61,7 +61,7 @@ pub struct Global {
     /// Where secret_file: names are looked up
     #[arg(long, value_name = "DIR", global = true)]
     pub secrets_dir: Option<PathBuf>,
-    /// Set one of certroll's numbers for this run, such as prove_deadline=15m; repeatable
+    /// Set one of certroll's numbers for this run, such as prove_deadline=15m; repeatable. A saved plan keeps those it was made with
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = name_value, global = true)]
     pub settings: Vec<(String, String)>,
     /// State file of emulated tenants, also CERTROLL_STATE [default: .certroll/emulator.json]
@@ -268,7 +268,7 @@ pub struct VerifyArgs {
 pub struct AckArgs {
     /// The certificate whose consumer has the new key
     pub address: Address,
-    /// Who confirmed it [default: the variable USER or USERNAME]
+    /// Who confirmed it [default: the variable USER, LOGNAME or USERNAME]
     #[arg(long, value_name = "WHO")]
     pub by: Option<String>,
     /// Anything worth keeping, such as a ticket number

@@ -7,7 +7,7 @@ use crate::plan::Plan;
 
 /// The differences between two plans, if a person would see any.
 pub fn plans(reviewed: &Plan, fresh: &Plan) -> Option<String> {
-    let view = View { colour: false, unchanged: false };
+    let view = View::default();
     let (before, after) = (human::plan(reviewed, view), human::plan(fresh, view));
     if before == after {
         return None;

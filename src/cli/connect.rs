@@ -64,7 +64,7 @@ pub fn ground(
 ) -> Result<Ground, Error> {
     let about: Vec<&Tenant> = tenants.iter().filter_map(|name| desired.tenants.get(name)).collect();
     is_as_meant(&about, meant)?;
-    let place = place(&about, global, world)?;
+    let place = place(&about, meant.is_some(), global, world)?;
     let emulator = !matches!(place, Place::Microsoft);
     let clock: Arc<dyn Clock> = match &place {
         Place::InProcess(emulator) => Arc::new(EmulatorClock::new(emulator.clone())),
@@ -107,7 +107,7 @@ fn is_as_meant(about: &[&Tenant], meant: Option<bool>) -> Result<(), Error> {
     }
 }
 
-fn place(about: &[&Tenant], global: &Global, world: &World) -> Result<Place, Error> {
+fn place(about: &[&Tenant], writes: bool, global: &Global, world: &World) -> Result<Place, Error> {
     let (emulated, real): (Vec<&Tenant>, Vec<&Tenant>) =
         about.iter().partition(|tenant| tenant.cloud == Cloud::Emulator);
     let server = world.var("CERTROLL_EMULATOR");
@@ -131,7 +131,7 @@ fn place(about: &[&Tenant], global: &Global, world: &World) -> Result<Place, Err
                     .because("CERTROLL_CA_FILE is set without CERTROLL_EMULATOR")
                     .hint("set CERTROLL_EMULATOR to the server's URL, or unset CERTROLL_CA_FILE"))
             }
-            None => in_process(&emulated, global, world).map(Place::InProcess),
+            None => in_process(&emulated, writes, global, world).map(Place::InProcess),
         },
     }
 }
@@ -149,27 +149,47 @@ pub fn state_path(global: &Global, world: &World) -> PathBuf {
     named.unwrap_or_else(|| PathBuf::from(STATE_DEFAULT))
 }
 
-/// Opens the emulator on its state file, and populates tenants it does not have yet.
-fn in_process(tenants: &[&Tenant], global: &Global, world: &World) -> Result<Emulator, Error> {
+/// Opens the emulator on its state file, and populates tenants it does not have yet: all of them or, after an error, none. A tenant that
+/// no seed file speaks of is made by what writes; who only looks sees an empty one and leaves nothing behind, or the seed
+/// file that was forgotten would never be read.
+fn in_process(tenants: &[&Tenant], writes: bool, global: &Global, world: &World) -> Result<Emulator, Error> {
     let shown = state_path(global, world);
     let path = world.path(&shown);
     let is_new = !path.exists();
+    let seeds = seed::read(&declaration::folders(global, world), world)?;
+    let named = tenants.iter().map(|tenant| tenant_id(tenant).map(|id| (&tenant.name, id)));
+    let tenants: Vec<(&Name, Uuid)> = named.collect::<Result<_, Error>>()?;
+    let in_memory = || {
+        let emulator = Emulator::in_memory(world.clock.now(), 0);
+        emulator.unfreeze();
+        emulator
+    };
+    if is_new {
+        // A state file that was made for nothing would not be a new one the next time.
+        seeds.plant(&in_memory(), &tenants, true)?;
+        if !writes && !tenants.iter().any(|(name, _)| seeds.speak_of(name)) {
+            let emulator = in_memory();
+            seeds.plant(&emulator, &tenants, true)?;
+            return Ok(emulator);
+        }
+    }
     let doing = || format!("opening the emulator's state file {}", shown.display());
     let emulator =
         Emulator::open(&path).map_err(|error| Error::new(Kind::Local, doing()).caused_by(&error))?;
-    let seeds = seed::read(declaration::folder(global, world).as_deref(), world)?;
     let known: BTreeSet<Uuid> = emulator.tenants().into_iter().map(|(id, _)| id).collect();
-    for tenant in tenants {
-        let id = tenant_id(tenant)?;
-        if known.contains(&id) {
-            continue;
-        }
-        emulator.ensure_tenant(id, None);
-        if let Some(seeds) = &seeds {
-            seeds.plant(&emulator, &tenant.name, id, is_new)?;
-            tracing::info!("tenant {} of the emulator begins as {} says", tenant.name, seed::FILE_NAME);
-        }
+    let unknown = tenants.iter().copied().filter(|(_, id)| !known.contains(id));
+    let (kept, passing): (Vec<_>, Vec<_>) = unknown.partition(|(name, _)| writes || seeds.speak_of(name));
+    if !kept.is_empty() {
+        emulator.at_once(|copy| seeds.plant(copy, &kept, is_new))?;
     }
+    for (name, _) in kept.iter().filter(|(name, _)| seeds.speak_of(name)) {
+        tracing::info!("tenant {name} of the emulator begins as {} says", seed::FILE_NAME);
+    }
+    if passing.is_empty() {
+        return Ok(emulator);
+    }
+    let emulator = emulator.apart();
+    seeds.plant(&emulator, &passing, false)?;
     Ok(emulator)
 }
 

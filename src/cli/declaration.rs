@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::cli::acknowledgements::FILE_NAME;
 use crate::cli::args::Global;
-use crate::cli::json;
 use crate::cli::wants_colour;
 use crate::cli::world::World;
+use crate::cli::{files, json};
 use crate::desired::file::{Disk, LoadOptions, Loaded, PathKind, SourceError, Sources, load};
 use crate::desired::{Desired, StoreKind};
 use crate::diagnostic::{Diagnostic, Severity};
@@ -39,13 +40,29 @@ pub fn folder(global: &Global, world: &World) -> Option<PathBuf> {
     paths(global).into_iter().find(|path| world.path(path).is_dir())
 }
 
+/// Every folder that is named, or that holds a file that is named, once.
+pub fn folders(global: &Global, world: &World) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = Vec::new();
+    for path in paths(global) {
+        let folder = match world.path(&path).is_dir() {
+            true => path,
+            false => path.parent().map(Path::to_path_buf).unwrap_or_default(),
+        };
+        if !folders.iter().any(|known| files::is_same(&world.path(known), &world.path(&folder))) {
+            folders.push(folder);
+        }
+    }
+    folders
+}
+
 /// What reading came to.
 pub fn read(global: &Global, world: &World) -> Result<Loaded, Vec<Diagnostic>> {
     load(&From(&world.cwd), &LoadOptions::new(paths(global)))
 }
 
-/// The declaration, its warnings shown; or all that is wrong with it, shown.
-pub fn declared(global: &Global, world: &World) -> Result<Desired, Error> {
+/// The declaration, its warnings shown; or all that is wrong with it, shown. `written` is a file the command will write: it must be
+/// none of the declaration's own.
+pub fn declared(global: &Global, world: &World, written: Option<&Path>) -> Result<Desired, Error> {
     match read(global, world) {
         Ok(loaded) => {
             if !global.quiet {
@@ -54,6 +71,9 @@ pub fn declared(global: &Global, world: &World) -> Result<Desired, Error> {
             for skipped in &loaded.skipped {
                 tracing::info!("{skipped} has no certroll key at its top: skipped");
             }
+            if let Some(written) = written {
+                is_no_declaration(written, &loaded.files, global, world)?;
+            }
             Ok(from_working_directory(loaded.desired, &world.cwd))
         }
         Err(found) => {
@@ -61,6 +81,23 @@ pub fn declared(global: &Global, world: &World) -> Result<Desired, Error> {
             Err(invalid(&found))
         }
     }
+}
+
+/// Refuses to write over a file of the declaration, under whatever name, or where acknowledgements are read from.
+fn is_no_declaration(written: &Path, files: &[String], global: &Global, world: &World) -> Result<(), Error> {
+    let refused = |file: &Path| {
+        Error::new(Kind::Input, format!("writing {}", written.display()))
+            .because(format!("it is {}, which is part of the declaration", file.display()))
+            .hint("name another file")
+    };
+    let real = world.path(written);
+    let loaded = files.iter().map(Path::new).find(|file| files::is_same(&world.path(file), &real));
+    if let Some(file) = loaded {
+        return Err(refused(file));
+    }
+    let acknowledgements = paths(global).into_iter().map(|path| path.join(FILE_NAME));
+    let mut acknowledgements = acknowledgements.filter(|path| files::has_same_name(&world.path(path), &real));
+    acknowledgements.next().map_or(Ok(()), |file| Err(refused(&file)))
 }
 
 /// How many errors there are, as the error a command ends with.

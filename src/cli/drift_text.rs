@@ -44,7 +44,8 @@ fn finding_lines(text: &mut Text, finding: &Finding) {
         (None, Severity::Alert) => (Ink::Bad, "alert"),
     };
     if finding.rule.is_somebodys_turn() && finding.ignored.is_none() {
-        text.plain("  ").put(ink, &format!("{:<9}", finding.rule.id()));
+        let word = if finding.overdue { "overdue" } else { finding.rule.id() };
+        text.plain("  ").put(ink, &format!("{word:<9}"));
     } else {
         text.plain("  ").put(ink, &format!("{word:<9}")).plain(&format!("{}: ", finding.rule.id()));
     }

@@ -18,6 +18,8 @@ pub struct View {
     pub colour: bool,
     /// Whether unchanged certificates are listed, not only counted.
     pub unchanged: bool,
+    /// Whether a service's texts are shown whole.
+    pub whole: bool,
 }
 
 /// How near an end is named rather than the date of the rotation.
@@ -40,6 +42,11 @@ pub fn plan(plan: &Plan, view: View) -> String {
     }
     for refusal in &plan.refusals {
         text.put(Ink::Bad, "refused").plain("  ").line(&refusal.to_string()).gap();
+    }
+    if !plan.asked.settings.is_empty() {
+        let set: Vec<String> =
+            plan.asked.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        text.line(&format!("With settings of its own (--set): {}.", set.join(", ")));
     }
     let counts = plan.counts();
     unlisted_line(&mut text, plan, view);
@@ -166,6 +173,7 @@ fn place_of(kind: NoteKind) -> u8 {
 fn note_lines(text: &mut Text, note: &Note) {
     let (ink, mark) = match note.kind {
         NoteKind::Blocked => (Ink::Bad, "blocked  "),
+        NoteKind::Waiting if note.overdue => (Ink::Bad, "overdue  "),
         NoteKind::Waiting => (Ink::Attention, "waiting  "),
         NoteKind::Later => (Ink::Plain, "later  "),
         NoteKind::Warning => (Ink::Attention, "! warning: "),
@@ -180,7 +188,7 @@ fn note_lines(text: &mut Text, note: &Note) {
 
 /// A note's words with what it is about and when: `retire 9F2C41D0… on 2026-12-02 …`, `9F2C41D0… is kept …`.
 pub fn note_words(note: &Note) -> String {
-    let Note { kind: _, about, at, text, hint: _ } = note;
+    let Note { kind: _, about, at, text, hint: _, overdue: _ } = note;
     let about = about.map(|sha1| format!("{}…", sha1.short()));
     let at = at.map(|at| format!("on {}", day(at)));
     let (first, rest) = text.split_once(' ').unwrap_or((text, ""));

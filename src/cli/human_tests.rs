@@ -129,10 +129,10 @@ Plan: 1 to issue, 0 to repair, 0 to retire now, 1 later, 0 waiting, 0 blocked.
 #[test]
 fn colour_changes_no_word() {
     let world = plan_of(vec![rotation(), healthy("contoso/other", "2027-05-19T00:00:00Z")]);
-    let coloured = plan(&world, View { colour: true, unchanged: true });
-    assert_ne!(coloured, plan(&world, View { colour: false, unchanged: true }));
+    let coloured = plan(&world, View { colour: true, unchanged: true, whole: true });
+    assert_ne!(coloured, plan(&world, View { colour: false, unchanged: true, whole: true }));
     let stripped = anstream::adapter::strip_str(&coloured).to_string();
-    assert_eq!(stripped, plan(&world, View { colour: false, unchanged: true }));
+    assert_eq!(stripped, plan(&world, View { colour: false, unchanged: true, whole: true }));
 }
 
 #[test]

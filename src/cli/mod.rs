@@ -3,6 +3,7 @@
 
 pub mod acknowledgements;
 pub mod args;
+pub mod brief;
 pub mod clock;
 pub mod commands;
 pub mod compare;
@@ -20,6 +21,7 @@ pub mod progress;
 pub mod secrets;
 pub mod seed;
 pub mod text;
+pub mod unread;
 pub mod world;
 
 use std::ffi::OsString;
@@ -74,7 +76,7 @@ fn wants_colour(world: &World) -> bool {
 /// How plans and findings are shown on standard output.
 fn view(global: &Global, world: &World) -> human::View {
     let colour = world.stdout.is_terminal() && !global.no_color && wants_colour(world);
-    human::View { colour, unchanged: global.verbose > 0 }
+    human::View { colour, unchanged: global.verbose > 0, whole: global.verbose > 0 }
 }
 
 fn on_runtime(dispatch: &tracing::Dispatch, cli: Cli, world: &mut World) -> Ending {

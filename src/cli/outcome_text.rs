@@ -1,26 +1,27 @@
 //! How the outcome of a run is laid out for a person. Only what was proven is called rotated.
 
 use crate::apply::outcome::{CertificateReport, Outcome, Report, Shown, StepOutcome};
-use crate::cli::human::EMULATOR_STAMP;
+use crate::cli::brief::words;
+use crate::cli::human::{EMULATOR_STAMP, View};
 use crate::cli::text::{Ink, Text};
 use crate::plan::step::Step;
 
-/// The outcomes as text. Certificates for which there was nothing to do are counted only.
-pub fn outcomes(report: &Report, colour: bool) -> String {
-    let mut text = Text::new(colour);
+/// The outcomes as text: what the login service says in one line, or with `view.whole` all of it. Certificates for which there was nothing to do are counted only.
+pub fn outcomes(report: &Report, view: View) -> String {
+    let mut text = Text::new(view.colour);
     if report.emulator {
         text.put(Ink::Attention, EMULATOR_STAMP).end().gap();
     }
     let told = report.certificates.iter().filter(|one| one.outcome != Outcome::NothingToDo);
     for certificate in told {
-        certificate_lines(&mut text, certificate);
+        certificate_lines(&mut text, certificate, view.whole);
     }
     text.gap().put(Ink::Heading, &summary(report));
     text.plain(if report.emulator { " (emulator)" } else { "" }).end();
     text.into_string()
 }
 
-fn certificate_lines(text: &mut Text, certificate: &CertificateReport) {
+fn certificate_lines(text: &mut Text, certificate: &CertificateReport, whole: bool) {
     let (ink, reason, hint) = match &certificate.outcome {
         Outcome::Proven { .. } | Outcome::Done => (Ink::Makes, evidence(certificate), None),
         Outcome::NothingToDo => (Ink::Faint, None, None),
@@ -40,6 +41,7 @@ fn certificate_lines(text: &mut Text, certificate: &CertificateReport) {
     };
     text.put(Ink::Heading, &certificate.address.to_string()).plain("  ").put(ink, certificate.outcome.word());
     let reason = reason.map(|reason| {
+        let reason = words(&reason, whole);
         reason.strip_prefix("waiting for ").map_or(format!(": {reason}"), |rest| format!(" for {rest}"))
     });
     text.plain(&reason.unwrap_or_default()).end();

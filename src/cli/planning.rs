@@ -1,6 +1,7 @@
 //! From the declaration to a plan that was guarded and proven: what plan, apply, drift and verify have in common.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use jiff::Timestamp;
 
@@ -8,6 +9,7 @@ use crate::backends::shipped::ShippedReaders;
 use crate::cli::args::{Global, Parallelism, Selection};
 use crate::cli::connect::{Ground, ground};
 use crate::cli::declaration;
+use crate::cli::unread;
 use crate::cli::world::World;
 use crate::desired::Desired;
 use crate::edges::{Trouble, TroubleKind};
@@ -31,6 +33,8 @@ pub struct Prepared {
     pub observed: Observed,
     /// The plan.
     pub plan: Plan,
+    /// What could not be read, as the errors the command ends with beside its result.
+    pub unread: Vec<Error>,
 }
 
 /// What is to be planned.
@@ -44,23 +48,33 @@ pub struct Ask<'a> {
     pub at: Option<Timestamp>,
     /// Whether the tenants must be emulated, or must not be; looking may be at either.
     pub emulator: Option<bool>,
+    /// A file the command will write.
+    pub written: Option<&'a Path>,
+}
+
+impl<'a> Ask<'a> {
+    /// To look at what is selected as it is now.
+    pub fn looking(selection: &'a Selection, parallelism: Parallelism) -> Ask<'a> {
+        Ask { selection, parallelism, at: None, emulator: None, written: None }
+    }
 }
 
 /// Reads the declaration and everything it speaks of, and plans. Writes nothing.
 pub async fn prepare(ask: &Ask<'_>, global: &Global, world: &World) -> Result<Prepared, Error> {
-    let Ask { selection, parallelism, at, emulator } = *ask;
-    let desired = declaration::declared(global, world)?;
+    let Ask { selection, parallelism, at, emulator, written } = *ask;
+    let desired = declaration::declared(global, world, written)?;
     let policy = policy(selection, &desired, global)?;
     let (addresses, tenants) = chosen(&desired, &policy)?;
     let ground = ground(&desired, &tenants, parallelism.parallelism, emulator, global, world)?;
     let readers = ShippedReaders::new(&ground.connections);
     let only = (!policy.only.is_empty()).then_some(&addresses);
     let observation = observe(&desired, &readers, only, &ground.slots).await;
-    for (tenant, trouble) in &observation.troubles {
-        tracing::debug!("tenant {tenant}: {trouble}");
-    }
-    if let Some(error) = nothing_readable(&tenants, &observation.troubles) {
-        return Err(error);
+    let mut unread = unread::errors(&desired, &observation, &policy);
+    // When no tenant at all could be read, a plan would only say *blocked* for each certificate: the trouble itself is the answer.
+    if !tenants.is_empty() && tenants.iter().all(|tenant| observation.troubles.contains_key(tenant)) {
+        let last = unread.pop();
+        unread::tell(&unread, global, world);
+        return Err(last.unwrap_or_else(|| Error::new(Kind::Internal, "reading the tenants")));
     }
     let observed = observation.observed;
     warn_of_clocks(&observed, &policy.settings);
@@ -71,7 +85,7 @@ pub async fn prepare(ask: &Ask<'_>, global: &Global, world: &World) -> Result<Pr
     plan.emulator = ground.emulator;
     guard::check(&plan, &desired, &observed, &policy).map_err(|error| unsafe_plan(&error))?;
     guard::settles(&plan, &desired, &observed, &policy).map_err(|error| unsafe_plan(&error))?;
-    Ok(Prepared { desired, policy, ground, observed, plan })
+    Ok(Prepared { desired, policy, ground, observed, plan, unread })
 }
 
 fn unsafe_plan(error: &guard::Unsafe) -> Error {
@@ -81,14 +95,17 @@ fn unsafe_plan(error: &guard::Unsafe) -> Error {
 /// What the flags ask for, checked against the declaration.
 fn policy(selection: &Selection, desired: &Desired, global: &Global) -> Result<Policy, Error> {
     let Selection { only, replace, revoke_previous, rollback, max_issue, max_retire } = selection;
-    let declared = |address: &Address| match desired.certificates.contains_key(address) {
-        true => Ok(()),
-        false => Err(not_declared(address, desired)),
-    };
-    replace.iter().map(|(address, _)| address).chain(rollback).try_for_each(declared)?;
-    for address in rollback {
-        let held = desired.certificates.get(address).is_some_and(|declared| declared.hold.is_some());
-        if !held {
+    for (address, doing) in replace
+        .iter()
+        .map(|(address, _)| (address, "replacing"))
+        .chain(rollback.iter().map(|a| (a, "rolling back")))
+    {
+        let declared = desired.certificates.get(address).ok_or_else(|| not_declared(address, desired))?;
+        if !declared.key_lives_here() {
+            return Err(Error::new(Kind::Input, format!("{doing} {address}"))
+                .because("its key is made and kept by somebody else, who alone can make another one"));
+        }
+        if doing == "rolling back" && declared.hold.is_none() {
             return Err(Error::new(Kind::Input, format!("rolling back {address}"))
                 .because("without hold: in the file, the next plan would rotate again")
                 .hint(format!("add hold: {{ until: …, reason: … }} to {address}")));
@@ -156,18 +173,6 @@ fn chosen(desired: &Desired, policy: &Policy) -> Result<(BTreeSet<Address>, BTre
     Ok((addresses, tenants))
 }
 
-/// When no tenant at all could be read, a plan would only say *blocked* for each certificate: the trouble itself is the answer.
-fn nothing_readable(
-    tenants: &BTreeSet<Name>,
-    troubles: &std::collections::BTreeMap<Name, Trouble>,
-) -> Option<Error> {
-    if tenants.is_empty() || !tenants.iter().all(|tenant| troubles.contains_key(tenant)) {
-        return None;
-    }
-    let (tenant, trouble) = troubles.iter().next()?;
-    Some(of_trouble(trouble, &format!("reading tenant {tenant}")))
-}
-
 /// A trouble as the error a command ends with.
 pub fn of_trouble(trouble: &Trouble, doing: &str) -> Error {
     let kind = match trouble.kind {
@@ -186,11 +191,7 @@ pub fn of_trouble(trouble: &Trouble, doing: &str) -> Error {
         | TroubleKind::Invalid
         | TroubleKind::Unsupported => Kind::Service,
     };
-    let error = Error::new(kind, doing).because(trouble);
-    match &trouble.hint {
-        Some(hint) => error.hint(hint),
-        None => error,
-    }
+    Error::new(kind, doing).because(trouble).hint(trouble.to_try())
 }
 
 /// A difference that does not refuse the plan yet.

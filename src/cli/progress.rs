@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::apply::events::{Event, Events};
+use crate::cli::brief::words;
 use crate::cli::text::clean;
 use crate::cli::world::Stream;
 use crate::ids::Address;
@@ -15,19 +16,21 @@ use crate::ids::Address;
 /// One line for each step that ended and for each thing waited for; what is waited for again and again is said once.
 pub struct Lines {
     to: Stream,
+    whole: bool,
     said: Mutex<BTreeMap<Address, String>>,
 }
 
 impl Lines {
-    /// On that stream.
-    pub fn new(to: Stream) -> Lines {
-        Lines { to, said: Mutex::default() }
+    /// On that stream; `whole` when a service's texts are to be shown whole.
+    pub fn new(to: Stream, whole: bool) -> Lines {
+        Lines { to, whole, said: Mutex::default() }
     }
 }
 
 impl Events for Lines {
     fn emit(&self, event: Event) {
         let Some(line) = line(&event) else { return };
+        let line = words(&line, self.whole);
         if let Event::ApplyProgress { address, .. } = &event {
             let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
             if said.insert(address.clone(), line.clone()).as_ref() == Some(&line) {
@@ -56,20 +59,22 @@ fn line(event: &Event) -> Option<String> {
         | Event::PlannedChange { .. }
         | Event::ApplyStart { .. }
         | Event::CertificateComplete { .. }
+        | Event::ToCommit { .. }
         | Event::ChangeSummary { .. } => None,
     }
 }
 
 /// One moving line for each certificate at work.
 pub struct Bars {
+    whole: bool,
     all: MultiProgress,
     at_work: Mutex<BTreeMap<Address, ProgressBar>>,
 }
 
 impl Bars {
-    /// On standard error, which must be a terminal.
-    pub fn new() -> Bars {
-        Bars { all: MultiProgress::new(), at_work: Mutex::new(BTreeMap::new()) }
+    /// On standard error, which must be a terminal; `whole` when a service's texts are to be shown whole.
+    pub fn new(whole: bool) -> Bars {
+        Bars { whole, all: MultiProgress::new(), at_work: Mutex::new(BTreeMap::new()) }
     }
 
     fn bar(&self, address: &Address) -> ProgressBar {
@@ -94,12 +99,6 @@ impl Bars {
     }
 }
 
-impl Default for Bars {
-    fn default() -> Bars {
-        Bars::new()
-    }
-}
-
 impl Events for Bars {
     fn emit(&self, event: Event) {
         match &event {
@@ -108,14 +107,18 @@ impl Events for Bars {
                 self.bar(address).set_message(clean(&message).into_owned());
             }
             Event::ApplyProgress { address, action, what, .. } => {
-                self.bar(address).set_message(clean(&format!("{action}: {what}")).into_owned());
+                let message = words(&format!("{action}: {what}"), self.whole);
+                self.bar(address).set_message(clean(&message).into_owned());
             }
             Event::CertificateComplete { address, .. } => self.end(address),
             Event::ApplyComplete { .. } | Event::ApplyErrored { .. } | Event::Diagnostic { .. } => {
                 // A bar that could not be drawn is no reason to stop.
-                let _ = line(&event).map(|line| self.all.println(clean(&line)));
+                let _ = line(&event).map(|line| self.all.println(clean(&words(&line, self.whole))));
             }
-            Event::Version { .. } | Event::PlannedChange { .. } | Event::ChangeSummary { .. } => {}
+            Event::Version { .. }
+            | Event::PlannedChange { .. }
+            | Event::ToCommit { .. }
+            | Event::ChangeSummary { .. } => {}
         }
     }
 }
@@ -148,7 +151,7 @@ fn level(event: &Event) -> &'static str {
     match event {
         Event::ApplyErrored { .. } => "error",
         Event::Diagnostic { severity, .. } if severity == "error" => "error",
-        Event::Diagnostic { .. } => "warn",
+        Event::Diagnostic { .. } | Event::ToCommit { .. } => "warn",
         Event::Version { .. }
         | Event::PlannedChange { .. }
         | Event::ApplyStart { .. }
@@ -165,6 +168,10 @@ fn message(event: &Event) -> String {
         Event::PlannedChange { address, action, what, .. } => format!("{address}: plan to {action} {what}"),
         Event::ApplyStart { address, action, what, .. } => format!("{address}: {action} {what}"),
         Event::CertificateComplete { address, outcome, .. } => format!("{address}: {}", outcome.word()),
+        Event::ToCommit { address, revoked, .. } => {
+            let revoked: Vec<String> = revoked.iter().map(ToString::to_string).collect();
+            format!("{address}: commit revoked: [ {} ]", revoked.join(", "))
+        }
         Event::ChangeSummary { outcomes, .. } => {
             let parts: Vec<_> = outcomes.iter().map(|(word, count)| format!("{count} {word}")).collect();
             format!("Apply: {}", parts.join("; "))

@@ -1,8 +1,8 @@
-//! What an emulated tenant begins with: `emulator-seed.json` beside the declaration. It is read when the tenant is not in the
-//! state file yet, and never again.
+//! What an emulated tenant begins with: `emulator-seed.json` beside the declaration, or beside any file of it
+//! that is named. It is read when the tenant is not in the state file yet, and never again.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -10,7 +10,9 @@ use uuid::Uuid;
 
 use crate::cli::files;
 use crate::cli::world::World;
-use crate::emulator::{Change, Emulator, NewApplication, NewServicePrincipal, Start, StartApplication};
+use crate::emulator::{
+    Change, Emulator, EmulatorError, NewApplication, NewServicePrincipal, Start, StartApplication,
+};
 use crate::error::{Error, Kind};
 use crate::ids::Name;
 
@@ -41,41 +43,63 @@ struct TenantSeed {
 
 /// A seed file that was read.
 #[derive(Debug)]
-pub struct Seeds {
+struct Seed {
     path: PathBuf,
     written: Written,
 }
 
-/// Reads the seed file of that folder, if there is one.
-pub fn read(folder: Option<&Path>, world: &World) -> Result<Option<Seeds>, Error> {
-    let Some(folder) = folder else { return Ok(None) };
-    let path = folder.join(FILE_NAME);
-    let Some(bytes) = files::read_if_there(&world.path(&path), &path)? else { return Ok(None) };
-    let written = serde_json::from_slice(&bytes)
-        .map_err(|error| Error::new(Kind::Input, format!("reading {}", path.display())).caused_by(&error))?;
-    Ok(Some(Seeds { path, written }))
+/// The seed files of a declaration.
+#[derive(Debug)]
+pub struct Seeds(Vec<Seed>);
+
+/// Reads the seed file of each of these folders, where there is one.
+pub fn read(folders: &[PathBuf], world: &World) -> Result<Seeds, Error> {
+    let mut seeds = Vec::new();
+    for folder in folders {
+        let path = folder.strip_prefix(".").unwrap_or(folder).join(FILE_NAME);
+        let Some(bytes) = files::read_if_there(&world.path(&path), &path)? else { continue };
+        let written = serde_json::from_slice(&bytes).map_err(|error| {
+            Error::new(Kind::Input, format!("reading {}", path.display())).caused_by(&error)
+        })?;
+        seeds.push(Seed { path, written });
+    }
+    Ok(Seeds(seeds))
 }
 
 impl Seeds {
-    /// Puts what the file says into a tenant that has nothing yet. A new state file also gets the file's clock.
-    pub fn plant(&self, emulator: &Emulator, name: &Name, tenant: Uuid, is_new: bool) -> Result<(), Error> {
-        if let Some(clock) = self.written.clock.filter(|_| is_new) {
+    /// Whether any file speaks of that tenant.
+    pub fn speak_of(&self, name: &Name) -> bool {
+        self.0.iter().any(|seed| seed.written.tenants.contains_key(name))
+    }
+
+    /// Puts what the files say into tenants that have nothing yet. A new state file also gets the first clock that is given.
+    pub fn plant(&self, emulator: &Emulator, tenants: &[(&Name, Uuid)], is_new: bool) -> Result<(), Error> {
+        if let Some(clock) = self.0.iter().find_map(|seed| seed.written.clock).filter(|_| is_new) {
             emulator.set_clock(clock);
         }
-        let seed = self.written.tenants.get(name).cloned().unwrap_or_default();
-        let planted = || {
-            emulator.start_with(tenant, &Start { applications: seed.existing })?;
-            for application in seed.applications {
-                emulator.create_application(tenant, application)?;
+        for (name, tenant) in tenants {
+            emulator.ensure_tenant(*tenant, None);
+            for seed in &self.0 {
+                let Some(of_tenant) = seed.written.tenants.get(*name) else { continue };
+                of_tenant.clone().plant(emulator, *tenant).map_err(|error| {
+                    let doing = format!("populating the emulator from {}", seed.path.display());
+                    Error::new(Kind::Input, doing).caused_by(&error)
+                })?;
             }
-            for service_principal in seed.service_principals {
-                emulator.create_service_principal(tenant, service_principal)?;
-            }
-            seed.changes.into_iter().try_for_each(|change| emulator.change(tenant, change))
-        };
-        planted().map_err(|error: crate::emulator::EmulatorError| {
-            Error::new(Kind::Input, format!("populating the emulator from {}", self.path.display()))
-                .caused_by(&error)
-        })
+        }
+        Ok(())
+    }
+}
+
+impl TenantSeed {
+    fn plant(self, emulator: &Emulator, tenant: Uuid) -> Result<(), EmulatorError> {
+        emulator.start_with(tenant, &Start { applications: self.existing })?;
+        for application in self.applications {
+            emulator.create_application(tenant, application)?;
+        }
+        for service_principal in self.service_principals {
+            emulator.create_service_principal(tenant, service_principal)?;
+        }
+        self.changes.into_iter().try_for_each(|change| emulator.change(tenant, change))
     }
 }

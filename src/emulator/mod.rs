@@ -145,6 +145,29 @@ impl Emulator {
         core.handle(request)
     }
 
+    /// Lets `work` change a copy in memory, and takes it over as one change if that succeeds: nobody sees a part of it, and after
+    /// a failure there is none. Other processes wait meanwhile.
+    pub fn at_once<T, E>(&self, work: impl FnOnce(&Emulator) -> Result<T, E>) -> Result<T, E> {
+        self.lock().locked(|core| {
+            let copy = Emulator::from_parts(
+                core.world.clone(),
+                None,
+                Journal::Memory(Vec::new()),
+                core.process_seed,
+            );
+            let done = work(&copy)?;
+            core.world = copy.lock().world.clone();
+            core.world.dirty.everything = true;
+            Ok(done)
+        })
+    }
+
+    /// A copy in memory of what there is now. What becomes of it is nobody else's business.
+    pub fn apart(&self) -> Emulator {
+        let seed = self.lock().process_seed;
+        Emulator::from_parts(self.look(|world| world.clone()), None, Journal::Memory(Vec::new()), seed)
+    }
+
     /// The emulator's time.
     pub fn now(&self) -> Timestamp {
         self.look(|world| world.meta.clock.now())

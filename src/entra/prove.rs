@@ -27,6 +27,8 @@ pub enum SignIn {
         code: String,
         /// The service's text.
         reason: String,
+        /// The id we gave the request; the sign-in log's correlation id.
+        correlation_id: Uuid,
     },
     /// The credential's end has passed.
     Expired {
@@ -34,6 +36,8 @@ pub enum SignIn {
         code: String,
         /// The service's text.
         reason: String,
+        /// The id we gave the request; the sign-in log's correlation id.
+        correlation_id: Uuid,
     },
     /// The credential's start lies ahead, or a clock is wrong.
     NotYetValid {
@@ -41,6 +45,8 @@ pub enum SignIn {
         code: String,
         /// The service's text.
         reason: String,
+        /// The id we gave the request; the sign-in log's correlation id.
+        correlation_id: Uuid,
     },
     /// Refused for good: the wrong key, the wrong tenant, a disabled application.
     Refused {
@@ -48,6 +54,8 @@ pub enum SignIn {
         code: String,
         /// The service's text.
         reason: String,
+        /// The id we gave the request; the sign-in log's correlation id.
+        correlation_id: Uuid,
         /// What to try.
         hint: Option<&'static str>,
     },
@@ -57,6 +65,8 @@ pub enum SignIn {
         code: String,
         /// The service's text.
         reason: String,
+        /// The id we gave the request; the sign-in log's correlation id.
+        correlation_id: Uuid,
     },
     /// Too many requests, or a service in trouble: the kind says which.
     Busy(EntraError),
@@ -132,7 +142,7 @@ impl Prepared {
         if !parts.status.is_success() {
             let error =
                 TokenError::parse(parts.status.as_u16(), &parts.headers, &body, now, &self.proof.secrets());
-            return outcome(error, line.service_now(), &self.url);
+            return outcome(error, self.correlation_id, line.service_now(), &self.url);
         }
         let granted = grants_token(&body);
         body.zeroize();
@@ -160,15 +170,15 @@ fn grants_token(body: &[u8]) -> bool {
         .is_ok_and(|granted| granted.token_type.eq_ignore_ascii_case("bearer"))
 }
 
-fn outcome(error: TokenError, now: Timestamp, url: &Url) -> SignIn {
+fn outcome(error: TokenError, correlation_id: Uuid, now: Timestamp, url: &Url) -> SignIn {
     let code = error.code();
     let reason = error.description.clone();
     match error.verdict(now) {
-        Verdict::NotYet => SignIn::NotYet { code, reason },
-        Verdict::Expired => SignIn::Expired { code, reason },
-        Verdict::NotYetValid => SignIn::NotYetValid { code, reason },
-        Verdict::Refused => SignIn::Refused { code, reason, hint: error.hint() },
-        Verdict::PolicyBlocked => SignIn::PolicyBlocked { code, reason },
+        Verdict::NotYet => SignIn::NotYet { code, reason, correlation_id },
+        Verdict::Expired => SignIn::Expired { code, reason, correlation_id },
+        Verdict::NotYetValid => SignIn::NotYetValid { code, reason, correlation_id },
+        Verdict::Refused => SignIn::Refused { code, reason, correlation_id, hint: error.hint() },
+        Verdict::PolicyBlocked => SignIn::PolicyBlocked { code, reason, correlation_id },
         Verdict::Busy => {
             let kind = if error.status == 429 { ErrorKind::Throttled } else { ErrorKind::Unavailable };
             SignIn::Busy(error.into_error(kind, "signing in", url))

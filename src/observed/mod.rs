@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::edges::Trouble;
 use crate::ids::{Address, KeyId, Marker, Name, Sha1, Sha256, TargetId, TargetKind, Thumbprint, Thumbprints};
 use record::PublicRecord;
 
@@ -77,7 +78,7 @@ pub enum TargetState {
     /// Could not be read: network, rights, an answer that makes no sense.
     Unreadable {
         /// Why, with the service's code and request id.
-        reason: String,
+        trouble: Trouble,
     },
 }
 

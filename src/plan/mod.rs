@@ -1,5 +1,6 @@
 //! The plan as a value. `plan::planner` makes one, `plan::guard` refuses dangerous ones, `plan::document` saves them.
 
+pub mod asked;
 pub mod calendar;
 pub mod deliveries;
 pub mod digest;
@@ -142,10 +143,13 @@ impl Plan {
         self.certificates.iter().all(|certificate| certificate.steps.is_empty())
     }
 
-    /// Whether somebody must act before certroll can.
+    /// Whether somebody must act now: something is blocked, or a person or provider who is waited for is late.
     pub fn needs_somebody(&self) -> bool {
-        let counts = self.counts();
-        counts.blocked > 0 || counts.waiting > 0
+        self.certificates.iter().flat_map(|certificate| &certificate.notes).any(|note| match note.kind {
+            NoteKind::Blocked => true,
+            NoteKind::Waiting => note.overdue,
+            NoteKind::Later | NoteKind::Warning | NoteKind::HandOff | NoteKind::Info => false,
+        })
     }
 }
 

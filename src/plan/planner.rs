@@ -310,10 +310,9 @@ fn find_target<'a>(declared: &Declared, tenant: &'a ObservedTenant) -> Result<&'
                 format!("an administrator can restore object {object_id} within 30 days of the deletion"),
             ))
         }
-        Some(TargetState::Unreadable { reason }) => Err(Note::blocked(
-            format!("the {selector} cannot be read: {reason}"),
-            "correct that and run again",
-        )),
+        Some(TargetState::Unreadable { trouble }) => {
+            Err(Note::blocked(format!("the {selector} cannot be read: {trouble}"), trouble.to_try()))
+        }
         None => Err(Note::blocked(format!("the {selector} was not looked for"), "run again")),
     }
 }

@@ -51,6 +51,9 @@ pub struct Overrides {
     /// `--max-retire`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_retire: Option<usize>,
+    /// `--set`: the settings that were not at their default, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
 }
 
 impl Overrides {
@@ -69,6 +72,7 @@ impl Policy {
             rollback: self.rollback.clone(),
             max_issue: self.max_issue,
             max_retire: self.max_retire,
+            settings: self.settings.changed(),
         }
     }
 

@@ -324,6 +324,7 @@ fn unacknowledged(asked: &Asked<'_>) -> Option<Note> {
     let missing = situation.declared.acknowledge && situation.current_acknowledged_at(current).is_none();
     missing.then(|| {
         Note::new(NoteKind::Waiting, "is kept until somebody confirms that the consumer uses the new one")
+            .overdue(is_acknowledgement_overdue(situation, current))
             .with_hint(ack_command(&situation.declared.address))
     })
 }
@@ -359,6 +360,13 @@ fn overlap_runs(asked: &Asked<'_>) -> Option<Note> {
     }
 }
 
+/// Whether the acknowledgement of the current generation should have come by now: the overlap the file declares has passed since it
+/// was promoted.
+pub fn is_acknowledgement_overdue(situation: &Situation<'_>, current: &CurrentView<'_>) -> bool {
+    let promoted = current.generation.and_then(|generation| generation.record.promoted_at);
+    promoted.is_some_and(|promoted| situation.declared.overlap.after(promoted) <= situation.now)
+}
+
 /// When the overlap ends: counted from the latest of promoted, every delivery confirmed and, where a person is needed, acknowledged.
 pub fn overlap_end(situation: &Situation<'_>, current: &CurrentView<'_>) -> Result<Timestamp, Note> {
     let unknown = || Note::new(NoteKind::Later, "is kept: the overlap begins once the promotion is recorded");
@@ -380,6 +388,7 @@ fn use_unknown(asked: &Asked<'_>) -> Option<Note> {
     let confirmed = situation.acknowledged_at(&current.sha1, sha256.as_ref()).is_some();
     (!confirmed).then(|| {
         Note::new(NoteKind::Waiting, format!("is kept: whether it was unused for {period} is not known"))
+            .overdue(is_acknowledgement_overdue(situation, current))
             .with_hint(ack_command(&situation.declared.address))
     })
 }
@@ -412,7 +421,8 @@ fn prove_before_removal(
             let text =
                 "predecessors are kept: with prove: read_back only an acknowledgement ends the overlap";
             let hint = ack_command(&situation.declared.address);
-            retirement.notes.push(Note::new(NoteKind::Waiting, text).with_hint(hint));
+            let overdue = current.is_some_and(|current| is_acknowledgement_overdue(situation, current));
+            retirement.notes.push(Note::new(NoteKind::Waiting, text).overdue(overdue).with_hint(hint));
         }
     }
     let proves = |planned: &PlannedStep| matches!(planned.step, Step::Prove { .. });

@@ -113,6 +113,12 @@ fn reference(file: &PublicKeyFile) -> GenerationRef {
     GenerationRef { rotation_id: None, thumbprints: Some(file.certificate.thumbprints) }
 }
 
+/// Whether the provider should have confirmed it by now: the overlap the file declares has passed since it was uploaded.
+fn is_word_overdue(situation: &Situation<'_>, file: &PublicKeyFile) -> bool {
+    let uploaded = live(situation, file).filter_map(|credential| credential.start).min();
+    uploaded.is_some_and(|uploaded| situation.declared.overlap.after(uploaded) <= situation.now)
+}
+
 /// Says when the provider's next key is overdue.
 fn chase(situation: &Situation<'_>, current: Option<&PublicKeyFile>, retirement: &mut Retirement) {
     if let Some(file) = current {
@@ -122,9 +128,11 @@ fn chase(situation: &Situation<'_>, current: Option<&PublicKeyFile>, retirement:
         if situation.declared.acknowledge && uploaded && !confirmed {
             let note =
                 Note::new(NoteKind::Waiting, "waiting for the provider's word that the new key is in use");
-            retirement
-                .notes
-                .push(note.about(thumbprints.sha1).with_hint(ack_command(&situation.declared.address)));
+            retirement.notes.push(
+                note.about(thumbprints.sha1)
+                    .overdue(is_word_overdue(situation, file))
+                    .with_hint(ack_command(&situation.declared.address)),
+            );
         }
     }
     let overdue = current.is_none_or(|file| {
@@ -138,7 +146,8 @@ fn chase(situation: &Situation<'_>, current: Option<&PublicKeyFile>, retirement:
             None => "no declared one is valid".to_owned(),
         };
         let note = Note::new(NoteKind::Waiting, format!("waiting for the provider's new key: {until}"));
-        retirement.notes.push(note.with_hint("ask the provider for it and add the file to the list"));
+        let note = note.overdue(true).with_hint("ask the provider for it and add the file to the list");
+        retirement.notes.push(note);
     } else if let Some(file) = current {
         let at = situation.declared.warn_before.before(file.certificate.not_after);
         retirement.notes.push(Note::new(NoteKind::Later, "ask the provider for the next key").at(at));
@@ -182,7 +191,8 @@ fn retire_dropped(
         if !ours || listed(credential) || !situation.is_removable(credential) {
             continue;
         }
-        match keep_dropped(situation, credential, works, confirmed.and_then(|(_, at)| at)) {
+        let overdue = current.is_some_and(|file| is_word_overdue(situation, file));
+        match keep_dropped(situation, credential, works, confirmed.and_then(|(_, at)| at), overdue) {
             Ok(because) => removals.push((credential, because)),
             Err(note) => retirement.notes.push(note),
         }
@@ -196,6 +206,7 @@ fn keep_dropped(
     credential: &Credential,
     works: bool,
     acknowledged: Option<Timestamp>,
+    overdue: bool,
 ) -> Result<Because, Note> {
     let about = |note: Note| credential.sha1().map_or(note.clone(), |sha1| note.about(sha1));
     let declared = situation.declared;
@@ -220,7 +231,8 @@ fn keep_dropped(
     let Some(acknowledged) = acknowledged else {
         let ends = credential.end.map(|end| format!(", or until it ends on {}", end.strftime("%Y-%m-%d")));
         let text = format!("is kept until the provider confirms the newer key{}", ends.unwrap_or_default());
-        return Err(about(Note::new(NoteKind::Waiting, text).with_hint(ack_command(&declared.address))));
+        let note = Note::new(NoteKind::Waiting, text).overdue(overdue);
+        return Err(about(note.with_hint(ack_command(&declared.address))));
     };
     let over = declared.overlap.after(acknowledged);
     if over > situation.now {
@@ -274,6 +286,7 @@ fn rotator(situation: &Situation<'_>, matching: &RotatorMatch) -> Retirement {
         let text = format!("waiting for {product}: nothing on the target matches");
         retirement.notes.push(
             Note::new(NoteKind::Waiting, text)
+                .overdue(true)
                 .with_hint("let the product make its first certificate, or correct match"),
         );
         return retirement;
@@ -295,6 +308,7 @@ fn rotator(situation: &Situation<'_>, matching: &RotatorMatch) -> Retirement {
                 end.strftime("%Y-%m-%d")
             ),
         )
+        .overdue(true)
         .with_hint("rotate in the product")
     } else if warn_at <= situation.now {
         Note::new(
@@ -304,6 +318,7 @@ fn rotator(situation: &Situation<'_>, matching: &RotatorMatch) -> Retirement {
                 end.strftime("%Y-%m-%d")
             ),
         )
+        .overdue(true)
         .with_hint("rotate in the product")
     } else {
         Note::new(NoteKind::Later, format!("{product} should rotate before {}", end.strftime("%Y-%m-%d")))

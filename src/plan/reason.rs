@@ -147,6 +147,9 @@ pub struct Note {
     /// What to try, or who can help.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// Whether what is waited for should have happened by now.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub overdue: bool,
 }
 
 /// How a note counts.
@@ -175,12 +178,17 @@ impl Note {
 
     /// A note without date, subject or hint.
     pub fn new(kind: NoteKind, text: impl Into<String>) -> Note {
-        Note { kind, about: None, at: None, text: text.into(), hint: None }
+        Note { kind, about: None, at: None, text: text.into(), hint: None, overdue: false }
     }
 
     /// With a hint.
     pub fn with_hint(self, hint: impl Into<String>) -> Note {
         Note { hint: Some(hint.into()), ..self }
+    }
+
+    /// Waiting for what should have happened by now, or not.
+    pub fn overdue(self, overdue: bool) -> Note {
+        Note { overdue, ..self }
     }
 
     /// With the moment at which it changes.

@@ -63,9 +63,9 @@ fn plan_removed(
             plan.notes.push(Note::new(NoteKind::Info, text));
             return plan;
         }
-        Some((_, TargetState::Unreadable { reason })) => {
-            plan.notes
-                .push(Note::blocked(format!("the {} cannot be read: {reason}", removed.target), "run again"));
+        Some((_, TargetState::Unreadable { trouble })) => {
+            let text = format!("the {} cannot be read: {trouble}", removed.target);
+            plan.notes.push(Note::blocked(text, trouble.to_try()));
             return plan;
         }
         Some((_, TargetState::Ambiguous { .. })) | None => {

@@ -73,6 +73,8 @@ pub struct Finding {
     pub hint: Option<String>,
     /// Where it is declared.
     pub origin: Option<Origin>,
+    /// Whether somebody who is waited for should have acted by now.
+    pub overdue: bool,
     /// The `ignore:` entry that covers it.
     pub ignored: Option<Ignored>,
 }
@@ -99,9 +101,9 @@ impl Drift {
         self.counted().any(|finding| !finding.rule.is_somebodys_turn())
     }
 
-    /// Whether somebody must act before certroll can.
+    /// Whether somebody must act now: something is blocked, or a person or provider who is waited for is late.
     pub fn needs_somebody(&self) -> bool {
-        self.counted().any(|finding| finding.rule.is_somebodys_turn())
+        self.counted().any(|finding| finding.rule == Rule::Blocked || finding.overdue)
     }
 }
 
@@ -178,6 +180,7 @@ fn about(declared: &Declared, rule: Rule, text: impl Into<String>) -> Finding {
         at: None,
         text: text.into(),
         hint: None,
+        overdue: false,
         origin: Some(declared.origin.clone()),
         ignored: None,
     }
@@ -200,6 +203,7 @@ impl Look<'_> {
             at: None,
             text,
             hint: None,
+            overdue: false,
             origin: origin.clone(),
             ignored: None,
         };
@@ -265,8 +269,9 @@ impl Look<'_> {
                 let hint = format!("an administrator can restore object {object_id} within 30 days");
                 (Rule::TargetDeleted, format!("the {selector} was deleted{when}"), Some(hint))
             }
-            TargetState::Unreadable { reason } => {
-                (Rule::TargetUnreadable, format!("the {selector} cannot be read: {reason}"), None)
+            TargetState::Unreadable { trouble } => {
+                let text = format!("the {selector} cannot be read: {trouble}");
+                (Rule::TargetUnreadable, text, Some(trouble.to_try().to_owned()))
             }
         };
         self.findings.push(Finding { hint, ..about(declared, rule, text) });
@@ -371,6 +376,7 @@ impl Look<'_> {
                 at: note.at,
                 text: note.text.clone(),
                 hint: note.hint.clone(),
+                overdue: note.overdue,
                 origin: origin.cloned(),
                 ignored: None,
             });

@@ -16,9 +16,11 @@ use crate::desired::{Declared, Desired, Issuer};
 use crate::edges::{Provers, SignInAnswer, Trouble, TroubleKind};
 use crate::ids::{Address, Sha1};
 use crate::key::{SignatureAlgorithm, Signer};
-use crate::observed::{Generation, Observed, StoreState, Target, TargetState};
+use crate::observed::{Credential, Current, Generation, Observed, StoreState, Target, TargetState};
 use crate::plan::policy::Policy;
+use crate::plan::situation::Situation;
 use crate::runtime::{Clock, Random};
+use crate::store::{StoreError, StoreErrorKind};
 
 /// What verifying one certificate showed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -29,7 +31,7 @@ pub enum Verdict {
         /// Correlation ids of the sign-ins in a row.
         correlation_ids: Vec<String>,
     },
-    /// Entra has it, and nobody can sign in from here.
+    /// Entra has it, and its key is not where certroll could sign in with it.
     Present {
         /// Why no sign-in was tried.
         reason: String,
@@ -88,7 +90,7 @@ pub async fn verify(
 ) -> Vec<Verified> {
     let chosen = desired.certificates.values().filter(|declared| policy.selects(declared));
     let mut at_work: FuturesUnordered<_> =
-        chosen.map(|declared| verify_one(declared, observed, policy, means)).collect();
+        chosen.map(|declared| verify_one(desired, declared, observed, policy, means)).collect();
     let mut verified = Vec::new();
     while let Some(one) = at_work.next().await {
         verified.push(one);
@@ -98,6 +100,7 @@ pub async fn verify(
 }
 
 async fn verify_one(
+    desired: &Desired,
     declared: &Declared,
     observed: &Observed,
     policy: &Policy,
@@ -109,12 +112,17 @@ async fn verify_one(
         Ok(target) => target,
         Err(verdict) => return with(None, None, verdict),
     };
+    let now = means.clock.now();
     if !declared.key_lives_here() {
-        let (thumbprint, end, verdict) = without_key(declared, target, means.clock.now());
+        let (thumbprint, end, verdict) = without_key(declared, target, now);
         return with(thumbprint, end, verdict);
     }
-    let generation = match current(declared, observed) {
-        Ok(generation) => generation,
+    let generation = match current(desired, declared, observed) {
+        Ok(Some(generation)) => generation,
+        Ok(None) => {
+            let (thumbprint, end, verdict) = elsewhere(declared, target, now);
+            return with(thumbprint, end, verdict);
+        }
         Err(verdict) => return with(None, None, verdict),
     };
     let thumbprint = generation.record.thumbprints.map(|thumbprints| thumbprints.sha1);
@@ -129,6 +137,23 @@ fn failed(reason: impl Into<String>) -> Verdict {
     Verdict::Failed { reason: reason.into(), hint: None }
 }
 
+fn failed_by(trouble: &Trouble) -> Verdict {
+    Verdict::Failed { reason: trouble.to_string(), hint: trouble.hint.clone() }
+}
+
+/// What consumers read is damaged or not there: that is an answer. Only a store that could not be asked leaves it open.
+fn of_store(error: StoreError) -> Verdict {
+    match error.kind {
+        StoreErrorKind::Missing | StoreErrorKind::Corrupt | StoreErrorKind::Refused => {
+            failed_by(&error.into())
+        }
+        StoreErrorKind::Unavailable
+        | StoreErrorKind::Denied
+        | StoreErrorKind::Rival
+        | StoreErrorKind::Unsupported => unknown(&error.into()),
+    }
+}
+
 fn unknown(trouble: &Trouble) -> Verdict {
     Verdict::Unknown { reason: trouble.to_string(), hint: trouble.hint.clone() }
 }
@@ -141,26 +166,51 @@ fn target<'o>(declared: &Declared, observed: &'o Observed) -> Result<&'o Target,
         Some(TargetState::Missing { .. }) => Err(failed(format!("there is no {selector}"))),
         Some(TargetState::Ambiguous { .. }) => Err(failed(format!("several objects match {selector}"))),
         Some(TargetState::SoftDeleted { .. }) => Err(failed(format!("the {selector} was deleted"))),
-        Some(TargetState::Unreadable { reason }) => {
-            Err(Verdict::Unknown { reason: format!("the {selector} cannot be read: {reason}"), hint: None })
-        }
+        Some(TargetState::Unreadable { trouble }) => Err(Verdict::Unknown {
+            reason: format!("the {selector} cannot be read: {trouble}"),
+            hint: Some(trouble.to_try().to_owned()),
+        }),
         None => Err(Verdict::Unknown { reason: format!("the {selector} was not read"), hint: None }),
     }
 }
 
-/// The generation consumers read.
-fn current<'o>(declared: &Declared, observed: &'o Observed) -> Result<&'o Generation, Verdict> {
-    match observed.stores.get(&declared.address).map(|store| &store.state) {
-        Some(StoreState::Known(holding)) => match (holding.current_generation(), &holding.current) {
-            (Some(generation), _) => Ok(generation),
-            (None, Some(_)) => Err(failed("the store's current generation is not one certroll made")),
-            (None, None) => Err(failed("the store has no current generation yet")),
-        },
-        Some(StoreState::Absent) => Err(failed("the store has nothing of it yet")),
+/// The generation consumers read; none where the store has nothing. One that was made for somebody else is not this certificate's, however
+/// well it works.
+fn current<'o>(
+    desired: &Desired,
+    declared: &Declared,
+    observed: &'o Observed,
+) -> Result<Option<&'o Generation>, Verdict> {
+    let holding = match observed.stores.get(&declared.address).map(|store| &store.state) {
+        Some(StoreState::Known(holding)) => holding,
+        Some(StoreState::Absent) => return Ok(None),
         Some(StoreState::Unreadable { reason }) => {
-            Err(Verdict::Unknown { reason: format!("the store cannot be read: {reason}"), hint: None })
+            let reason = format!("the store cannot be read: {reason}");
+            return Err(Verdict::Unknown { reason, hint: None });
         }
-        None => Err(Verdict::Unknown { reason: "the store was not read".into(), hint: None }),
+        None => return Err(Verdict::Unknown { reason: "the store was not read".into(), hint: None }),
+    };
+    let is_adopted = |thumbprints| declared.adopt.iter().any(|adopt| adopt.thumbprint.names(&thumbprints));
+    let Some(generation) = holding.current_generation() else {
+        return match &holding.current {
+            Some(Current::Unrecorded { thumbprints: Some(thumbprints) }) if is_adopted(*thumbprints) => {
+                Err(Verdict::NotYet { reason: "it is adopted, and the next apply takes it over".into() })
+            }
+            Some(_) => Err(failed("the store's current generation is not one certroll made")),
+            None => Ok(None),
+        };
+    };
+    let record = &generation.record;
+    let tenant = observed.tenants.get(&declared.address.tenant);
+    let is_own = record.owner == desired.owner
+        && tenant.is_some_and(|tenant| tenant.tenant_id == record.tenant_id)
+        && Situation::names_of(desired, &declared.address).contains(&record.name);
+    match is_own || record.thumbprints.is_some_and(is_adopted) {
+        true => Ok(Some(generation)),
+        false => {
+            let made_for = format!("{}/{}", record.owner, record.name);
+            Err(failed(format!("the store's current generation was made for {made_for}")))
+        }
     }
 }
 
@@ -173,13 +223,13 @@ async fn key_and_entra(
 ) -> Result<(Option<Timestamp>, Verdict), Verdict> {
     let Some(entry) = &declared.store else { return Err(failed("it has no store")) };
     let store = means.provers.store(entry).map_err(|trouble| unknown(&trouble))?;
-    let issued = store.issued(entry, generation).await.map_err(|error| unknown(&error.into()))?;
+    let issued = store.issued(entry, generation).await.map_err(of_store)?;
     let certificate = issued.certificate;
     if generation.record.thumbprints != Some(certificate.thumbprints) {
         return Err(failed("the certificate in the store is not the one its record names"));
     }
     let signers = means.provers.signers(entry).map_err(|trouble| unknown(&trouble))?;
-    let signer = signers.signer(entry, generation).await.map_err(|error| unknown(&error.into()))?;
+    let signer = signers.signer(entry, generation).await.map_err(of_store)?;
     if !key_matches(&*signer, &certificate, &*means.random).await? {
         return Err(failed("the key in the store does not belong to the certificate beside it"));
     }
@@ -194,12 +244,12 @@ async fn key_and_entra(
     };
     let end = credential.end;
     if let Some(reason) = &target.sign_in_impossible {
-        return Ok((end, Verdict::Present { reason: reason.clone() }));
+        return Ok((end, failed(format!("nobody can sign in with it: {reason}"))));
     }
     let sign_ins = means.provers.sign_ins(&declared.address.tenant).map_err(|trouble| unknown(&trouble))?;
     let (mut in_a_row, mut unanswered, started) = (Vec::new(), 0, means.clock.now());
     loop {
-        let signer = signers.signer(entry, generation).await.map_err(|error| unknown(&error.into()))?;
+        let signer = signers.signer(entry, generation).await.map_err(of_store)?;
         let answer = sign_ins.try_sign_in(target.app_id, &*signer, policy.settings.assertion).await;
         drop(signer);
         let mut pause = policy.settings.sign_in_interval;
@@ -220,7 +270,7 @@ async fn key_and_entra(
                 }
             }
             SignInAnswer::OutsideDates(trouble) | SignInAnswer::Refused(trouble) => {
-                return Ok((end, Verdict::Failed { reason: trouble.to_string(), hint: trouble.hint }));
+                return Ok((end, failed_by(&trouble)));
             }
             SignInAnswer::PolicyBlocked(trouble) => return Ok((end, unknown(&trouble))),
             SignInAnswer::NoAnswer(trouble) => {
@@ -246,7 +296,7 @@ fn not_known_to_entra(
     if age < policy.settings.prove_give_up {
         return Verdict::NotYet { reason: trouble.to_string() };
     }
-    Verdict::Failed { reason: trouble.to_string(), hint: trouble.hint.clone() }
+    failed_by(trouble)
 }
 
 /// Whether the key is the certificate's: it signs something new, and the certificate's public key agrees.
@@ -261,7 +311,7 @@ async fn key_matches(
     let mut challenge = [0u8; 32];
     random.fill(&mut challenge);
     let trouble = |error: crate::key::KeyError| {
-        unknown(&Trouble::new(TroubleKind::Invalid, "signing", error.to_string()))
+        failed_by(&Trouble::new(TroubleKind::Invalid, "signing", error.to_string()))
     };
     let signature = signer.sign(SignatureAlgorithm::Ps256, &challenge).await.map_err(trouble)?;
     Ok(certificate.verifies_ps256(&challenge, &signature))
@@ -273,7 +323,7 @@ fn without_key(
     target: &Target,
     now: Timestamp,
 ) -> (Option<Sha1>, Option<Timestamp>, Verdict) {
-    let its = |credential: &&crate::observed::Credential| match &declared.issuer {
+    let its = |credential: &&Credential| match &declared.issuer {
         Issuer::ExternalPublicKey { files } => {
             files.iter().any(|file| credential.is_of(&file.certificate.thumbprints))
         }
@@ -287,10 +337,35 @@ fn without_key(
     let Some(newest) = target.client_credentials().filter(its).max_by_key(|credential| credential.end) else {
         return (None, None, failed("nothing of it is on the target"));
     };
-    let verdict = if newest.is_valid_at(now) {
-        Verdict::Present { reason: "its key is not here, so nobody can sign in with it from here".into() }
-    } else {
-        failed("the newest one is outside its dates")
-    };
-    (newest.sha1(), newest.end, verdict)
+    let reason = "its key is not here, so nobody can sign in with it from here";
+    (newest.sha1(), newest.end, present(newest, now, reason))
+}
+
+/// The store has nothing of it. What `adopt:` names with `key: elsewhere` consumers have from another place.
+fn elsewhere(
+    declared: &Declared,
+    target: &Target,
+    now: Timestamp,
+) -> (Option<Sha1>, Option<Timestamp>, Verdict) {
+    let adopted: Vec<_> = declared.adopt.iter().filter(|adopt| adopt.key_elsewhere).collect();
+    let its = target.client_credentials();
+    let its = its.filter(|credential| adopted.iter().any(|adopt| credential.is_named(&adopt.thumbprint)));
+    match (its.max_by_key(|credential| credential.end), adopted.is_empty()) {
+        (Some(newest), _) => {
+            let reason = "its key lives elsewhere, as adopt says, so nobody can sign in with it from here";
+            (newest.sha1(), newest.end, present(newest, now, reason))
+        }
+        (None, false) => {
+            (None, None, failed("its key lives elsewhere, as adopt says, and Entra does not have it"))
+        }
+        (None, true) => (None, None, failed("the store has no current generation yet")),
+    }
+}
+
+/// Entra has it, and more cannot be asked from here.
+fn present(credential: &Credential, now: Timestamp, reason: &str) -> Verdict {
+    match credential.is_valid_at(now) {
+        true => Verdict::Present { reason: reason.to_owned() },
+        false => failed("the newest one is outside its dates"),
+    }
 }

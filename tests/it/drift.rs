@@ -308,7 +308,7 @@ fn what_cannot_be_told_is_said_and_nothing_is_guessed_from_it() {
         },
         Row {
             story: "unreadable",
-            world: || healthy().found(TargetState::Unreadable { reason: "503".into() }),
+            world: || healthy().found(TargetState::Unreadable { trouble: unreadable("503") }),
             findings: &["alert target-unreadable"],
         },
         Row {
@@ -415,8 +415,15 @@ fn a_credential_of_others_is_told_once_for_all_certificates_on_its_target() {
 
 #[test]
 fn whose_turn_it_is_is_told_apart_from_what_differs() {
-    let world = world().with(current("new", "2027-02-20")).declare(|declared| declared.acknowledge = true);
-    let drift = found_in(&world);
-    assert!(!drift.has_drift() && drift.needs_somebody(), "{:?}", lines(&drift));
-    assert!(drift.counted().all(|finding| finding.severity == Severity::Warning));
+    // Promoted on the first of the month; the overlap is 14 days.
+    for (now, overdue) in [("2027-03-02", false), ("2027-03-14", false), ("2027-03-20", true)] {
+        let mut world =
+            world().with(current("new", "2027-03-01")).declare(|declared| declared.acknowledge = true);
+        world.now = at(now);
+        let drift = found_in(&world);
+        assert!(!drift.has_drift(), "{:?}", lines(&drift));
+        assert_eq!(drift.needs_somebody(), overdue, "{now}: {:?}", lines(&drift));
+        assert!(drift.counted().any(|finding| finding.rule == Rule::Waiting));
+        assert!(drift.counted().all(|finding| finding.severity == Severity::Warning));
+    }
 }

@@ -8,6 +8,8 @@ mod support;
 mod apply;
 mod assertions;
 mod cli;
+mod cli_files;
+mod cli_service;
 mod documents;
 mod drift;
 mod emulator;

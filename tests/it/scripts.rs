@@ -73,7 +73,9 @@ scripts! {
     no_service_principal
     not_visible_yet
     now
+    one_tenant_unreadable
     only_a_part
+    overdue
     product_rotates_itself
     provider_drops_a_key
     provider_sends_a_key

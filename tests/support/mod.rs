@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "not every test uses everything")]
 #![allow(unreachable_pub, reason = "shared between test binaries")]
 
+pub mod bridge;
 pub mod ca;
 pub mod cli;
 pub mod contract;

@@ -680,3 +680,8 @@ pub(crate) fn live(file: &PublicKeyFile, by_us: Option<&str>) -> Credential {
     credential.identifier = Identifier::Sha1(sha1);
     credential
 }
+
+/// The trouble of a service that could not be read.
+pub(crate) fn unreadable(reason: &str) -> certroll::edges::Trouble {
+    certroll::edges::Trouble::new(certroll::edges::TroubleKind::Unavailable, "reading", reason)
+}

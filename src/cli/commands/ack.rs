@@ -27,8 +27,11 @@ pub async fn run(args: &AckArgs, global: &Global, world: &World) -> Result<Endin
     let selection =
         Selection { only: vec![Pattern::Address(args.address.to_string())], ..Selection::default() };
     let parallelism = Parallelism { parallelism: 8 };
-    let ask = Ask { selection: &selection, parallelism, at: None, emulator: None };
-    let prepared = prepare(&ask, global, world).await?;
+    let ask = Ask::looking(&selection, parallelism);
+    let mut prepared = prepare(&ask, global, world).await?;
+    if let Some(error) = prepared.unread.pop() {
+        return Err(error);
+    }
     let declared = prepared.desired.certificates.get(&args.address);
     let declared =
         declared.ok_or_else(|| crate::cli::planning::not_declared(&args.address, &prepared.desired))?;
@@ -66,11 +69,14 @@ fn file(global: &Global, world: &World) -> Result<PathBuf, Error> {
 }
 
 fn who(args: &AckArgs, world: &World) -> Result<String, Error> {
-    let named = args.by.as_deref().or_else(|| world.var("USER")).or_else(|| world.var("USERNAME"));
-    let named = named.map(str::trim).filter(|who| !who.is_empty());
-    named
-        .map(str::to_owned)
-        .ok_or_else(|| Error::new(Kind::Usage, "who confirms it?").hint("say it with --by WHO"))
+    let variables = ["USER", "LOGNAME", "USERNAME"].into_iter().filter_map(|name| world.var(name));
+    let mut named =
+        args.by.as_deref().into_iter().chain(variables).map(str::trim).filter(|who| !who.is_empty());
+    named.next().map(str::to_owned).ok_or_else(|| {
+        Error::new(Kind::Usage, "who confirms it?")
+            .because("none of USER, LOGNAME and USERNAME says who runs this")
+            .hint(format!("certroll ack {} --by WHO", args.address))
+    })
 }
 
 /// The generation that is acknowledged: the current one, or the one that is named, if it is of this certificate.

@@ -1,5 +1,6 @@
 //! `apply`: carries a plan out. Without a saved plan it plans, shows, asks, plans again and carries out what was shown.
 
+use std::future::Future;
 use std::io::BufRead as _;
 use std::sync::Arc;
 
@@ -8,15 +9,15 @@ use crate::apply::outcome::{self, Report};
 use crate::apply::{self, Job, cancellation};
 use crate::backends::shipped::ShippedWriters;
 use crate::cli::args::{ApplyArgs, Global, Selection};
-use crate::cli::commands::show;
+use crate::cli::commands::{plan, show};
 use crate::cli::exit::Ending;
-use crate::cli::planning::{Ask, Prepared, prepare};
+use crate::cli::files::Pending;
+use crate::cli::planning::{Ask, Prepared, prepare, settings};
 use crate::cli::progress::{Bars, JsonLines, Lines, Quiet};
 use crate::cli::secrets::FromOperator;
 use crate::cli::world::World;
-use crate::cli::{compare, files, human, outcome_text, view};
+use crate::cli::{compare, complain, human, outcome_text, unread, view};
 use crate::error::{Error, Kind};
-use crate::ids::Address;
 use crate::plan::Plan;
 use crate::plan::policy::Pattern;
 use crate::plan::reason::Note;
@@ -24,7 +25,7 @@ use crate::plan::reason::Note;
 /// Who approved what is carried out.
 enum Approval {
     /// A person reviewed this plan.
-    Reviewed(Plan),
+    Reviewed(Box<Plan>),
     /// `--auto-approve`.
     Unattended,
 }
@@ -34,34 +35,52 @@ pub async fn run(args: &ApplyArgs, global: &Global, world: &mut World) -> Result
     check_arguments(args, global, world)?;
     let saved = args.plan.as_ref().map(|path| show::read(path, world)).transpose()?;
     let saved = saved.map(|document| document.into_plan());
-    let selection = match &saved {
-        Some(saved) => selection_of(saved),
-        None => args.selection.clone(),
+    let (selection, global) = match &saved {
+        Some(saved) => (selection_of(saved), with_settings_of(saved, global)?),
+        None => (args.selection.clone(), global.clone()),
     };
-    let ask =
-        Ask { selection: &selection, parallelism: args.parallelism, at: None, emulator: Some(args.emulator) };
-    let prepared = prepare(&ask, global, world).await?;
+    let global = &global;
+    let receipt = args.receipt.as_ref().map(|path| Pending::open(&world.path(path), path)).transpose()?;
+    let looking = Ask::looking(&selection, args.parallelism);
+    let ask = Ask { emulator: Some(args.emulator), written: args.receipt.as_deref(), ..looking };
+    let prepared = unless_stopped(prepare(&ask, global, world), world).await?;
     let (prepared, approval) = match saved {
         Some(saved) => {
             compare_with_saved(&saved, &prepared, global, world)?;
-            (prepared, Approval::Reviewed(saved))
+            (prepared, Approval::Reviewed(Box::new(saved)))
         }
         None => approve(args, prepared, &ask, global, world).await?,
     };
     refuse_if_not_applyable(&prepared.plan)?;
+    unread::tell(&prepared.unread, global, world);
+    plan::denied(&prepared, global, world);
     let report = carry_out(&prepared, &approval, args, global, world).await;
     if !global.is_json() {
-        let view = view(global, world);
-        world.stdout.write(&outcome_text::outcomes(&report, view.colour));
+        world.stdout.write(&outcome_text::outcomes(&report, view(global, world)));
+        tell_what_to_commit(&report, world);
     }
-    tell_what_to_commit(&prepared, &report, global, world);
-    if let Some(path) = &args.receipt {
-        let receipt = report.receipt(&prepared.desired.owner);
-        let text = serde_json::to_string_pretty(&receipt)
-            .map_err(|error| Error::new(Kind::Internal, "writing the receipt").caused_by(&error))?;
-        files::write(&world.path(path), path, format!("{text}\n").as_bytes())?;
+    let written = receipt.map_or(Ok(()), |receipt| write_receipt(receipt, &report, &prepared));
+    let ending = ending(&report);
+    Ok(written.map_or_else(|error| ending.and(complain(&error, global, world)), |()| ending))
+}
+
+/// Reading changes nothing, so a signal ends it at once.
+async fn unless_stopped<T>(look: impl Future<Output = Result<T, Error>>, world: &World) -> Result<T, Error> {
+    let mut signals = world.signals.clone();
+    tokio::select! {
+        seen = look => seen,
+        () = crate::cli::interrupted(&mut signals) => Err(stopped_before_anything()),
     }
-    Ok(ending(&report))
+}
+
+fn stopped_before_anything() -> Error {
+    Error::new(Kind::Interrupted, "interrupted").because("nothing had been begun")
+}
+
+fn write_receipt(receipt: Pending, report: &Report, prepared: &Prepared) -> Result<(), Error> {
+    let text = serde_json::to_string_pretty(&report.receipt(&prepared.desired.owner))
+        .map_err(|error| Error::new(Kind::Internal, "writing the receipt").caused_by(&error))?;
+    receipt.commit(format!("{text}\n").as_bytes())
 }
 
 /// What can be told before anything is read.
@@ -71,14 +90,6 @@ fn check_arguments(args: &ApplyArgs, global: &Global, world: &World) -> Result<(
         return Err(usage(
             "a saved plan already says what is planned: --only, --replace and the like do not go with it",
         ));
-    }
-    if let Some(path) = &args.receipt {
-        // Better now than after everything is done.
-        let folder = world.path(path).parent().map(std::path::Path::to_path_buf).unwrap_or_default();
-        if !folder.is_dir() {
-            return Err(Error::new(Kind::Local, format!("writing {}", path.display()))
-                .because(format!("there is no folder {}", folder.display())));
-        }
     }
     let asks = args.plan.is_none() && !args.auto_approve;
     if asks && global.is_json() {
@@ -110,6 +121,25 @@ fn selection_of(saved: &Plan) -> Selection {
         max_issue: saved.asked.max_issue,
         max_retire: saved.asked.max_retire,
     }
+}
+
+/// A saved plan is carried out with the settings it was made with. `--set` beside it may repeat them; anything else would be a run
+/// that nobody reviewed.
+fn with_settings_of(saved: &Plan, global: &Global) -> Result<Global, Error> {
+    let kept: Vec<(String, String)> =
+        saved.asked.settings.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    let of_plan = Global { settings: kept, ..global.clone() };
+    let both =
+        Global { settings: [of_plan.settings.clone(), global.settings.clone()].concat(), ..global.clone() };
+    if settings(&both)? == settings(&of_plan)? {
+        return Ok(of_plan);
+    }
+    let made: Vec<String> =
+        of_plan.settings.iter().map(|(name, value)| format!("--set {name}={value}")).collect();
+    let made = if made.is_empty() { "no --set".to_owned() } else { made.join(" ") };
+    Err(Error::new(Kind::Usage, "reading the command line")
+        .because(format!("the saved plan was made with {made}, and --set asks for something else"))
+        .hint("leave --set out, or plan again with it"))
 }
 
 /// Shows how the fresh plan differs from the saved one. Only steps that are in both are carried out.
@@ -160,24 +190,33 @@ async fn approve(
     if args.auto_approve || prepared.plan.is_empty() || !prepared.plan.applyable() {
         return Ok((prepared, Approval::Unattended));
     }
-    if !says_yes(world)? {
+    if !says_yes(world).await? {
         return Err(Error::new(Kind::Input, "not applied: the answer was not \"yes\""));
     }
     // The answer may have taken an hour. What is carried out is planned now, and only what was shown.
-    let fresh = prepare(ask, global, world).await?;
+    let fresh = unless_stopped(prepare(ask, global, world), world).await?;
     if let Some(differences) = compare::plans(&prepared.plan, &fresh.plan) {
         world.stderr.write(&differences);
     }
-    Ok((fresh, Approval::Reviewed(prepared.plan)))
+    Ok((fresh, Approval::Reviewed(Box::new(prepared.plan))))
 }
 
-/// The one question certroll asks.
-fn says_yes(world: &mut World) -> Result<bool, Error> {
+/// The one question certroll asks. A signal ends the wait for the answer.
+async fn says_yes(world: &mut World) -> Result<bool, Error> {
     world.stderr.write("Apply this plan? Only \"yes\" is taken as yes: ");
-    let mut answer = String::new();
-    let read = world.stdin.read_line(&mut answer);
-    read.map_err(|error| Error::new(Kind::Local, "reading the answer").caused_by(&error))?;
-    Ok(answer.trim() == "yes")
+    let mut stdin = std::mem::replace(&mut world.stdin, Box::new(std::io::empty()));
+    // On a thread of its own: reading from a terminal cannot be called off.
+    let answer = tokio::task::spawn_blocking(move || {
+        let mut answer = String::new();
+        stdin.read_line(&mut answer).map(|_| answer)
+    });
+    let answer = async {
+        let trouble = |error: &(dyn std::error::Error + 'static)| {
+            Error::new(Kind::Local, "reading the answer").caused_by(error)
+        };
+        answer.await.map_err(|error| trouble(&error))?.map_err(|error| trouble(&error))
+    };
+    Ok(unless_stopped(answer, world).await?.trim() == "yes")
 }
 
 async fn carry_out(
@@ -192,7 +231,7 @@ async fn carry_out(
         ShippedWriters::new(&prepared.ground.connections, Arc::new(FromOperator::new(global, world)));
     let without_repairs;
     let reviewed = match approval {
-        Approval::Reviewed(plan) => Some(plan),
+        Approval::Reviewed(plan) => Some(&**plan),
         Approval::Unattended if args.allow_repair => None,
         Approval::Unattended => {
             without_repairs = leave_out_repairs(&prepared.plan);
@@ -236,10 +275,11 @@ fn events(prepared: &Prepared, global: &Global, world: &World) -> Box<dyn Events
         let began = prepared.ground.clock.now();
         return Box::new(JsonLines { to: world.stdout.clone(), emulator: prepared.ground.emulator, began });
     }
+    let whole = global.verbose > 0;
     match (global.quiet, world.stderr.is_terminal()) {
         (true, _) => Box::new(Quiet),
-        (false, true) => Box::new(Bars::new()),
-        (false, false) => Box::new(Lines::new(world.stderr.clone())),
+        (false, true) => Box::new(Bars::new(whole)),
+        (false, false) => Box::new(Lines::new(world.stderr.clone(), whole)),
     }
 }
 
@@ -260,22 +300,15 @@ fn leave_out_repairs(plan: &Plan) -> Option<Plan> {
     Some(plan)
 }
 
-/// What `--revoke-previous` took away must stay away: the entry to commit.
-fn tell_what_to_commit(prepared: &Prepared, report: &Report, global: &Global, world: &World) {
-    if !prepared.policy.revoke_previous || global.is_json() {
-        return;
-    }
-    let touched = |address: &Address| {
-        report.certificates.iter().any(|one| one.address == *address && one.changed_anything())
-    };
-    let revoked: Vec<_> = prepared.policy.replace.iter().filter(|(address, _)| touched(address)).collect();
-    if revoked.is_empty() {
+/// What `--revoke-previous` took away must stay away: the entries to commit.
+fn tell_what_to_commit(report: &Report, world: &World) {
+    if report.to_commit.is_empty() {
         return;
     }
     world
         .stdout
         .write("\nCommit this, so that it is never published or offered again:\n\n    certificates:\n");
-    for (address, thumbprint) in revoked {
+    for (address, thumbprint) in &report.to_commit {
         world.stdout.write(&format!("      {}:\n        revoked: [ \"{thumbprint}\" ]\n", address.name));
     }
 }

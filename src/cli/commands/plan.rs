@@ -2,28 +2,55 @@
 
 use crate::cli::args::{Global, PlanArgs};
 use crate::cli::exit::Ending;
+use crate::cli::files::{self, Pending};
 use crate::cli::human;
-use crate::cli::planning::{Ask, prepare};
+use crate::cli::planning::{Ask, Prepared, prepare};
 use crate::cli::world::World;
-use crate::cli::{files, view};
-use crate::error::Error;
+use crate::cli::{complain, unread, view};
+use crate::error::{Error, Kind};
 use crate::plan::Plan;
+use crate::plan::asked::{self, Denied};
 use crate::plan::document::Document;
 
 /// Plans, shows the plan and saves it if asked to.
 pub async fn run(args: &PlanArgs, global: &Global, world: &World) -> Result<Ending, Error> {
-    let ask = Ask { selection: &args.selection, parallelism: args.parallelism, at: args.now, emulator: None };
+    let out = args.out.as_ref().map(|out| Pending::open(&world.path(out), out)).transpose()?;
+    let looking = Ask::looking(&args.selection, args.parallelism);
+    let ask = Ask { at: args.now, written: args.out.as_deref(), ..looking };
     let prepared = prepare(&ask, global, world).await?;
     let document = Document::of(&prepared.plan);
-    if let Some(out) = &args.out {
-        files::write(&world.path(out), out, document.to_json().as_bytes())?;
-    }
     show(&prepared.plan, &document, global, world);
+    let ending = ending(&prepared).unless_detailed(args.detailed_exitcode);
+    let ending =
+        ending.and(unread::tell(&prepared.unread, global, world)).and(denied(&prepared, global, world));
+    if let Some(Err(error)) = out.map(|out| save(out, &document)) {
+        return Ok(ending.and(complain(&error, global, world)));
+    }
     if let Some(out) = args.out.as_ref().filter(|_| !global.quiet) {
         let out = crate::cli::text::clean(&out.display().to_string()).into_owned();
         world.stderr.write(&format!("Saved to {out}. To carry out exactly this: certroll apply {out}\n"));
     }
-    Ok(ending(&prepared.plan).unless_detailed(args.detailed_exitcode))
+    Ok(ending)
+}
+
+fn save(out: Pending, document: &Document) -> Result<(), Error> {
+    let text = document.to_json();
+    if files::is_too_large(text.as_bytes()) {
+        return Err(Error::new(Kind::Local, "saving the plan")
+            .because("it would be too large to be read again")
+            .hint("plan parts of the declaration, each with --only"));
+    }
+    out.commit(text.as_bytes())
+}
+
+/// Says what was asked for by name and cannot be done.
+pub fn denied(prepared: &Prepared, global: &Global, world: &World) -> Ending {
+    let denied = asked::denied(&prepared.plan, &prepared.observed);
+    let endings = denied.into_iter().map(|Denied { address, doing, reason, hint }| {
+        let error = Error::new(Kind::Refused, format!("{doing} {address}")).because(reason);
+        complain(&hint.into_iter().fold(error, Error::hint), global, world)
+    });
+    endings.fold(Ending::Fine, Ending::and)
 }
 
 /// Shows a plan, fresh or saved.
@@ -33,7 +60,8 @@ pub fn show(plan: &Plan, document: &Document, global: &Global, world: &World) {
 }
 
 /// How a run ends that only planned.
-fn ending(plan: &Plan) -> Ending {
+fn ending(prepared: &Prepared) -> Ending {
+    let plan = &prepared.plan;
     let refused = if plan.refusals.iter().any(is_refusal) { Ending::Refused } else { Ending::Fine };
     let changes = if plan.is_empty() { Ending::Fine } else { Ending::Changes };
     let somebody = if plan.needs_somebody() { Ending::NeedsSomebody } else { Ending::Fine };

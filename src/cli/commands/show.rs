@@ -8,7 +8,7 @@ use crate::cli::exit::Ending;
 use crate::cli::files;
 use crate::cli::world::World;
 use crate::error::{Error, Kind};
-use crate::plan::document::Document;
+use crate::plan::document::{Document, DocumentError};
 
 /// Shows the saved plan.
 pub fn run(args: &ShowArgs, global: &Global, world: &World) -> Result<Ending, Error> {
@@ -21,6 +21,11 @@ pub fn run(args: &ShowArgs, global: &Global, world: &World) -> Result<Ending, Er
 pub fn read(path: &Path, world: &World) -> Result<Document, Error> {
     let bytes = files::read(&world.path(path), path)?;
     Document::read(&bytes).map_err(|error| {
-        Error::new(Kind::Input, format!("reading the saved plan {}", path.display())).caused_by(&error)
+        let kind = match &error {
+            DocumentError::NotAPlan(_) => Kind::Input,
+            // A plan, and not one that anybody may rely on.
+            DocumentError::Format { .. } | DocumentError::Altered => Kind::Refused,
+        };
+        Error::new(kind, format!("reading the saved plan {}", path.display())).caused_by(&error)
     })
 }

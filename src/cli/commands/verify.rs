@@ -6,20 +6,21 @@ use serde_json::json;
 
 use crate::backends::shipped::ShippedReaders;
 use crate::cli::args::{Global, Selection, VerifyArgs};
+use crate::cli::brief::words;
 use crate::cli::exit::Ending;
-use crate::cli::human::EMULATOR_STAMP;
+use crate::cli::human::{EMULATOR_STAMP, View};
 use crate::cli::json::pretty;
 use crate::cli::planning::{Ask, prepare};
 use crate::cli::text::{Ink, Text, counted};
-use crate::cli::view;
 use crate::cli::world::World;
+use crate::cli::{unread, view};
 use crate::error::Error;
 use crate::report::verify::{Means, Verdict, Verified, verify};
 
 /// Verifies and tells.
 pub async fn run(args: &VerifyArgs, global: &Global, world: &World) -> Result<Ending, Error> {
     let selection = Selection { only: args.addresses.clone(), ..Selection::default() };
-    let ask = Ask { selection: &selection, parallelism: args.parallelism, at: None, emulator: None };
+    let ask = Ask::looking(&selection, args.parallelism);
     let prepared = prepare(&ask, global, world).await?;
     let provers = ShippedReaders::new(&prepared.ground.connections);
     let means = Means {
@@ -39,9 +40,10 @@ pub async fn run(args: &VerifyArgs, global: &Global, world: &World) -> Result<En
         });
         world.stdout.write(&pretty(&value));
     } else {
-        world.stdout.write(&text(&verified, emulator, view(global, world).colour));
+        world.stdout.write(&text(&verified, emulator, view(global, world)));
     }
-    Ok(verified.iter().map(|one| ending(&one.verdict)).fold(Ending::Fine, Ending::and))
+    let unread = unread::tell(&prepared.unread, global, world);
+    Ok(verified.iter().map(|one| ending(&one.verdict)).fold(unread, Ending::and))
 }
 
 fn ending(verdict: &Verdict) -> Ending {
@@ -52,13 +54,13 @@ fn ending(verdict: &Verdict) -> Ending {
     }
 }
 
-fn text(verified: &[Verified], emulator: bool, colour: bool) -> String {
-    let mut text = Text::new(colour);
+fn text(verified: &[Verified], emulator: bool, view: View) -> String {
+    let mut text = Text::new(view.colour);
     if emulator {
         text.put(Ink::Attention, EMULATOR_STAMP).end().gap();
     }
     for one in verified {
-        lines(&mut text, one);
+        lines(&mut text, one, view.whole);
     }
     let count = |test: fn(&Verdict) -> bool| verified.iter().filter(|one| test(&one.verdict)).count();
     let works = count(|verdict| matches!(verdict, Verdict::Verified { .. }));
@@ -72,7 +74,7 @@ fn text(verified: &[Verified], emulator: bool, colour: bool) -> String {
     text.into_string()
 }
 
-fn lines(text: &mut Text, one: &Verified) {
+fn lines(text: &mut Text, one: &Verified, whole: bool) {
     let (ink, word, reason, hint) = match &one.verdict {
         Verdict::Verified { correlation_ids } => {
             let reason = format!("key matches, {} sign-ins in a row", correlation_ids.len());
@@ -86,7 +88,7 @@ fn lines(text: &mut Text, one: &Verified) {
     let thumbprint = one.thumbprint.map(|sha1| format!(" {}…", sha1.short())).unwrap_or_default();
     let end = one.end.map(|end| format!(" until {}", end.strftime("%Y-%m-%d"))).unwrap_or_default();
     text.put(Ink::Heading, &one.address.to_string()).plain(&format!("{thumbprint}{end}  "));
-    text.put(ink, word).line(&format!(": {reason}"));
+    text.put(ink, word).line(&format!(": {}", words(&reason, whole)));
     if let Some(hint) = hint {
         text.line(&format!("    try: {hint}"));
     }

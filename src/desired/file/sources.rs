@@ -10,7 +10,7 @@ pub enum SourceError {
     #[error("there is no such file or folder")]
     NotFound,
     /// It is larger than was asked for.
-    #[error("it is larger than {} MiB", limit_bytes / (1024 * 1024))]
+    #[error("it is larger than {}", size(*limit_bytes))]
     TooLarge {
         /// The limit that was given.
         limit_bytes: u64,
@@ -24,6 +24,14 @@ pub enum SourceError {
     /// Anything else, in the system's words.
     #[error("{0}")]
     Other(String),
+}
+
+/// A limit in the unit a person would name it in.
+fn size(bytes: u64) -> String {
+    match bytes / 1024 {
+        kib if kib >= 1024 && kib % 1024 == 0 => format!("{} MiB", kib / 1024),
+        kib => format!("{kib} KiB"),
+    }
 }
 
 /// What a path is, symbolic links followed.
@@ -98,4 +106,19 @@ pub(super) fn contained(sources: &dyn Sources, folder: &Path, text: &str) -> Res
         return Err(PathError::LeadsOut);
     }
     Ok(Contained { path, canonical })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SourceError;
+
+    #[test]
+    fn a_limit_is_named_in_a_unit_that_fits_it() {
+        for (limit_bytes, words) in
+            [(64 * 1024, "64 KiB"), (32 * 1024 * 1024, "32 MiB"), (1536 * 1024, "1536 KiB")]
+        {
+            let error = SourceError::TooLarge { limit_bytes };
+            assert_eq!(error.to_string(), format!("it is larger than {words}"));
+        }
+    }
 }

@@ -8,6 +8,7 @@ use super::deleted::Deleted;
 use super::policies::Policies;
 use super::shelf::{Shelf, candidate};
 use crate::desired::{SelectBy, TargetSelector};
+use crate::edges::{Trouble, TroubleKind};
 use crate::entra::wire::{Object, credentials};
 use crate::ids::{KeyId, TargetKind};
 use crate::observed::{Target, TargetState, Untouchable};
@@ -26,8 +27,8 @@ pub(super) struct Assembly<'a> {
 /// Missing objects for which similar ones are looked for, at most.
 const COMPARED_MAX: usize = 20;
 
-fn unreadable(reason: impl Into<String>) -> TargetState {
-    TargetState::Unreadable { reason: reason.into() }
+fn unreadable(kind: TroubleKind, selector: impl std::fmt::Display, reason: &str) -> TargetState {
+    TargetState::Unreadable { trouble: Trouble::new(kind, format!("reading the {selector}"), reason) }
 }
 
 impl Assembly<'_> {
@@ -38,10 +39,11 @@ impl Assembly<'_> {
             TargetKind::ServicePrincipal => &self.service_principals,
         };
         if selector.kind == TargetKind::ServicePrincipal && matches!(selector.by, SelectBy::UniqueName(_)) {
-            return unreadable("service principals have no unique name; name it by app id");
+            let reason = "service principals have no unique name; name it by app id";
+            return unreadable(TroubleKind::Refused, selector, reason);
         }
-        if let Some(reason) = shelf.trouble(&selector.by) {
-            return unreadable(reason);
+        if let Some(trouble) = shelf.trouble(&selector.by) {
+            return TargetState::Unreadable { trouble };
         }
         match shelf.find(&selector.by).as_slice() {
             [object] => self.found(object),
@@ -59,7 +61,8 @@ impl Assembly<'_> {
             return TargetState::SoftDeleted { object_id, deleted_at };
         }
         if shelf.has_nameless() {
-            return unreadable("an object of the answer cannot be understood, and it may be this one");
+            let reason = "an object of the answer cannot be understood, and it may be this one";
+            return unreadable(TroubleKind::Invalid, selector, reason);
         }
         // Comparing names takes a look at every object, so with thousands missing only the first are compared.
         let compared = self.compared.get();
@@ -97,7 +100,8 @@ impl Assembly<'_> {
         let own = object.owner_tenant == Some(self.tenant_id);
         let trouble = self.applications.trouble(&SelectBy::AppId(object.app_id));
         if let (None, Some(trouble), true) = (application, trouble, own) {
-            return unreadable(format!("whether its application locks it could not be read: {trouble}"));
+            let reason = format!("whether its application locks it is not known: {}", trouble.reason);
+            return TargetState::Unreadable { trouble: Trouble { reason, ..trouble } };
         }
         let others = match object.owner_tenant {
             Some(owner) => {
@@ -133,7 +137,8 @@ impl Assembly<'_> {
     ) -> TargetState {
         // Taken for an empty list, this would delete every entry at the next write.
         let Some(entries) = &object.entries else {
-            return unreadable("the answer leaves out its keyCredentials");
+            let reason = "the answer leaves out its keyCredentials";
+            return unreadable(TroubleKind::Invalid, object.id, reason);
         };
         let both = || [Some(object), counterpart].into_iter().flatten();
         let encryption: Vec<KeyId> = both().filter_map(|object| object.token_encryption_key).collect();

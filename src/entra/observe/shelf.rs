@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::desired::SelectBy;
+use crate::edges::{Trouble, TroubleKind};
 use crate::entra::batch::BATCH_MAX;
 use crate::entra::error::{EntraError, ErrorKind};
 use crate::entra::http::{GraphClient, READ_APPLICATIONS, parse};
@@ -34,9 +35,6 @@ enum Way {
     Keys,
     Listed,
 }
-
-/// A failure to read what was asked for, kept for whoever asks for it.
-type Trouble = String;
 
 /// The objects of one kind that have been read.
 pub(super) struct Shelf<'a> {
@@ -224,7 +222,9 @@ impl<'a> Shelf<'a> {
             });
             match understood {
                 Ok(members) => members.iter().for_each(|member| self.take(member)),
-                Err(error) if error.kind == ErrorKind::NotFound => {}
+                // Only Graph itself can say that an object is not there, and a search always has an answer. Anything else that
+                // answers 404 (a proxy, a wrong host) says nothing about the object.
+                Err(error) if is_proof_of_absence(key, &error) => {}
                 Err(error) => {
                     if let Some(trouble) = settle(Err(error))? {
                         self.troubles.insert(key.clone(), trouble);
@@ -261,7 +261,7 @@ impl<'a> Shelf<'a> {
     }
 
     /// Why a key could not be read, if it could not.
-    pub(super) fn trouble(&self, key: &SelectBy) -> Option<String> {
+    pub(super) fn trouble(&self, key: &SelectBy) -> Option<Trouble> {
         let same = |broken: &&Broken| match key {
             SelectBy::AppId(id) => broken.app_id == Some(*id),
             SelectBy::ObjectId(id) => broken.object_id == Some(*id),
@@ -269,8 +269,11 @@ impl<'a> Shelf<'a> {
             SelectBy::UniqueName(_) => false,
         };
         let broken = self.broken.iter().find(same);
-        let reason = broken.map(|broken| format!("its description cannot be understood: {}", broken.reason));
-        self.troubles.get(key).cloned().or(reason)
+        let not_understood = broken.map(|broken| {
+            let reason = format!("its description cannot be understood: {}", broken.reason);
+            Trouble::new(TroubleKind::Invalid, format!("reading a {}", self.kind), reason)
+        });
+        self.troubles.get(key).cloned().or(not_understood)
     }
 
     /// Whether a member of an answer was so broken that nobody can tell which object it was. Then nothing is proven missing.
@@ -364,6 +367,11 @@ impl<'a> Shelf<'a> {
     }
 }
 
+/// Whether the answer to a request for one object by its id proves that there is none.
+fn is_proof_of_absence(key: &SelectBy, error: &EntraError) -> bool {
+    matches!(key, SelectBy::ObjectId(_)) && error.kind == ErrorKind::NotFound && error.code.is_some()
+}
+
 /// Requests it takes to ask for so many objects by key.
 fn requests_by_key(app_ids: usize, others: usize) -> usize {
     app_ids.div_ceil(IN_MAX) + others.div_ceil(BATCH_MAX)
@@ -413,7 +421,7 @@ fn settle(outcome: Result<(), EntraError>) -> Result<Option<Trouble>, EntraError
             | ErrorKind::Conflict
             | ErrorKind::Refused(_)
             | ErrorKind::Unavailable
-            | ErrorKind::InvalidAnswer => Ok(Some(error.to_string())),
+            | ErrorKind::InvalidAnswer => Ok(Some(error.into())),
         },
     }
 }

@@ -5,6 +5,7 @@ use crate::observed::Generation;
 use crate::plan::PlannedStep;
 use crate::plan::calendar::{due, lead_before};
 use crate::plan::planner::held_back;
+use crate::plan::predecessors::is_acknowledgement_overdue;
 use crate::plan::reason::{Because, Note, NoteKind, ack_command};
 use crate::plan::situation::{CurrentView, Situation, reference};
 use crate::plan::step::{RecordWrite, Step};
@@ -75,6 +76,7 @@ pub(super) fn reason_to_wait(situation: &Situation<'_>, current: &CurrentView<'_
         return Some(
             Note::new(NoteKind::Waiting, "a rotation is due, and the last one is not acknowledged yet")
                 .with_hint(ack_command(&declared.address))
+                .overdue(is_acknowledgement_overdue(situation, current))
                 .about(current.sha1),
         );
     }
@@ -150,6 +152,7 @@ fn unacknowledged(situation: &Situation<'_>, current: &CurrentView<'_>) -> Optio
         let consumer = declared.consumer.as_ref().map_or("the consumer", |consumer| consumer.title.as_str());
         Note::new(NoteKind::Waiting, format!("{consumer} has not been acknowledged to use it"))
             .about(current.sha1)
+            .overdue(is_acknowledgement_overdue(situation, current))
             .with_hint(ack_command(&declared.address))
     })
 }

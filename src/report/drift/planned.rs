@@ -28,6 +28,7 @@ impl Look<'_> {
                 at: None,
                 text: words(planned, thumbprint.is_some()),
                 hint: None,
+                overdue: false,
                 origin: origin.cloned(),
                 ignored: None,
             });

@@ -48,8 +48,8 @@ async fn a_next_link_to_another_host_or_out_of_the_version_root_is_not_followed(
         let page = format!(r#"{{"value":[],"@odata.nextLink":{}}}"#, serde_json::json!(link));
         let (outcome, script) = observe_with(vec![Ok(answer(200, &page))]).await;
         let state = outcome.unwrap().targets[&address(0)].clone();
-        let TargetState::Unreadable { reason } = state else { panic!("{link}: {state:?}") };
-        assert!(reason.contains("leads away"), "{link}: {reason}");
+        let TargetState::Unreadable { trouble } = state else { panic!("{link}: {state:?}") };
+        assert!(trouble.reason.contains("leads away"), "{link}: {trouble}");
         for (uri, _) in script.seen() {
             let trusted = uri.starts_with("https://graph.microsoft.com/v1.0/")
                 || uri.starts_with("https://login.microsoftonline.com/");

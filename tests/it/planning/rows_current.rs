@@ -72,7 +72,8 @@ fn blocked() -> Vec<Row> {
         Row {
             story: "a target that cannot be read is blocked",
             world: || {
-                due().found(TargetState::Unreadable { reason: "403 Authorization_RequestDenied".into() })
+                due()
+                    .found(TargetState::Unreadable { trouble: unreadable("403 Authorization_RequestDenied") })
             },
             steps: &[],
             notes: &["blocked 403 Authorization_RequestDenied"],
