@@ -26,12 +26,21 @@ struct Arguments {
     report: bool,
     log: bool,
     story: bool,
+    shrink: bool,
     file: Option<String>,
 }
 
 fn arguments() -> Result<Arguments, String> {
-    let mut found =
-        Arguments { seed: 1, years: 5, worlds: 1, report: false, log: false, story: false, file: None };
+    let mut found = Arguments {
+        seed: 1,
+        years: 5,
+        worlds: 1,
+        report: false,
+        log: false,
+        story: false,
+        shrink: false,
+        file: None,
+    };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut number =
@@ -43,6 +52,7 @@ fn arguments() -> Result<Arguments, String> {
             "--report" => found.report = true,
             "--log" => found.log = true,
             "--story" => found.story = true,
+            "--shrink" => found.shrink = true,
             "--file" => found.file = words.next(),
             _ => return Err(format!("no such option: {word}")),
         }
@@ -55,7 +65,7 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(problem) => {
             eprintln!(
-                "{problem}\nsimulate [--seed N] [--years N] [--worlds N] [--report] [--log] [--story] [--file STORY]"
+                "{problem}\nsimulate [--seed N] [--years N] [--worlds N] [--report] [--log] [--story] [--shrink] [--file STORY]"
             );
             return ExitCode::from(64);
         }
@@ -78,6 +88,9 @@ fn main() -> ExitCode {
             failed += 1;
             println!("seed {seed}:");
             outcome.violations.iter().for_each(|violation| println!("  {violation}"));
+            if arguments.shrink {
+                println!("{}", sim::shrink::shrink(&story, 2_000));
+            }
         }
         coverage.merge(&outcome.coverage);
         rotations += outcome.rotations;

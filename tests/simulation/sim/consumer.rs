@@ -66,6 +66,10 @@ impl Consumers {
             let by_person = keys.get("acknowledge").is_some_and(|word| word == "required");
             (overlap, by_person, state.declaration.targets[&keys["on"]].clone())
         };
+        let on = world.state().declaration.says(certificate, "on").map(str::to_owned);
+        if !on.is_some_and(|on| world.is_there(&on)) {
+            return;
+        }
         let now = world.now();
         // A little earlier than the overlap ends: clocks of processes differ.
         let patience = overlap.nominal_seconds() - 1_800;
@@ -101,16 +105,17 @@ impl Consumers {
     async fn try_often(&self, world: &Arc<World>, identity: &Identity, app_id: uuid::Uuid) -> Option<String> {
         let Some(key) = &identity.key else { return self.listed(world, identity, app_id) };
         let signer = LocalSigner::new(key, identity.issued.certificate.clone()).unwrap();
-        let line = Line::new(
-            Arc::new(Wire(world.clone())),
-            Arc::new(WorldClock(world.clone())),
-            Arc::new(SeededRandom::new(Dice::of(world.seed, "consumer"), Arc::default())),
-            Endpoints::resolve(Cloud::Emulator, &EndpointOverrides::default()).unwrap(),
-            Arc::new(Semaphore::new(1)),
-        );
         let propagation = world.emulator.faults().token_propagation;
         let uneven = propagation.is_some_and(|propagation| propagation.front_ends > 1);
         for _ in 0..6 {
+            // A line of its own each time: what the service says of the time is not to be believed just now.
+            let line = Line::new(
+                Arc::new(Wire(world.clone())),
+                Arc::new(WorldClock(world.clone())),
+                Arc::new(SeededRandom::new(Dice::of(world.seed, "consumer"), Arc::default())),
+                Endpoints::resolve(Cloud::Emulator, &EndpointOverrides::default()).unwrap(),
+                Arc::new(Semaphore::new(1)),
+            );
             let tenant = TENANT.to_string();
             match try_sign_in(&line, &tenant, app_id, &signer, SignatureAlgorithm::Ps256).await {
                 SignIn::Accepted(_) => {

@@ -93,8 +93,11 @@ impl Declaration {
             |value: &str| value.split(',').map(|one| format!("\"{one}\"")).collect::<Vec<_>>().join(", ");
         let written = match key {
             "on" => self.target(value),
-            "format" => return,
-            "store" => store(value, self.says(name, "format").unwrap_or("pem")),
+            "format" | "entry" => return,
+            "store" => {
+                let entry = self.says(name, "entry").unwrap_or(name);
+                store(value, entry, self.says(name, "format").unwrap_or("pem"))
+            }
             "deliver" => {
                 yaml.push_str("    deliver:\n");
                 for place in value.split(',') {
@@ -146,17 +149,20 @@ impl Declaration {
     }
 }
 
-fn store(value: &str, format: &str) -> String {
+fn store(value: &str, entry: &str, format: &str) -> String {
     match (value, format) {
         ("vault", _) => {
-            "store: { use: vault, object: certificate, exportable: false }\n    issuer: { kind: vault_pki, mount: pki, role: \
-             apps }\n    prove: after_promotion"
-                .into()
+            format!(
+                "store: {{ use: vault, name: {entry}, object: certificate, exportable: false }}\n    issuer: {{ kind: vault_pki, \
+                 mount: pki, role: apps }}\n    prove: after_promotion"
+            )
         }
         (_, "pfx") => {
-            format!("store: {{ use: {value}, format: pfx, profile: legacy_des, password: generate }}")
+            format!(
+                "store: {{ use: {value}, name: {entry}, format: pfx, profile: legacy_des, password: generate }}"
+            )
         }
-        _ => format!("store: {{ use: {value}, format: {format} }}"),
+        _ => format!("store: {{ use: {value}, name: {entry}, format: {format} }}"),
     }
 }
 

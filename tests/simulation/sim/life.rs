@@ -1,19 +1,17 @@
 //! Carries a history out, event by event.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use certroll::apply::outcome::{Ending, Outcome as Became, Report, StepOutcome};
-use certroll::emulator::{Faults, NewApplication, NewServicePrincipal};
+use certroll::apply::outcome::{Ending, Report};
 use certroll::plan::Plan;
 use certroll::plan::policy::Policy;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use jiff::SignedDuration;
-use serde_json::json;
-use uuid::Uuid;
 
 use super::consumer::Consumers;
 use super::coverage::Coverage;
-use super::declaration::{TENANT, Target};
 use super::process::{Ended, Ill, Process};
 use super::story::{Event, Story};
 use super::world::World;
@@ -28,24 +26,22 @@ pub struct Outcome {
     pub rotations: u64,
 }
 
-/// Lives through a history, on a thread of its own making and with a clock of its own.
+/// Lives through a history, on this thread and with a clock of its own.
 pub fn live(story: &Story) -> Outcome {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
-        let mut life = Life::begin(story);
-        for event in &story.events {
-            life.pass(event).await;
-        }
+        let life = Life::begin(story);
+        life.go_through(&story.events).await;
         life.end().await
     })
 }
 
-struct Life {
-    world: Arc<World>,
-    consumers: Consumers,
-    /// Plans somebody has saved, by the name it was given.
-    saved: BTreeMap<String, Plan>,
+pub struct Life {
+    pub world: Arc<World>,
+    pub consumers: Consumers,
+    /// Plans somebody has saved, by the name they were given.
+    saved: Mutex<BTreeMap<String, Plan>>,
 }
 
 /// Runs after which nothing may be left to do once all trouble is over.
@@ -54,82 +50,42 @@ const RUNS_TO_SETTLE: usize = 12;
 impl Life {
     fn begin(story: &Story) -> Life {
         let world = Arc::new(World::new(story.seed, story.start));
-        Life { world, consumers: Consumers::default(), saved: BTreeMap::new() }
+        Life { world, consumers: Consumers::default(), saved: Mutex::default() }
     }
 
-    async fn pass(&mut self, event: &Event) {
-        self.world.wait(event.after).await;
-        let shown = event.to_string();
-        self.world.log(shown.split_once(' ').map_or("", |(_, rest)| rest));
-        self.world.state().coverage.hit("event", event.verb.as_str());
-        match event.verb.as_str() {
-            "object" => self.object(event),
-            "certificate" => self.certificate(event),
-            "run" => self.run(event).await,
-            "use" => self.consumers.sign_in(&self.world, &event.who).await,
-            "restart" => self.consumers.restart(&event.who),
-            "ack" => self.acknowledge(&event.who),
-            "faults" => self.faults(event),
-            other => panic!("no such event: {other}"),
-        }
-        self.world.watch_all();
-    }
-
-    fn object(&self, event: &Event) {
-        let mut dice = super::dice::Dice::of(self.world.seed, &format!("object {}", event.who));
-        let mut id = || Uuid::from_u128(u128::from(dice.next()) << 64 | u128::from(dice.next()));
-        let (object_id, app_id) = (id(), id());
-        let service_principal = event.get("kind") == Some("service_principal");
-        if service_principal {
-            let new = NewServicePrincipal {
-                id: Some(object_id),
-                app_id: Some(app_id),
-                display_name: event.who.clone(),
-                ..NewServicePrincipal::default()
+    /// An event that says `while` happens while the one before the group goes on.
+    async fn go_through(&self, events: &[Event]) {
+        let mut rest = events;
+        while let Some((event, after)) = rest.split_first() {
+            let meanwhile = after.iter().take_while(|event| event.with.contains_key("while")).count();
+            let (group, after) = after.split_at(meanwhile);
+            rest = after;
+            self.world.wait(event.after).await;
+            let beside = async {
+                for event in group {
+                    self.world.wait(event.after).await;
+                    // One that is itself a run must not hold up what comes beside it.
+                    self.pass(event).await;
+                }
             };
-            self.world.emulator.create_service_principal(TENANT, new).unwrap();
-        } else {
-            let new = NewApplication {
-                id: Some(object_id),
-                app_id: Some(app_id),
-                display_name: event.who.clone(),
-                ..NewApplication::default()
-            };
-            self.world.emulator.create_application(TENANT, new).unwrap();
-        }
-        let target = Target { service_principal, app_id, object_id };
-        self.world.state().declaration.targets.insert(event.who.clone(), target);
-    }
-
-    /// Declares a certificate, or changes keys of one that is declared; a key set to `-` goes.
-    fn certificate(&self, event: &Event) {
-        let mut state = self.world.state();
-        let keys = state.declaration.certificates.entry(event.who.clone()).or_default();
-        for (key, value) in &event.with {
-            if value == "-" {
-                keys.remove(key)
-            } else {
-                keys.insert(key.clone(), value.clone())
-            };
+            futures_util::future::join(self.pass(event), beside).await;
         }
     }
 
-    fn faults(&self, event: &Event) {
-        let faults: Faults = match event.get("are") {
-            Some(text) => serde_json::from_str(text).unwrap(),
-            None => Faults::default(),
-        };
-        self.world.emulator.set_faults(faults);
-    }
-
-    /// A person says that the consumer uses what the store offers now, and it does.
-    fn acknowledge(&self, certificate: &str) {
-        let Some(sha1) = self.world.offered(certificate) else { return };
-        let now = self.world.now();
-        self.consumers.restart(certificate);
-        let mut state = self.world.state();
-        state.declaration.acknowledgements.push((certificate.to_owned(), sha1.clone(), now));
-        state.oracles.acknowledge(certificate, &sha1, now);
+    fn pass<'l>(&'l self, event: &'l Event) -> BoxFuture<'l, ()> {
+        async move {
+            let shown = event.to_string();
+            self.world.log(shown.split_once(' ').map_or("", |(_, rest)| rest));
+            self.world.state().coverage.hit("event", event.verb.as_str());
+            match event.verb.as_str() {
+                "run" => self.run(event).await,
+                "plan" => self.look(event).await,
+                "use" => self.consumers.sign_in(&self.world, &event.who).await,
+                _ => self.world.happens(&self.consumers, event),
+            }
+            self.world.watch_all();
+        }
+        .boxed()
     }
 
     fn ill(event: &Event) -> Ill {
@@ -160,33 +116,47 @@ impl Life {
             inner,
             skew: SignedDuration::from_secs(event.number_of("skew").unwrap_or_default()),
             late: SignedDuration::from_secs(event.number_of("late").unwrap_or_default()),
+            silent: event.says("silent"),
         }
     }
 
-    async fn run(&mut self, event: &Event) {
+    async fn run(&self, event: &Event) {
         let process = Process::new(&self.world, event.number, Life::ill(event));
-        let Some(report) = self.carry_out(&process, &self.policy(), event.number_of("stop")).await else {
-            return;
+        let reviewed = match event.get("reviewed") {
+            // Nobody saved it: there is nothing to apply.
+            Some(name) => match self.saved.lock().unwrap().get(name).cloned() {
+                Some(plan) => Some(plan),
+                None => return,
+            },
+            None => None,
         };
-        let calm = self.world.emulator.faults() == Faults::default();
-        if report.ending() == Ending::Fine && calm && event.with.is_empty() {
+        let policy = self.world.policy(event);
+        let stop = event.number_of("stop");
+        process.enter(event.number);
+        let report = self.carry_out(&process, &policy, reviewed.as_ref(), stop).await;
+        self.world.leave(event.number);
+        let Some(report) = report else { return };
+        let ordinary = event.with.keys().all(|key| key == "die") && !process.had_company();
+        if report.ending() == Ending::Fine && self.world.is_calm() && ordinary {
             self.nothing_is_left(event.number, &report).await;
         }
     }
 
-    fn policy(&self) -> Policy {
-        Policy { settings: self.world.settings.clone(), ..Policy::default() }
-    }
-
     /// A run from loading to its end.
-    async fn carry_out(&self, process: &Arc<Process>, policy: &Policy, stop: Option<i64>) -> Option<Report> {
+    async fn carry_out(
+        &self,
+        process: &Arc<Process>,
+        policy: &Policy,
+        reviewed: Option<&Plan>,
+        stop: Option<i64>,
+    ) -> Option<Report> {
         let desired = match self.world.desired() {
             Ok(desired) => desired,
             Err(found) => panic!("the declaration is wrong: {found}"),
         };
+        let began = self.world.now();
         let ground = process.connect(Arc::new(desired));
-        let ended = ground.run(policy, None, stop).await;
-        self.world.emulator.clear_journal();
+        let ended = ground.run(policy, reviewed, stop).await;
         self.world.watch_all();
         match ended {
             Ended::Died => {
@@ -199,60 +169,42 @@ impl Life {
                 None
             }
             Ended::Reported(report, plan) => {
-                self.tell(&report, &plan);
+                self.world.tell(&report, &plan, reviewed);
+                self.world.no_false_success(&report, began);
+                self.world.emulator.clear_journal();
                 Some(report)
             }
         }
     }
 
-    fn tell(&self, report: &Report, plan: &Plan) {
-        let mut lines = Vec::new();
-        {
-            let mut state = self.world.state();
-            for certificate in &plan.certificates {
-                for planned in &certificate.steps {
-                    let because = serde_json::to_value(&planned.because).unwrap();
-                    state.coverage.hit("because", because["reason"].as_str().unwrap());
-                }
-                for note in &certificate.notes {
-                    state.coverage.hit("note", format!("{:?}", note.kind));
-                }
-            }
-            for certificate in &report.certificates {
-                let word = certificate.outcome.word();
-                state.coverage.hit("outcome", word);
-                let mut steps = Vec::new();
-                for step in &certificate.steps {
-                    let became = match &step.outcome {
-                        StepOutcome::Done { .. } => "done",
-                        StepOutcome::AlreadyDone { .. } => "already done",
-                        StepOutcome::NotYet { .. } => "not yet",
-                        StepOutcome::Failed { .. } => "failed",
-                        StepOutcome::Interrupted => "interrupted",
-                        StepOutcome::Refused { .. } => "refused",
-                        StepOutcome::NotBegun => "not begun",
-                    };
-                    state.coverage.hit("step", format!("{} {became}", step.step.verb()));
-                    steps.push(format!("{} {became}", step.step.verb()));
-                }
-                if !steps.is_empty() || !matches!(certificate.outcome, Became::NothingToDo) {
-                    let why = match &certificate.outcome {
-                        Became::NotYet { trouble }
-                        | Became::Failed { trouble }
-                        | Became::Blocked { trouble } => {
-                            format!(" ({trouble})")
-                        }
-                        Became::Waiting { reason } | Became::Refused { reason } => format!(" ({reason})"),
-                        _ => String::new(),
-                    };
-                    lines.push(format!("  {}: {word}{why}: {}", certificate.address, steps.join(", ")));
-                }
-            }
-            let code = report.ending().exit_code();
-            state.coverage.hit("exit", code.to_string());
-            lines.push(format!("  exit {code}"));
+    /// `plan NAME`: looks, saves what it sees, and may have changed nothing (P7); looking again shows the same (P8).
+    async fn look(&self, event: &Event) {
+        let before = self.world.snapshot();
+        self.world.emulator.clear_journal();
+        let process = Process::new(&self.world, event.number, Life::ill(event));
+        let ground = process.connect(Arc::new(self.world.desired().unwrap()));
+        let policy = self.world.policy(event);
+        let looked = async {
+            let observed = ground.observe().await.ok()?;
+            let plan = ground.plan(&observed, &policy, None);
+            Some((plan, ground.observe().await))
+        };
+        let Some(Some((plan, again))) = process.until_dead(looked).await else { return };
+        if self.world.emulator.journal().iter().any(|entry| entry.writes) {
+            self.world.violation("P7 looking wrote to the directory");
         }
-        lines.iter().for_each(|line| self.world.log(line));
+        let alone = self.world.state().running.is_empty();
+        if alone && self.world.is_calm() && before != self.world.snapshot() {
+            self.world.violation("P7 looking changed something");
+        }
+        if let (Ok(observed), true) = (again, alone && self.world.is_calm()) {
+            let second = ground.plan(&observed, &policy, Some(plan.now));
+            let json = |plan: &Plan| certroll::plan::document::Document::of(plan).to_json();
+            if json(&plan) != json(&second) {
+                self.world.violation("P8 the same world gives two plans");
+            }
+        }
+        self.saved.lock().unwrap().insert(event.who.clone(), plan);
     }
 
     /// P5: after an exit 0, a plan at the same moment holds no steps.
@@ -268,40 +220,39 @@ impl Life {
         }
     }
 
-    /// The steps a plan of now holds, in words; none when it holds none.
+    /// The steps a plan holds, in words; none when it holds none.
     async fn steps_left(&self, number: u32, at: Option<jiff::Timestamp>) -> Option<String> {
         let process = Process::new(&self.world, number, Ill::default());
         let desired = Arc::new(self.world.desired().unwrap());
         let ground = process.connect(desired);
         let observed = ground.observe().await.ok()?;
-        let plan = ground.plan(&observed, &self.policy(), at);
+        let plan = ground.plan(&observed, &self.world.policy(&Event::new("run", "")), at);
         if plan.is_empty() && plan.applyable() {
             return None;
         }
         let steps = plan.certificates.iter().flat_map(|certificate| {
-            certificate
-                .steps
-                .iter()
-                .map(|planned| format!("{}: {}", certificate.address, planned.step.verb()))
+            let steps = certificate.steps.iter();
+            steps.map(|planned| format!("{}: {}", certificate.address, planned.step.verb()))
         });
         Some(steps.collect::<Vec<_>>().join(", "))
     }
 
     /// All trouble is over, everybody answers: a bounded number of runs, and nothing is left.
-    async fn end(mut self) -> Outcome {
+    async fn end(self) -> Outcome {
         self.world.log("the trouble ends");
-        self.world.emulator.set_faults(Faults::default());
+        self.world.calm_down();
         let mut left = None;
         for round in 0..RUNS_TO_SETTLE {
             self.world.wait(if round % 3 == 2 { 86_400 } else { 1_000 }).await;
-            let names: Vec<String> = self.world.state().declaration.certificates.keys().cloned().collect();
             let number = 1_000_000 + round as u32;
             let process = Process::new(&self.world, number, Ill::default());
-            let report = self.carry_out(&process, &self.policy(), None).await;
+            let policy = self.world.policy(&Event::new("run", ""));
+            let report = self.carry_out(&process, &policy, None, None).await;
+            let names: Vec<String> = self.world.state().declaration.certificates.keys().cloned().collect();
             for name in &names {
                 self.consumers.sign_in(&self.world, name).await;
-                if self.world.state().declaration.says(name, "acknowledge") == Some("required") {
-                    self.acknowledge(name);
+                if self.world.acknowledges(name) {
+                    self.world.happens(&self.consumers, &Event::new("ack", name));
                 }
             }
             left = self.steps_left(number, None).await;
@@ -312,7 +263,7 @@ impl Life {
         if let Some(left) = left {
             self.world.violation(format!("P5 it does not come to an end: {left}"));
         }
-        self.saved.clear();
+        self.world.nobody_is_left_behind();
         let mut state = self.world.state();
         Outcome {
             log: std::mem::take(&mut state.log),
@@ -321,12 +272,4 @@ impl Life {
             rotations: state.oracles.rotations,
         }
     }
-}
-
-/// For faults that are given as JSON.
-pub fn faults(value: serde_json::Value) -> String {
-    let text = value.to_string();
-    assert!(!text.contains(' '), "{text}");
-    let _ = json!(null);
-    text
 }

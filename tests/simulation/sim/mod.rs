@@ -21,6 +21,8 @@ pub mod process;
 pub mod shrink;
 pub mod stores;
 pub mod story;
+pub mod strangers;
+pub mod tell;
 pub mod world;
 
 use std::sync::LazyLock;

@@ -31,21 +31,39 @@ pub struct Oracles {
     offers: BTreeMap<String, BTreeMap<String, Offer>>,
     /// By certificate: thumbprint and moment a person confirmed.
     acknowledged: BTreeMap<String, Vec<(String, Timestamp)>>,
-    /// Keys nobody can be held to: a stranger took the credential off, or the file or a run revokes it.
-    excused: BTreeSet<String>,
+    /// Keys whose credential a stranger took off: nobody can be held to them until they are repaired.
+    taken: BTreeSet<String>,
+    /// Keys that the file or a run revokes.
+    revoked: BTreeSet<String>,
     /// By rotation: the keys that were ever published for it.
     published: BTreeMap<String, BTreeSet<String>>,
     pub rotations: u64,
     promoted: BTreeSet<String>,
+    /// Certificates the last plan called blocked: somebody has to act.
+    pub blocked: BTreeSet<String>,
 }
 
 impl Oracles {
-    pub fn excuse(&mut self, sha1: &str) {
-        self.excused.insert(sha1.to_uppercase());
+    pub fn taken_by_a_stranger(&mut self, sha1: &str) {
+        self.taken.insert(sha1.to_uppercase());
+    }
+
+    pub fn revoke(&mut self, sha1: &str) {
+        self.revoked.insert(sha1.to_uppercase());
     }
 
     pub fn is_excused(&self, sha1: &str) -> bool {
-        self.excused.contains(sha1)
+        self.taken.contains(sha1) || self.revoked.contains(sha1)
+    }
+
+    /// A certificate goes by another name now.
+    pub fn rename(&mut self, from: &str, to: &str) {
+        if let Some(offers) = self.offers.remove(from) {
+            self.offers.insert(to.to_owned(), offers);
+        }
+        if let Some(words) = self.acknowledged.remove(from) {
+            self.acknowledged.insert(to.to_owned(), words);
+        }
     }
 
     pub fn acknowledge(&mut self, certificate: &str, sha1: &str, at: Timestamp) {
@@ -87,6 +105,9 @@ impl World {
             let acknowledges = keys.get("acknowledge").is_some_and(|word| word == "required");
             (keys["on"].clone(), slots, overlap, acknowledges)
         };
+        if !self.is_there(&target) {
+            return;
+        }
         let now = self.now();
         let entries = self.entries(&target);
         let delivered = slots.iter().filter_map(|slot| self.places.holds(slot));
@@ -121,6 +142,7 @@ impl World {
                     {
                         offer.end = Some(end);
                     }
+                    oracles.taken.remove(&sha1);
                     continue;
                 }
                 let expired = offer.end.is_some_and(|end| end <= now);
@@ -147,6 +169,17 @@ impl World {
         }
     }
 
+    /// The certificate whose key lives in that entry of a store.
+    pub fn watch_entry(&self, entry: &str) {
+        let certificates: Vec<String> = {
+            let state = self.state();
+            let all = state.declaration.certificates.iter();
+            let here = all.filter(|(name, keys)| keys.get("entry").unwrap_or(name) == entry);
+            here.map(|(name, _)| name.clone()).collect()
+        };
+        certificates.iter().for_each(|certificate| self.watch(certificate));
+    }
+
     pub fn watch_all(&self) {
         let names: Vec<String> = self.state().declaration.certificates.keys().cloned().collect();
         names.iter().for_each(|name| self.watch(name));
@@ -160,6 +193,7 @@ impl World {
         body: &[Box<RawValue>],
         named: &BTreeSet<String>,
     ) {
+        self.state().coverage.hit("write", "judged");
         let Some(read) = read else {
             self.violation("P2 a write was fed by no read");
             return;
@@ -212,6 +246,27 @@ impl World {
         }
     }
 
+    /// Once all trouble is over, what consumers read signs in.
+    pub fn nobody_is_left_behind(&self) {
+        let names: Vec<String> = self.state().declaration.certificates.keys().cloned().collect();
+        let now = self.now();
+        for name in names {
+            let (Some(sha1), Some(on)) =
+                (self.offered(&name), self.state().declaration.says(&name, "on").map(str::to_owned))
+            else {
+                continue;
+            };
+            let live = self
+                .entries(&on)
+                .into_iter()
+                .any(|entry| entry.sha1.as_deref() == Some(&sha1) && entry.end.is_none_or(|end| now < end));
+            if !live && self.is_there(&on) && !self.state().oracles.blocked.contains(&name) {
+                let key = self.name(&sha1);
+                self.violation(format!("P5 {name}: consumers are left with {key}, which cannot sign in"));
+            }
+        }
+    }
+
     /// P3: no secret in what leaves.
     pub fn no_secret_in(&self, what: &str, text: &str) {
         let found = {
@@ -225,7 +280,8 @@ impl World {
     }
 }
 
-fn key_id_of(entry: &RawValue) -> String {
+/// The key id of an entry as it was received or sent.
+pub fn key_id_of(entry: &RawValue) -> String {
     let value: serde_json::Value = serde_json::from_str(entry.get()).unwrap_or_default();
     value["keyId"].as_str().unwrap_or_default().to_owned()
 }

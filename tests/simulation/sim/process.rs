@@ -40,8 +40,9 @@ use uuid::Uuid;
 
 use super::declaration::TENANT;
 use super::dice::{Dice, SeededRandom};
+use super::oracles::key_id_of;
 use super::stores::Guarded;
-use super::world::World;
+use super::world::{Entry, World};
 use crate::support::stores::{AppendIsLive, TwoSlot};
 use crate::support::trouble::{Mischief, Trouble};
 
@@ -58,6 +59,8 @@ pub struct Ill {
     pub skew: SignedDuration,
     /// Every store call takes so long.
     pub late: SignedDuration,
+    /// No store ever answers.
+    pub silent: bool,
 }
 
 /// A process.
@@ -78,6 +81,8 @@ pub struct Process {
     named: Mutex<BTreeSet<String>>,
     desired: Mutex<Option<Arc<Desired>>>,
     heard: Mutex<Vec<Event>>,
+    /// Whether another process ran at the same time.
+    company: Arc<AtomicBool>,
 }
 
 /// The world's time, seen by a clock that may be wrong.
@@ -121,12 +126,21 @@ impl Process {
             named: Mutex::default(),
             desired: Mutex::default(),
             heard: Mutex::default(),
+            company: Arc::default(),
             ill,
         })
     }
 
     pub fn is_dead(&self) -> bool {
         self.dead.load(Ordering::Relaxed)
+    }
+
+    pub fn enter(&self, number: u32) {
+        self.world.enter(number, self.company.clone());
+    }
+
+    pub fn had_company(&self) -> bool {
+        self.company.load(Ordering::Relaxed)
     }
 
     pub fn points(&self) -> i64 {
@@ -165,6 +179,10 @@ impl Process {
     }
 
     pub async fn dawdle(&self) {
+        if self.ill.silent {
+            self.world.state().coverage.hit("fault", "a store does not answer");
+            std::future::pending::<()>().await;
+        }
         if !self.ill.late.is_zero() {
             self.world.state().coverage.hit("fault", "a store answers late");
             tokio::time::sleep(self.ill.late.try_into().unwrap_or_default()).await;
@@ -289,7 +307,7 @@ impl Transport for ProcessTransport {
         let answer = EmulatorTransport::new(process.world.emulator.clone()).send(request.clone()).await;
         process.count(&request, &answer);
         if let Some(before) = before {
-            process.wrote(&before, &request, &answer);
+            process.wrote(&before, &answer);
             process.point("after a write to the directory").await;
         } else {
             process.note(&request, &answer);
@@ -332,11 +350,8 @@ impl Process {
     }
 
     fn shows_the_past(&self, object: Uuid, entries: &[Box<RawValue>]) -> bool {
-        let state = self.world.state();
-        let target = state.declaration.targets.iter().find(|(_, target)| target.object_id == object);
-        let Some(target) = target.map(|(name, _)| name.clone()) else { return false };
-        drop(state);
-        self.world.entries(&target).len() != entries.len()
+        let target = self.world.target_with(object);
+        target.is_some_and(|target| self.world.entries(&target).len() != entries.len())
     }
 
     /// Looks at a write before it is sent; hands back the object's entries as they are.
@@ -354,40 +369,60 @@ impl Process {
             self.world.judge_write(&desired, read.get(&object).map(Vec::as_slice), &body.credentials, &named);
         }
         self.world.no_secret_in("a request", &String::from_utf8_lossy(request.body()));
-        Before { object, names: self.shown(object), length: body.credentials.len() }
+        self.excuse_races(object, read.get(&object).map(Vec::as_slice), &body.credentials);
+        let kept = body.credentials.iter().map(|entry| key_id_of(entry)).collect();
+        Before { object, entries: self.entries(object), kept }
     }
 
-    /// The entries of an object in the log's words.
-    fn shown(&self, object: Uuid) -> Vec<String> {
-        let target = {
-            let state = self.world.state();
-            let found = state.declaration.targets.iter().find(|(_, target)| target.object_id == object);
-            found.map(|(name, _)| name.clone())
+    fn entries(&self, object: Uuid) -> Vec<Entry> {
+        self.world.target_with(object).map(|target| self.world.entries(&target)).unwrap_or_default()
+    }
+
+    /// There is no compare-and-set: what another process wrote after our last read is lost by our write. It sees that and repairs it;
+    /// until then nobody can be held to it.
+    fn excuse_races(&self, object: Uuid, read: Option<&[Box<RawValue>]>, body: &[Box<RawValue>]) {
+        let Some(target) = self.world.target_with(object) else { return };
+        let ids = |entries: &[Box<RawValue>]| -> BTreeSet<String> {
+            entries.iter().map(|entry| key_id_of(entry)).collect()
         };
-        let entries = target.map(|target| self.world.entries(&target)).unwrap_or_default();
-        entries
-            .iter()
-            .map(|entry| {
-                entry.sha1.as_ref().map_or_else(|| entry.title.clone(), |sha1| self.world.name(sha1))
-            })
-            .collect()
+        let (read, body) = (ids(read.unwrap_or_default()), ids(body));
+        for entry in self.world.entries(&target) {
+            let lost = !read.contains(&entry.key_id) && !body.contains(&entry.key_id);
+            if let Some(sha1) = entry.sha1.filter(|_| lost && self.company.load(Ordering::Relaxed)) {
+                let mut state = self.world.state();
+                state.oracles.taken_by_a_stranger(&sha1);
+                state.coverage.hit("fault", "two processes race");
+            }
+        }
     }
 
-    fn wrote(
-        &self,
-        before: &Before,
-        request: &http::Request<Vec<u8>>,
-        answer: &Result<http::Response<Vec<u8>>, TransportError>,
-    ) {
-        let status = answer
-            .as_ref()
-            .map_or_else(|_| "no answer".into(), |answer| answer.status().as_u16().to_string());
-        let after = self.shown(before.object);
-        if status == "204" && after.len() != before.length {
+    /// Entries in the log's words.
+    fn shown(&self, entries: &[Entry]) -> String {
+        let word = |entry: &Entry| match &entry.sha1 {
+            Some(sha1) => self.world.name(sha1),
+            None => "?".to_owned(),
+        };
+        entries.iter().map(word).collect::<Vec<_>>().join(" ")
+    }
+
+    fn wrote(&self, before: &Before, answer: &Result<http::Response<Vec<u8>>, TransportError>) {
+        let status = answer.as_ref().ok().map(|answer| answer.status().as_u16());
+        let after = self.entries(before.object);
+        let there: BTreeSet<&str> = after.iter().map(|entry| entry.key_id.as_str()).collect();
+        if status == Some(204) && before.kept.iter().any(|id| !there.contains(id.as_str())) {
             self.world.state().coverage.hit("fault", "write dropped behind a 204");
         }
-        let _ = request;
-        self.world.log(format!("  writes [{}] -> [{}]: {status}", before.names.join(" "), after.join(" ")));
+        // What we sent back and is gone, or is gone though our write was refused, a stranger took.
+        for entry in before.entries.iter().filter(|entry| !there.contains(entry.key_id.as_str())) {
+            let refused = status.is_some_and(|status| status >= 300);
+            if let Some(sha1) = entry.sha1.as_ref().filter(|_| refused || before.kept.contains(&entry.key_id))
+            {
+                self.world.state().oracles.taken_by_a_stranger(sha1);
+            }
+        }
+        let status = status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+        let (was, is) = (self.shown(&before.entries), self.shown(&after));
+        self.world.log(format!("  writes [{was}] -> [{is}]: {status}"));
         self.world.watch_all();
     }
 
@@ -424,8 +459,9 @@ impl Process {
 
 struct Before {
     object: Uuid,
-    names: Vec<String>,
-    length: usize,
+    entries: Vec<Entry>,
+    /// Key ids of all entries that are sent.
+    kept: BTreeSet<String>,
 }
 
 /// What a process is connected to.
@@ -550,8 +586,21 @@ impl Ground {
     /// Plans and applies. A `reviewed` plan limits it to what was reviewed.
     pub async fn run(&self, policy: &Policy, reviewed: Option<&Plan>, stop: Option<i64>) -> Ended {
         let process = &self.process;
+        let end = async {
+            match stop {
+                Some(seconds) => tokio::time::sleep(std::time::Duration::from_secs(seconds as u64)).await,
+                None => std::future::pending::<()>().await,
+            }
+        };
+        tokio::pin!(end);
         let work = async {
-            let observed = match self.observe().await {
+            let observed = tokio::select! {
+                biased;
+                observed = self.observe() => observed,
+                // Nothing is under way while a plan is made: the process just ends.
+                () = &mut end => Err("interrupted".to_owned()),
+            };
+            let observed = match observed {
                 Ok(observed) => observed,
                 Err(reason) => return Ended::CouldNotPlan(reason),
             };
@@ -572,20 +621,22 @@ impl Ground {
                 cancel: if stop.is_some() { &cancel } else { &Cancel::never() },
                 slots: self.slots.clone(),
             };
-            let signal = async {
-                match stop {
-                    Some(seconds) => {
-                        tokio::time::sleep(std::time::Duration::from_secs(seconds as u64)).await;
+            let report = {
+                let work = apply(job);
+                tokio::pin!(work);
+                tokio::select! {
+                    biased;
+                    report = &mut work => report,
+                    () = end, if stop.is_some() => {
                         canceller.cancel();
+                        let asked = process.world.now();
+                        let report = work.await;
+                        if process.world.now().duration_since(asked) > SignedDuration::from_secs(5) {
+                            process.world.violation("a run that was asked to stop took longer than 5 s");
+                        }
+                        report
                     }
-                    None => std::future::pending::<()>().await,
                 }
-                std::future::pending::<()>().await
-            };
-            let report = tokio::select! {
-                biased;
-                report = apply(job) => report,
-                () = signal => unreachable!("a signal does not end a run by itself"),
             };
             Ended::Reported(report, plan)
         };

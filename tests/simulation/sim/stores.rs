@@ -29,7 +29,7 @@ impl Guarded {
     async fn changes<T>(&self, entry: &StoreBinding, call: impl Future<Output = T>) -> T {
         self.process.dawdle().await;
         let answer = call.await;
-        self.process.world.watch(&entry.entry);
+        self.process.world.watch_entry(&entry.entry);
         self.process.alive().await;
         answer
     }

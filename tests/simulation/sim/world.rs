@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use base64::Engine as _;
@@ -59,6 +59,8 @@ pub struct State {
     pub coverage: Coverage,
     /// Secrets made on the way, beside the pool's keys.
     pub passwords: Vec<String>,
+    /// Processes that run now; each is told when it has company.
+    pub running: BTreeMap<u32, Arc<AtomicBool>>,
 }
 
 /// An entry of `keyCredentials` as it really is.
@@ -189,6 +191,37 @@ impl World {
         declaration.load(self.folder.path())
     }
 
+    /// Whether the target can be found and signed in to, as far as strangers have not deleted or disabled it.
+    pub fn is_there(&self, target: &str) -> bool {
+        let Some(target) = self.state().declaration.targets.get(target).cloned() else { return false };
+        let live = |kind, id| self.emulator.object(TENANT, kind, id);
+        let own = if target.service_principal { Kind::ServicePrincipal } else { Kind::Application };
+        let Some(object) = live(own, target.object_id) else { return false };
+        let Some(principal) = live(Kind::ServicePrincipal, target.app_id) else { return false };
+        object["isDisabled"] != Value::Bool(true) && principal["accountEnabled"] != Value::Bool(false)
+    }
+
+    /// The name of the target with that object id.
+    pub fn target_with(&self, object_id: Uuid) -> Option<String> {
+        let state = self.state();
+        let found = state.declaration.targets.iter().find(|(_, target)| target.object_id == object_id);
+        found.map(|(name, _)| name.clone())
+    }
+
+    /// Notes that a process runs; the flag is set as soon as another one does too.
+    pub fn enter(&self, number: u32, company: Arc<AtomicBool>) {
+        let running = &mut self.state().running;
+        if !running.is_empty() {
+            company.store(true, Ordering::Relaxed);
+            running.values().for_each(|other| other.store(true, Ordering::Relaxed));
+        }
+        running.insert(number, company);
+    }
+
+    pub fn leave(&self, number: u32) {
+        self.state().running.remove(&number);
+    }
+
     /// The entries of a target as they really are.
     pub fn entries(&self, target: &str) -> Vec<Entry> {
         let (kind, id) = match self.state().declaration.targets.get(target) {
@@ -206,17 +239,13 @@ impl World {
 
     /// What consumers of the certificate's store read now, with the key where it can be read.
     pub fn read(&self, certificate: &str) -> Option<Identity> {
-        let (store, format) = {
-            let state = self.state();
-            let says = |key| state.declaration.says(certificate, key).map(str::to_owned);
-            (says("store")?, says("format").unwrap_or_else(|| "pem".into()))
-        };
+        let (store, entry) = self.place_of(certificate)?;
         let identity = match store.as_str() {
-            "files" => self.read_files(certificate, &format)?,
-            "slots" => from_slot(&self.slots, certificate)?,
-            "cas" => from_slot(&self.cas, certificate)?,
+            "files" => self.read_files(&entry)?,
+            "slots" => from_slot(&self.slots, &entry)?,
+            "cas" => from_slot(&self.cas, &entry)?,
             "vault" => {
-                let (certificate, _) = self.vault.consume(certificate, b"whoever")?;
+                let (certificate, _) = self.vault.consume(&entry, b"whoever")?;
                 Identity { key: None, issued: Issued { certificate, chain: Vec::new() } }
             }
             other => panic!("no store {other}"),
@@ -224,12 +253,18 @@ impl World {
         Some(identity)
     }
 
-    fn read_files(&self, certificate: &str, format: &str) -> Option<Identity> {
+    /// Store and entry of a certificate.
+    fn place_of(&self, certificate: &str) -> Option<(String, String)> {
+        let state = self.state();
+        let says = |key| state.declaration.says(certificate, key).map(str::to_owned);
+        Some((says("store")?, says("entry").unwrap_or_else(|| certificate.to_owned())))
+    }
+
+    fn read_files(&self, certificate: &str) -> Option<Identity> {
         let current = self.folder.path().join("keys").join(certificate).join("current");
         // Resolved once, so that both files of a pair are of one generation.
         let current = std::fs::canonicalize(current).ok()?;
         let file = |extension: &str| std::fs::read(current.join(format!("{certificate}.{extension}"))).ok();
-        let _ = format;
         let found = if let Some(text) = file("pem") {
             read_pem(&text)
         } else if let Some(bytes) = file("pfx") {
@@ -258,16 +293,29 @@ impl World {
 
     /// The thumbprint of what consumers read, without reading a key.
     pub fn offered(&self, certificate: &str) -> Option<String> {
-        let store = self.state().declaration.says(certificate, "store").map(str::to_owned)?;
+        let (store, entry) = self.place_of(certificate)?;
         match store.as_str() {
             "files" => {
-                let link = self.folder.path().join("keys").join(certificate).join("current");
+                let link = self.folder.path().join("keys").join(entry).join("current");
                 let target = std::fs::read_link(link).ok()?;
                 let name = target.file_name()?.to_str()?.to_owned();
                 Some(name.rsplit('-').next()?.to_uppercase())
             }
             _ => self.read(certificate).map(|identity| identity.sha1()),
         }
+    }
+
+    /// Everything that looking must not change, as text.
+    pub fn snapshot(&self) -> String {
+        let mut text = String::new();
+        for kind in [Kind::Application, Kind::ServicePrincipal] {
+            self.emulator.objects(TENANT, kind).iter().for_each(|object| text.push_str(&object.to_string()));
+        }
+        text.push_str(&self.slots.snapshot());
+        text.push_str(&self.cas.snapshot());
+        text.push_str(&self.vault.snapshot());
+        listing(&self.folder.path().join("keys"), &mut text);
+        text
     }
 
     /// What the store remembers of each generation.
@@ -300,6 +348,20 @@ impl State {
     pub fn remember(&mut self, password: &str) {
         if !self.passwords.iter().any(|known| known == password) {
             self.passwords.push(password.to_owned());
+        }
+    }
+}
+
+/// Names, kinds, sizes and times of change below a folder.
+fn listing(folder: &std::path::Path, text: &mut String) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    for path in paths {
+        let found = path.symlink_metadata().unwrap();
+        text.push_str(&format!("{} {} {:?}\n", path.display(), found.len(), found.modified().unwrap()));
+        if found.is_dir() {
+            listing(&path, text);
         }
     }
 }
