@@ -22,4 +22,8 @@ pub trait Random: Send + Sync {
     fn fill(&self, buffer: &mut [u8]);
     /// Makes a key pair. Takes 50 ms to 500 ms of processor time, on a thread of its own.
     async fn key_pair(&self, kind: KeyKind) -> Result<PrivateKey, KeyError>;
+    /// How many key pairs are made at the same time: each takes a core.
+    fn key_pairs_at_once(&self) -> usize {
+        std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+    }
 }

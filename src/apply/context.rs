@@ -43,8 +43,12 @@ fn stopped() -> Stop {
 
 impl<'a> Run<'a> {
     pub(crate) fn new(job: &'a Job<'a>) -> Run<'a> {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Run { job, key_makers: Semaphore::new(cores), locks: Mutex::default(), written: Mutex::default() }
+        Run {
+            job,
+            key_makers: Semaphore::new(job.random.key_pairs_at_once()),
+            locks: Mutex::default(),
+            written: Mutex::default(),
+        }
     }
 
     /// The present moment.

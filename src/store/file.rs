@@ -42,6 +42,16 @@ pub struct FileStore {
     directory: PathBuf,
     lock_wait: Duration,
     probe: Option<Arc<dyn Probe>>,
+    work: Work,
+}
+
+/// Where file work is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Work {
+    /// On a thread that may block.
+    Aside,
+    /// On the caller's own thread.
+    Here,
 }
 
 impl std::fmt::Debug for FileStore {
@@ -53,7 +63,7 @@ impl std::fmt::Debug for FileStore {
 impl FileStore {
     /// A store in that folder, which need not exist yet.
     pub fn new(directory: impl Into<PathBuf>) -> FileStore {
-        FileStore { directory: directory.into(), lock_wait: LOCK_WAIT, probe: None }
+        FileStore { directory: directory.into(), lock_wait: LOCK_WAIT, probe: None, work: Work::Aside }
     }
 
     /// Waits at most so long for another writer; 10 s if not said.
@@ -65,6 +75,12 @@ impl FileStore {
     /// Tells every action to a probe before it happens. For tests.
     pub fn probe(mut self, probe: Arc<dyn Probe>) -> FileStore {
         self.probe = Some(probe);
+        self
+    }
+
+    /// Does file work on the caller's own thread, so that a simulation on one thread repeats exactly.
+    pub fn on_this_thread(mut self) -> FileStore {
+        self.work = Work::Here;
         self
     }
 
@@ -95,14 +111,14 @@ impl FileStore {
             contents::key_and_certificate(&folder, held, stem)
         };
         let doing = || format!("reading a key of {}/{}", entry.store, entry.entry);
-        blocking(read).await.map_err(|fault| error(doing(), fault))
+        self.work.does(read).await.map_err(|fault| error(doing(), fault))
     }
 
     fn place(&self, entry: &StoreBinding) -> Place {
         Place { directory: self.directory.clone(), entry: entry.entry.clone(), probe: self.probe.clone() }
     }
 
-    /// Runs `work` in the entry's folder, made if it is missing, under its lock, on a thread that may block.
+    /// Runs `work` in the entry's folder, made if it is missing, under its lock, which may block.
     async fn locked<T: Send + 'static>(
         &self,
         entry: &StoreBinding,
@@ -119,11 +135,11 @@ impl FileStore {
         work: impl FnOnce(&Entry<'_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
         let place = self.place(entry);
-        let folder = Arc::new(blocking(move || place.make()).await?);
+        let folder = Arc::new(self.work.does(move || place.make()).await?);
         let mut waited = Duration::ZERO;
         let lock = loop {
             let attempt = folder.clone();
-            match blocking(move || lock::try_lock(&attempt)).await? {
+            match self.work.does(move || lock::try_lock(&attempt)).await? {
                 Ok(lock) => break lock,
                 Err(held) if waited >= self.lock_wait => {
                     return Err(lock::busy(&folder, &held, self.lock_wait.as_secs()));
@@ -135,13 +151,14 @@ impl FileStore {
             }
         };
         let stem = name::stem(&entry.entry).to_owned();
-        blocking(move || {
-            let entry = Entry { folder: &folder, stem: &stem };
-            let done = entry.sweep().and_then(|()| work(&entry));
-            drop(lock);
-            done
-        })
-        .await
+        self.work
+            .does(move || {
+                let entry = Entry { folder: &folder, stem: &stem };
+                let done = entry.sweep().and_then(|()| work(&entry));
+                drop(lock);
+                done
+            })
+            .await
     }
 }
 
@@ -288,13 +305,18 @@ fn error(doing: String, fault: Fault) -> StoreError {
     StoreError { kind: fault.kind, doing, reason: fault.reason, hint: fault.hint }
 }
 
-/// Runs file work on a thread that may block.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
-) -> Result<T, Fault> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(_) => Err(Fault::new(StoreErrorKind::Unavailable, "the work was cut off")),
+impl Work {
+    async fn does<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        match self {
+            Work::Here => work(),
+            Work::Aside => match tokio::task::spawn_blocking(work).await {
+                Ok(done) => done,
+                Err(_) => Err(Fault::new(StoreErrorKind::Unavailable, "the work was cut off")),
+            },
+        }
     }
 }
 
@@ -313,7 +335,7 @@ impl StoreReader for FileStore {
 
     async fn observe(&self, entry: &StoreBinding) -> ObservedStore {
         let place = self.place(entry);
-        let (state, warnings) = match blocking(move || place.read()).await {
+        let (state, warnings) = match self.work.does(move || place.read()).await {
             Ok(seen) => seen,
             Err(fault) => (StoreState::Unreadable { reason: fault.reason }, Vec::new()),
         };
@@ -329,7 +351,7 @@ impl StoreReader for FileStore {
             }
             None => Err(Fault::new(StoreErrorKind::Missing, "there is no such entry")),
         };
-        let issued = blocking(read).await.map_err(|fault| error(doing.clone(), fault))?;
+        let issued = self.work.does(read).await.map_err(|fault| error(doing.clone(), fault))?;
         if Some(issued.certificate.thumbprints) != generation.record.thumbprints {
             let reason =
                 format!("the certificate of generation {} is not the recorded one", generation.handle);

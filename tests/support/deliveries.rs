@@ -41,6 +41,11 @@ impl WriteOnlyDelivery {
         WriteOnlyDelivery { state: Arc::default(), trouble }
     }
 
+    /// The same places, reached by another process.
+    pub fn reached_through(&self, trouble: Arc<Trouble>) -> WriteOnlyDelivery {
+        WriteOnlyDelivery { state: Arc::clone(&self.state), trouble }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }

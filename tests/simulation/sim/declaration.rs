@@ -1,0 +1,220 @@
+//! What the world declares, and its YAML: everything goes through the shipped loader.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use certroll::backends::Backends;
+use certroll::desired::Desired;
+use certroll::desired::file::{LoadOptions, PathKind, SourceError, Sources, load};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+pub const TENANT: Uuid = Uuid::from_u128(0x8f5e2c0a_1b2c_4d3e_9f40_51627384a5b6);
+pub const OWNER: &str = "platform-team";
+
+/// What carries credentials.
+#[derive(Debug, Clone)]
+pub struct Target {
+    pub service_principal: bool,
+    pub app_id: Uuid,
+    pub object_id: Uuid,
+}
+
+/// The declaration as it stands.
+#[derive(Debug, Clone, Default)]
+pub struct Declaration {
+    pub targets: BTreeMap<String, Target>,
+    /// By name; the keys are those of the file, in the short spelling of a story.
+    pub certificates: BTreeMap<String, BTreeMap<String, String>>,
+    pub tenant: BTreeMap<String, String>,
+    /// Name, SHA-1 thumbprint, when.
+    pub acknowledgements: Vec<(String, String, Timestamp)>,
+    pub moved: Vec<(String, String)>,
+    /// Name, target, whether it is to be retired.
+    pub removed: Vec<(String, String, bool)>,
+    /// Public certificates a provider sent, by file name.
+    pub files: BTreeMap<String, Vec<u8>>,
+}
+
+impl Declaration {
+    pub fn says(&self, certificate: &str, key: &str) -> Option<&str> {
+        self.certificates.get(certificate)?.get(key).map(String::as_str)
+    }
+
+    /// The shipped loader's understanding of it. `folder` is where the file stands.
+    pub fn load(&self, folder: &Path) -> Result<Desired, String> {
+        let yaml = self.yaml();
+        let pages = Pages { folder, yaml: &yaml, files: &self.files };
+        let options =
+            LoadOptions { backends: Backends::all(), ..LoadOptions::new([folder.join("certroll.yaml")]) };
+        match load(&pages, &options) {
+            Ok(loaded) => Ok(loaded.desired),
+            Err(found) => {
+                let found: Vec<String> = found.iter().map(|found| format!("{found:?}")).collect();
+                Err(format!("{}\n{yaml}", found.join("\n")))
+            }
+        }
+    }
+
+    pub fn yaml(&self) -> String {
+        let mut yaml = format!(
+            "certroll: v1\nowner: {OWNER}\ntenants:\n  contoso:\n    id: {TENANT}\n    cloud: emulator\n"
+        );
+        for (key, value) in &self.tenant {
+            match key.as_str() {
+                "freeze" => freeze(&mut yaml, "    ", value),
+                _ => _ = writeln!(yaml, "    {key}: {value}"),
+            }
+        }
+        yaml.push_str(
+            "stores:\n  files: { kind: file, directory: keys }\n  slots: { kind: hashicorp_vault, mount: slots }\n  \
+             cas: { kind: hashicorp_vault, mount: cas }\n  vault: { kind: azure_key_vault, vault: contoso-vault }\n",
+        );
+        if !self.certificates.is_empty() {
+            yaml.push_str("certificates:\n");
+        }
+        for (name, keys) in &self.certificates {
+            _ = writeln!(yaml, "  {name}:");
+            keys.iter().for_each(|(key, value)| self.key(&mut yaml, name, key, value));
+        }
+        self.history(&mut yaml);
+        yaml
+    }
+
+    fn target(&self, name: &str) -> String {
+        let target = &self.targets[name];
+        let kind = if target.service_principal { "service_principal" } else { "application" };
+        format!("{kind}: {{ app_id: {} }}", target.app_id)
+    }
+
+    fn key(&self, yaml: &mut String, name: &str, key: &str, value: &str) {
+        let list =
+            |value: &str| value.split(',').map(|one| format!("\"{one}\"")).collect::<Vec<_>>().join(", ");
+        let written = match key {
+            "on" => self.target(value),
+            "format" | "entry" => return,
+            "store" => {
+                let entry = self.says(name, "entry").unwrap_or(name);
+                store(value, entry, self.says(name, "format").unwrap_or("pem"))
+            }
+            "deliver" => {
+                yaml.push_str("    deliver:\n");
+                for place in value.split(',') {
+                    _ = writeln!(
+                        yaml,
+                        "      - {{ kind: github_actions, repository: contoso/infra, secret: {place}, format: pem-base64 }}"
+                    );
+                }
+                return;
+            }
+            "windows" => window(value),
+            "freeze" => return freeze(yaml, "    ", value),
+            "hold" => format!("hold: {{ until: {value}, reason: wait }}"),
+            "adopt" | "revoked" | "drop_expired_foreign" => format!("{key}: [{}]", list(value)),
+            "elsewhere" => format!("adopt: [{{ thumbprint: \"{value}\", key: elsewhere }}]"),
+            "provider" => format!("issuer: {{ kind: external_public_key, files: [{}] }}", list(value)),
+            "rotator" => {
+                format!("issuer: {{ kind: external_rotator, match: {{ display_name: \"{value}\" }} }}")
+            }
+            "renew_before" if value.ends_with('%') => format!("{key}: \"{value}\""),
+            _ => format!("{key}: {value}"),
+        };
+        _ = writeln!(yaml, "    {written}");
+    }
+
+    fn history(&self, yaml: &mut String) {
+        if !self.moved.is_empty() {
+            yaml.push_str("moved:\n");
+        }
+        for (from, to) in &self.moved {
+            _ = writeln!(yaml, "  - {{ from: contoso/{from}, to: contoso/{to} }}");
+        }
+        if !self.removed.is_empty() {
+            yaml.push_str("removed:\n");
+        }
+        for (name, target, retire) in &self.removed {
+            let target = self.target(target);
+            _ = writeln!(yaml, "  - {{ address: contoso/{name}, target: {{ {target} }}, retire: {retire} }}");
+        }
+        if !self.acknowledgements.is_empty() {
+            yaml.push_str("acknowledgements:\n");
+        }
+        for (name, thumbprint, at) in &self.acknowledgements {
+            _ = writeln!(
+                yaml,
+                "  - {{ address: contoso/{name}, thumbprint: \"{thumbprint}\", by: somebody, at: {at} }}"
+            );
+        }
+    }
+}
+
+fn store(value: &str, entry: &str, format: &str) -> String {
+    match (value, format) {
+        ("vault", _) => {
+            format!(
+                "store: {{ use: vault, name: {entry}, object: certificate, exportable: false }}\n    issuer: {{ kind: vault_pki, \
+                 mount: pki, role: apps }}\n    prove: after_promotion"
+            )
+        }
+        (_, "pfx") => {
+            format!(
+                "store: {{ use: {value}, name: {entry}, format: pfx, profile: legacy_des, password: generate }}"
+            )
+        }
+        _ => format!("store: {{ use: {value}, name: {entry}, format: {format} }}"),
+    }
+}
+
+/// `tue+wed/22:00/04:00/Europe/London`.
+fn window(value: &str) -> String {
+    let parts: Vec<&str> = value.split('/').collect();
+    let (days, zone) = (parts[0].replace('+', ", "), parts[3..].join("/"));
+    format!("windows: [ {{ days: [{days}], from: \"{}\", to: \"{}\", zone: {zone} }} ]", parts[1], parts[2])
+}
+
+/// `2026-12-01..2026-12-27`.
+fn freeze(yaml: &mut String, indent: &str, value: &str) {
+    let (from, to) = value.split_once("..").unwrap();
+    _ = writeln!(yaml, "{indent}freeze: [ {{ from: {from}, to: {to}, reason: holidays }} ]");
+}
+
+/// The files of the declaration, in memory.
+struct Pages<'a> {
+    folder: &'a Path,
+    yaml: &'a str,
+    files: &'a BTreeMap<String, Vec<u8>>,
+}
+
+impl Pages<'_> {
+    fn page(&self, path: &Path) -> Option<&[u8]> {
+        let name = path.strip_prefix(self.folder).ok()?.to_str()?;
+        if name == "certroll.yaml" {
+            Some(self.yaml.as_bytes())
+        } else {
+            self.files.get(name).map(Vec::as_slice)
+        }
+    }
+}
+
+impl Sources for Pages<'_> {
+    fn kind(&self, path: &Path) -> Result<PathKind, SourceError> {
+        match self.page(path) {
+            Some(_) => Ok(PathKind::File),
+            None if path == self.folder => Ok(PathKind::Folder),
+            None => Err(SourceError::NotFound),
+        }
+    }
+
+    fn list(&self, _: &Path) -> Result<Vec<String>, SourceError> {
+        Ok(Vec::new())
+    }
+
+    fn read(&self, path: &Path, _: u64) -> Result<Vec<u8>, SourceError> {
+        self.page(path).map(<[u8]>::to_vec).ok_or(SourceError::NotFound)
+    }
+
+    fn canonical(&self, path: &Path) -> Result<PathBuf, SourceError> {
+        Ok(path.to_owned())
+    }
+}

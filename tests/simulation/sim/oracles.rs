@@ -1,0 +1,297 @@
+//! The promises, watched from outside: by what the directory, the stores and the places hold, never by what the planner says.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use certroll::desired::Desired;
+use certroll::ids::KeyId;
+use certroll::period::Period;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::value::RawValue;
+
+use super::world::{Entry, World};
+
+/// Two processes whose clocks are off in opposite directions may count an overlap so much too short.
+const SLACK: SignedDuration = SignedDuration::from_mins(25);
+
+/// A key somebody could have read.
+#[derive(Debug, Clone)]
+struct Offer {
+    first: Timestamp,
+    /// The last moment at which it could be read anywhere.
+    last: Timestamp,
+    /// Its credential's end, once the directory had it.
+    end: Option<Timestamp>,
+}
+
+/// What is remembered to judge by.
+#[derive(Debug, Default)]
+pub struct Oracles {
+    pub violations: Vec<String>,
+    /// By certificate and thumbprint.
+    offers: BTreeMap<String, BTreeMap<String, Offer>>,
+    /// By certificate: thumbprint and moment a person confirmed.
+    acknowledged: BTreeMap<String, Vec<(String, Timestamp)>>,
+    /// Keys whose credential a stranger took off: nobody can be held to them until they are repaired.
+    taken: BTreeSet<String>,
+    /// Keys that the file or a run revokes.
+    revoked: BTreeSet<String>,
+    /// By rotation: the keys that were ever published for it.
+    published: BTreeMap<String, BTreeSet<String>>,
+    pub rotations: u64,
+    promoted: BTreeSet<String>,
+    /// Certificates the last plan called blocked: somebody has to act.
+    pub blocked: BTreeSet<String>,
+}
+
+impl Oracles {
+    pub fn taken_by_a_stranger(&mut self, sha1: &str) {
+        self.taken.insert(sha1.to_uppercase());
+    }
+
+    pub fn revoke(&mut self, sha1: &str) {
+        self.revoked.insert(sha1.to_uppercase());
+    }
+
+    pub fn is_excused(&self, sha1: &str) -> bool {
+        self.taken.contains(sha1) || self.revoked.contains(sha1)
+    }
+
+    /// A certificate goes by another name now.
+    pub fn rename(&mut self, from: &str, to: &str) {
+        if let Some(offers) = self.offers.remove(from) {
+            self.offers.insert(to.to_owned(), offers);
+        }
+        if let Some(words) = self.acknowledged.remove(from) {
+            self.acknowledged.insert(to.to_owned(), words);
+        }
+    }
+
+    pub fn acknowledge(&mut self, certificate: &str, sha1: &str, at: Timestamp) {
+        self.acknowledged.entry(certificate.to_owned()).or_default().push((sha1.to_uppercase(), at));
+    }
+
+    /// Until when a consumer may hold that key; none while it may for ever.
+    fn held_until(
+        &self,
+        certificate: &str,
+        sha1: &str,
+        overlap: &Period,
+        acknowledges: bool,
+    ) -> Option<Timestamp> {
+        let offer = self.offers.get(certificate)?.get(sha1)?;
+        let mut since = offer.last;
+        if acknowledges {
+            let words = self.acknowledged.get(certificate)?.iter();
+            let newer =
+                words.filter(|(named, at)| named != sha1 && *at >= offer.first).map(|(_, at)| *at).min()?;
+            since = since.max(newer);
+        }
+        Some(overlap.after(since))
+    }
+}
+
+impl World {
+    /// Looks at one certificate, after anything that may have changed its credentials or its store.
+    pub fn watch(&self, certificate: &str) {
+        let (target, slots, overlap, acknowledges) = {
+            let state = self.state();
+            let Some(keys) = state.declaration.certificates.get(certificate) else { return };
+            if !keys.contains_key("store") {
+                return;
+            }
+            let slots: Vec<String> =
+                keys.get("deliver").map(|all| all.split(',').map(slot).collect()).unwrap_or_default();
+            let overlap: Period = keys.get("overlap").map_or("14d", String::as_str).parse().unwrap();
+            let acknowledges = keys.get("acknowledge").is_some_and(|word| word == "required");
+            (keys["on"].clone(), slots, overlap, acknowledges)
+        };
+        if !self.is_there(&target) {
+            return;
+        }
+        let now = self.now();
+        let entries = self.entries(&target);
+        let delivered = slots.iter().filter_map(|slot| self.places.holds(slot));
+        let mut offered: BTreeSet<String> = delivered.map(|t| t.sha1.to_string().to_uppercase()).collect();
+        let current = self.offered(certificate);
+        offered.extend(current.clone());
+        let mut broken = Vec::new();
+        {
+            let mut state = self.state();
+            let oracles = &mut state.oracles;
+            if let Some(current) = &current
+                && oracles.promoted.insert(current.clone())
+            {
+                oracles.rotations += 1;
+            }
+            let offers = oracles.offers.entry(certificate.to_owned()).or_default();
+            for sha1 in &offered {
+                offers.entry(sha1.clone()).or_insert(Offer { first: now, last: now, end: None }).last = now;
+            }
+            let known: Vec<(String, Offer)> =
+                offers.iter().map(|(k, offer)| (k.clone(), offer.clone())).collect();
+            for (sha1, offer) in known {
+                let end = entries
+                    .iter()
+                    .filter(|e| e.sha1.as_deref() == Some(&sha1))
+                    .map(|e| e.end)
+                    .max()
+                    .flatten();
+                if let Some(end) = end {
+                    if let Some(offer) =
+                        oracles.offers.get_mut(certificate).and_then(|all| all.get_mut(&sha1))
+                    {
+                        offer.end = Some(end);
+                    }
+                    oracles.taken.remove(&sha1);
+                    continue;
+                }
+                let expired = offer.end.is_some_and(|end| end <= now);
+                if oracles.is_excused(&sha1) {
+                    continue;
+                }
+                if !expired && offered.contains(&sha1) {
+                    broken.push((sha1.clone(), "it can be read and its credential is not there"));
+                } else if !expired {
+                    let until = oracles.held_until(certificate, &sha1, &overlap, acknowledges);
+                    if until.is_none_or(|until| now + SLACK < until) {
+                        broken.push((sha1.clone(), "its credential went while somebody may hold it"));
+                    }
+                }
+                // Judged once: what is declared later does not count for it.
+                if let Some(offers) = oracles.offers.get_mut(certificate) {
+                    offers.remove(&sha1);
+                }
+            }
+        }
+        for (sha1, what) in broken {
+            let name = self.name(&sha1);
+            self.violation(format!("P1 {certificate}: {name}: {what}"));
+        }
+    }
+
+    /// The certificate whose key lives in that entry of a store.
+    pub fn watch_entry(&self, entry: &str) {
+        let certificates: Vec<String> = {
+            let state = self.state();
+            let all = state.declaration.certificates.iter();
+            let here = all.filter(|(name, keys)| keys.get("entry").unwrap_or(name) == entry);
+            here.map(|(name, _)| name.clone()).collect()
+        };
+        certificates.iter().for_each(|certificate| self.watch(certificate));
+    }
+
+    pub fn watch_all(&self) {
+        let names: Vec<String> = self.state().declaration.certificates.keys().cloned().collect();
+        names.iter().for_each(|name| self.watch(name));
+    }
+
+    /// Judges one write by the read that fed it. `named` are the key ids the plan names for removal.
+    pub fn judge_write(
+        &self,
+        desired: &Desired,
+        read: Option<&[Box<RawValue>]>,
+        body: &[Box<RawValue>],
+        named: &BTreeSet<String>,
+    ) {
+        self.state().coverage.hit("write", "judged");
+        let Some(read) = read else {
+            self.violation("P2 a write was fed by no read");
+            return;
+        };
+        let sent: BTreeSet<&str> = body.iter().map(|entry| entry.get()).collect();
+        for entry in read.iter().filter(|entry| !sent.contains(entry.get())) {
+            let value: serde_json::Value = serde_json::from_str(entry.get()).unwrap_or_default();
+            let key_id = value["keyId"].as_str().unwrap_or_default().to_owned();
+            let altered = body.iter().any(|sent| key_id_of(sent) == key_id);
+            if altered {
+                self.violation(format!("P2 an entry went back altered: {}", value["displayName"]));
+            } else if !named.contains(&key_id) {
+                self.violation(format!(
+                    "P2 an entry was left out that no step names: {}",
+                    value["displayName"]
+                ));
+            }
+        }
+        self.one_key_a_rotation(desired, body);
+    }
+
+    /// P5: for one rotation id at most one key is ever published.
+    fn one_key_a_rotation(&self, desired: &Desired, body: &[Box<RawValue>]) {
+        for entry in body {
+            let value: serde_json::Value = serde_json::from_str(entry.get()).unwrap_or_default();
+            if value["key"].is_null() {
+                continue;
+            }
+            let key_id: Option<KeyId> = value["keyId"].as_str().and_then(|id| id.parse().ok());
+            for declared in desired.certificates.values() {
+                let Some(binding) = &declared.store else { continue };
+                let generations = self.generations(binding);
+                let made =
+                    generations.iter().find(|g| g.record.key_id.is_some() && g.record.key_id == key_id);
+                let Some((rotation, thumbprints)) =
+                    made.and_then(|made| Some((made.record.rotation_id?, made.record.thumbprints?)))
+                else {
+                    continue;
+                };
+                let count = {
+                    let mut state = self.state();
+                    let keys = state.oracles.published.entry(rotation.to_string()).or_default();
+                    keys.insert(thumbprints.sha1.to_string());
+                    keys.len()
+                };
+                if count > 1 {
+                    self.violation(format!("P5 {}: a rotation published {count} keys", declared.address));
+                }
+            }
+        }
+    }
+
+    /// Once all trouble is over, what consumers read signs in.
+    pub fn nobody_is_left_behind(&self) {
+        let names: Vec<String> = self.state().declaration.certificates.keys().cloned().collect();
+        let now = self.now();
+        for name in names {
+            let (Some(sha1), Some(on)) =
+                (self.offered(&name), self.state().declaration.says(&name, "on").map(str::to_owned))
+            else {
+                continue;
+            };
+            let live = self
+                .entries(&on)
+                .into_iter()
+                .any(|entry| entry.sha1.as_deref() == Some(&sha1) && entry.end.is_none_or(|end| now < end));
+            if !live && self.is_there(&on) && !self.state().oracles.blocked.contains(&name) {
+                let key = self.name(&sha1);
+                self.violation(format!("P5 {name}: consumers are left with {key}, which cannot sign in"));
+            }
+        }
+    }
+
+    /// P3: no secret in what leaves.
+    pub fn no_secret_in(&self, what: &str, text: &str) {
+        let found = {
+            let state = self.state();
+            let keys = super::needles().iter().map(String::as_str);
+            keys.chain(state.passwords.iter().map(String::as_str)).any(|secret| text.contains(secret))
+        };
+        if found {
+            self.violation(format!("P3 a secret is in {what}"));
+        }
+    }
+}
+
+/// The key id of an entry as it was received or sent.
+pub fn key_id_of(entry: &RawValue) -> String {
+    let value: serde_json::Value = serde_json::from_str(entry.get()).unwrap_or_default();
+    value["keyId"].as_str().unwrap_or_default().to_owned()
+}
+
+/// The slot of a delivery place of the declaration, by its short name.
+pub fn slot(place: &str) -> String {
+    format!("github_actions contoso/infra {place}")
+}
+
+/// The entries that are nobody's of ours, to be compared later.
+pub fn strangers(entries: &[Entry]) -> Vec<Entry> {
+    entries.iter().filter(|entry| !entry.is_ours()).cloned().collect()
+}
