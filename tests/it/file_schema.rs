@@ -44,7 +44,11 @@ fn the_committed_schema_is_fresh() {
 fn every_example_is_valid() {
     let mut count = 0;
     for example in std::fs::read_dir(Path::new(ROOT).join("examples")).unwrap() {
-        for file in std::fs::read_dir(example.unwrap().path()).unwrap() {
+        let folder = example.unwrap().path();
+        if !folder.is_dir() {
+            continue;
+        }
+        for file in std::fs::read_dir(folder).unwrap() {
             let path = file.unwrap().path();
             if path.extension().is_some_and(|ending| ending == "yaml") {
                 let text = std::fs::read_to_string(&path).unwrap();

@@ -122,7 +122,7 @@ impl Consumers {
                     world.state().coverage.hit("consumer", "signed in");
                     return None;
                 }
-                SignIn::Throttled { .. } | SignIn::Network { .. } | SignIn::PolicyBlocked { .. } => {}
+                SignIn::Busy(_) | SignIn::Network { .. } | SignIn::PolicyBlocked { .. } => {}
                 // Three sign-ins in a row cannot have met every one of several login servers.
                 SignIn::NotYet { .. } if uneven => {}
                 SignIn::NotYet { reason, .. }
