@@ -25,8 +25,8 @@ use crate::scripts::{Story, folder, words};
 use crate::support::cli::Bench;
 use crate::support::world::PoolRandom;
 
-/// Effects of one `apply` that are interrupted at most, evenly spread; a run has rarely more.
-const EFFECTS_MAX: usize = 8;
+/// Effects of one `apply` that are interrupted at most, evenly spread; no story has more today.
+const EFFECTS_MAX: usize = 24;
 /// How often a run that says "not yet" is followed by another.
 const RUNS_MAX: usize = 6;
 /// How much later: what is young has been seen for long enough then.
@@ -335,23 +335,18 @@ impl Point<'_> {
         let looked_at = bench.folder.join(".certroll/looked-at.json");
         std::fs::copy(bench.folder.join(STATE), &looked_at).unwrap();
         let looked_at = looked_at.display().to_string();
-        let mut plan: Vec<String> =
-            ["certroll", "plan", "--json", "--state", &looked_at].map(str::to_owned).into();
-        let mut rest = self.words.iter();
+        let mut plan = vec!["certroll", "plan", "--json", "--state", &looked_at];
+        let mut rest = self.words.iter().map(String::as_str);
         while let Some(word) = rest.next() {
-            if ["-f", "--file", "--only", "--target"].contains(&word.as_str()) {
-                plan.push(word.clone());
-                plan.extend(rest.next().cloned());
+            if matches!(word, "-f" | "--file" | "--only" | "--target") {
+                plan.push(word);
+                plan.extend(rest.next());
             }
         }
-        let (code, said) = run(bench, &plan);
-        let Some(plan) = said
-            .find('{')
-            .and_then(|at| serde_json::Deserializer::from_str(&said[at..]).into_iter::<Value>().next()?.ok())
-        else {
-            return json!({ "exit": code });
-        };
-        let certificates = plan["certificates"].as_array().unwrap().iter().map(|one| {
+        let ran = bench.run(&plan);
+        let plan: Value = serde_json::from_str(&ran.stdout).unwrap_or_default();
+        // A refusal has no certificates.
+        let certificates = plan["certificates"].as_array().into_iter().flatten().map(|one| {
             let each = |list: &str| one[list].as_array().cloned().unwrap_or_default();
             let steps: Vec<Value> =
                 each("steps").iter().map(|planned| planned["step"]["action"].clone()).collect();
@@ -359,7 +354,7 @@ impl Point<'_> {
             notes.sort();
             json!([one["address"], steps, notes, one["left_alone"]])
         });
-        json!({ "exit": code, "counts": plan["counts"], "certificates": certificates.collect::<Vec<_>>() })
+        json!({ "exit": ran.code, "counts": plan["counts"], "certificates": certificates.collect::<Vec<_>>() })
     }
 }
 
