@@ -1,6 +1,6 @@
 //! What all chains of a run share: waiting, being stopped, slots, locks, and what this run wrote.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use crate::apply::Job;
 use crate::apply::outcome::Stop;
 use crate::edges::{Trouble, TroubleKind};
-use crate::ids::{KeyId, TargetId};
+use crate::ids::{KeyId, Sha1, TargetId};
 
 /// How long a write in flight may still take after the run was asked to stop; the run ends within 5 s.
 const GRACE: SignedDuration = SignedDuration::from_secs(4);
@@ -25,6 +25,7 @@ pub(crate) struct Run<'a> {
     key_makers: Semaphore,
     locks: Mutex<BTreeMap<TargetId, Arc<tokio::sync::Mutex<()>>>>,
     written: Mutex<BTreeMap<TargetId, BTreeMap<KeyId, Timestamp>>>,
+    ended: Mutex<BTreeSet<(TargetId, Sha1)>>,
 }
 
 /// That moment plus the duration, clamped: a date of somebody else's may be anything.
@@ -48,6 +49,7 @@ impl<'a> Run<'a> {
             key_makers: Semaphore::new(job.random.key_pairs_at_once()),
             locks: Mutex::default(),
             written: Mutex::default(),
+            ended: Mutex::default(),
         }
     }
 
@@ -148,6 +150,16 @@ impl<'a> Run<'a> {
         if let Some(of_target) = written.get_mut(&target) {
             of_target.remove(&key_id);
         }
+    }
+
+    /// Remembers that this run took the credential of that certificate off, or destroyed its key: no read has to show it any more.
+    pub(crate) fn ended(&self, target: TargetId, sha1: Sha1) {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).insert((target, sha1));
+    }
+
+    /// Whether this run did.
+    pub(crate) fn has_ended(&self, target: TargetId, sha1: Sha1) -> bool {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).contains(&(target, sha1))
     }
 
     /// The credentials this run wrote to that object.

@@ -277,6 +277,9 @@ impl Chain<'_> {
         let (store, entry) = self.store()?;
         let removed = self.run.changing_in_slot(store.remove(entry, &generation)).await?;
         let key = removed.map_err(Trouble::from)?;
+        if let Some(thumbprints) = generation.record.thumbprints {
+            self.run.ended(generation.record.target, thumbprints.sha1);
+        }
         if let Some(own) = self.generations.iter_mut().find(|one| one.handle == generation.handle) {
             own.key = key;
             own.record.phase = RecordedPhase::Retired;

@@ -30,7 +30,8 @@ enum Meant {
 
 impl Chain<'_> {
     /// Every generation for that object, but for the one the write is about, which is on its way or young, as far as the stores'
-    /// records tell: another run may have published it a moment ago.
+    /// records tell: another run may have published it a moment ago. What this run has ended itself is over, whatever the records said
+    /// when it began.
     pub(crate) fn must_show(&self, target: TargetId, about: Sha1, write: Write) -> Vec<Thumbprints> {
         let others =
             self.run.job.observed.stores.iter().filter(|(address, _)| **address != self.plan.address);
@@ -45,7 +46,7 @@ impl Chain<'_> {
             .filter(|generation| !generation.record.rejected)
             .filter(|generation| self.may_just_have_been_published(generation, write))
             .filter_map(|generation| generation.record.thumbprints)
-            .filter(|thumbprints| thumbprints.sha1 != about)
+            .filter(|thumbprints| thumbprints.sha1 != about && !self.run.has_ended(target, thumbprints.sha1))
             .collect()
     }
 

@@ -98,6 +98,7 @@ impl Chain<'_> {
         let directory = self.directory()?;
         let written =
             carefully(self.run, &*directory, &change, &|what| self.progress("retire", what)).await?;
+        self.run.ended(target.id, credential.sha1);
         self.tell_of_disappeared(&written.disappeared);
         let shown = Shown {
             key_id: Some(credential.key_id),

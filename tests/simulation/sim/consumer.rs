@@ -90,7 +90,8 @@ impl Consumers {
         let answer = self.try_often(world, &held.identity, target.app_id).await;
         if let Some(reason) = answer {
             let excused = world.state().oracles.is_excused(&sha1);
-            let end = held.identity.issued.certificate.not_after;
+            let known = world.state().oracles.end_of(certificate, &sha1);
+            let end = known.unwrap_or(held.identity.issued.certificate.not_after);
             if !excused && end > world.now() + SignedDuration::from_mins(1) {
                 let name = world.name(&sha1);
                 world.violation(format!(

@@ -33,6 +33,8 @@ pub struct Oracles {
     acknowledged: BTreeMap<String, Vec<(String, Timestamp)>>,
     /// Keys whose credential a stranger took off: nobody can be held to them until they are repaired.
     taken: BTreeSet<String>,
+    /// By certificate and thumbprint: when the credential ends.
+    ends: BTreeMap<(String, String), Timestamp>,
     /// Keys that the file or a run revokes.
     revoked: BTreeSet<String>,
     /// By rotation: the keys that were ever published for it.
@@ -54,6 +56,11 @@ impl Oracles {
 
     pub fn is_excused(&self, sha1: &str) -> bool {
         self.taken.contains(sha1) || self.revoked.contains(sha1)
+    }
+
+    /// When the credential of a key ends, once the directory had it: a policy may cut it shorter than the certificate.
+    pub fn end_of(&self, certificate: &str, sha1: &str) -> Option<Timestamp> {
+        self.ends.get(&(certificate.to_owned(), sha1.to_owned())).copied()
     }
 
     /// A certificate goes by another name now.
@@ -137,6 +144,7 @@ impl World {
                     .max()
                     .flatten();
                 if let Some(end) = end {
+                    oracles.ends.insert((certificate.to_owned(), sha1.clone()), end);
                     if let Some(offer) =
                         oracles.offers.get_mut(certificate).and_then(|all| all.get_mut(&sha1))
                     {

@@ -61,6 +61,8 @@ pub struct State {
     pub passwords: Vec<String>,
     /// Processes that run now; each is told when it has company.
     pub running: BTreeMap<u32, Arc<AtomicBool>>,
+    /// What others did that a run may notice.
+    pub disturbances: u64,
 }
 
 /// An entry of `keyCredentials` as it really is.

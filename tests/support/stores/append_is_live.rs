@@ -105,6 +105,20 @@ impl View {
         })
     }
 
+    /// What was attached to an operation that is no longer pending and was never merged: the record stays, the key is gone.
+    fn given_up(&self, holding: &Holding) -> Vec<Generation> {
+        let known = |record: &PublicRecord| {
+            holding.generations.iter().any(|other| other.record.thumbprints == record.thumbprints)
+        };
+        let records = self.companion.attached.values().map(|attached| &attached.record);
+        let given_up = records.filter(|record| !known(record)).map(|record| Generation {
+            handle: format!("gone@{}", record.thumbprints.map(|t| t.sha256.to_string()).unwrap_or_default()),
+            record: record.clone(),
+            key: KeyState::Destroyed,
+        });
+        given_up.collect()
+    }
+
     fn holding(&self) -> Result<Holding, StoreError> {
         let mut holding = Holding::default();
         for version in &self.versions {
@@ -114,6 +128,7 @@ impl View {
             }
         }
         holding.generations.extend(self.pending_generation());
+        holding.generations.extend(self.given_up(&holding));
         holding
             .generations
             .sort_by(|a, b| (a.record.requested_at, &a.handle).cmp(&(b.record.requested_at, &b.handle)));
@@ -338,8 +353,14 @@ impl StoreWriter for AppendIsLive {
         record: &PublicRecord,
     ) -> Result<Pending, StoreError> {
         let view = self.view(entry)?;
-        if let (Some(generation), Some(operation)) = (view.pending_generation(), view.pending) {
-            return Ok(Pending { generation, csr: operation.csr });
+        if let (Some(generation), Some(operation)) = (view.pending_generation(), &view.pending) {
+            // There is one operation for each name. One whose certificate was published and given up makes room; its record stays.
+            let given_up = generation.record.thumbprints.is_some()
+                && generation.record.rotation_id != record.rotation_id;
+            if !given_up {
+                return Ok(Pending { generation, csr: operation.csr.clone() });
+            }
+            self.delete_pending(&entry.entry)?;
         }
         let operation = self.create(&entry.entry, request)?;
         // Without a note it is ours that died between the two calls, or a stranger's: what it asks for decides.
