@@ -5,6 +5,7 @@ use crate::support::observed;
 
 mod documents;
 mod drifting;
+mod guarded;
 mod properties;
 mod rows;
 mod rows_current;
