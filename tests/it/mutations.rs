@@ -80,7 +80,8 @@ fn places(code: &str, text: &str) -> Vec<Range<usize>> {
     };
     let (code, text) = (dense(code), dense(text));
     let same = |here: &&[(usize, char)]| here.iter().zip(&text).all(|((_, one), (_, two))| one == two);
-    let range = |here: &[(usize, char)]| here[0].0..here[here.len() - 1].0 + here[here.len() - 1].1.len_utf8();
+    let range =
+        |here: &[(usize, char)]| here[0].0..here[here.len() - 1].0 + here[here.len() - 1].1.len_utf8();
     code.windows(text.len().max(1)).filter(same).map(range).collect()
 }
 
@@ -97,7 +98,8 @@ impl Mutant {
         }
         let from = only(places(code, after), after)?.end;
         let first = places(&code[from..], right).into_iter().next();
-        let first = first.ok_or_else(|| format!("{name}: not in {} after {after}: {right}", file.display()))?;
+        let first =
+            first.ok_or_else(|| format!("{name}: not in {} after {after}: {right}", file.display()))?;
         Ok(from + first.start..from + first.end)
     }
 }
@@ -125,7 +127,8 @@ fn succeeded(command: &mut Command) -> Output {
 
 /// A copy of what Git knows of.
 fn copy_to(copy: &Path) {
-    let listed = succeeded(Command::new("git").args(["ls-files", "-co", "--exclude-standard"]).current_dir(root()));
+    let listed =
+        succeeded(Command::new("git").args(["ls-files", "-co", "--exclude-standard"]).current_dir(root()));
     for file in String::from_utf8(listed.stdout).unwrap().lines() {
         let (from, to) = (root().join(file), copy.join(file));
         if from.is_file() {
@@ -164,9 +167,10 @@ fn broken(code: &str, mutants: &[&Mutant]) -> String {
         assert!(end <= last, "places that overlap: {}", &code[start..end]);
         last = start;
         let right = &code[start..end];
-        let switched = mutants.iter().fold(format!("{{ {right} }}"), |otherwise, Mutant { name, wrong, .. }| {
-            format!("{{ if crate::mutated({name:?}) {{ {wrong} }} else {otherwise} }}")
-        });
+        let switched =
+            mutants.iter().fold(format!("{{ {right} }}"), |otherwise, Mutant { name, wrong, .. }| {
+                format!("{{ if crate::mutated({name:?}) {{ {wrong} }} else {otherwise} }}")
+            });
         // A statement ends inside; an expression stays one.
         let switched = if right.ends_with(';') { switched } else { format!("({switched})") };
         broken.replace_range(start..end, &switched);
@@ -238,7 +242,10 @@ fn run(programs: &[PathBuf], copy: &Path, filters: &BTreeSet<&str>, mistake: &st
         command.arg(PATIENCE).arg(program).args(filters).current_dir(copy).env(SWITCH, mistake);
         let Output { stdout, .. } = command.output().unwrap();
         for line in String::from_utf8_lossy(&stdout).lines() {
-            let Some((test, how)) = line.strip_prefix("test ").and_then(|line| line.split_once(" ... ")) else { continue };
+            let Some((test, how)) = line.strip_prefix("test ").and_then(|line| line.split_once(" ... "))
+            else {
+                continue;
+            };
             match how {
                 "ok" => ran.passed.insert(test.to_owned()),
                 "FAILED" => ran.failed.insert(test.to_owned()),
@@ -276,7 +283,8 @@ fn every_mutant_is_caught_by_the_tests_that_are_named() {
     let word = std::env::var("MUTANTS").unwrap_or_default();
     let chosen: Vec<&Mutant> = all.iter().filter(|mutant| mutant.name.contains(&word)).collect();
     assert!(!chosen.is_empty(), "no mistake has {word:?} in its name");
-    let filters: BTreeSet<&str> = chosen.iter().flat_map(|mutant| &mutant.caught_by).map(String::as_str).collect();
+    let filters: BTreeSet<&str> =
+        chosen.iter().flat_map(|mutant| &mutant.caught_by).map(String::as_str).collect();
     let healthy = run(&programs, &copy, &filters, NO_MISTAKE);
     assert!(healthy.failed.is_empty(), "fail without a mistake: {:#?}", healthy.failed);
     let names_nothing = |filter: &&&str| !healthy.passed.iter().any(|test| test.contains(**filter));
