@@ -351,7 +351,8 @@ impl<'a> Chain<'a> {
     fn outcome_when_done(&self) -> Outcome {
         let has = |test: fn(&Step) -> bool| self.plan.steps.iter().any(|planned| test(&planned.step));
         let publishes = has(|step| matches!(step, Step::Publish { .. }));
-        let promotes = has(|step| matches!(step, Step::Promote { .. }));
+        let finishes = self.plan.steps.iter().any(|planned| planned.because == Because::NotProvenYet);
+        let promotes = finishes || has(|step| matches!(step, Step::Promote { .. }));
         match &self.evidence {
             _ if self.plan.steps.is_empty() => self.outcome_without_steps(),
             Some(Evidenced::SignIn(_)) if publishes || promotes => {

@@ -155,6 +155,7 @@ impl Chain<'_> {
         let already = self.expected.as_ref() == Some(&current) && generation.record.promoted_at.is_some();
         let record = PublicRecord {
             promoted_at: if already { generation.record.promoted_at } else { Some(self.run.now()) },
+            proven_at: generation.record.proven_at.or_else(|| self.signed_in_now(&thumbprints)),
             phase: RecordedPhase::Promoted,
             ..generation.record.clone()
         };

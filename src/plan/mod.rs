@@ -143,6 +143,17 @@ impl Plan {
         self.certificates.iter().all(|certificate| certificate.steps.is_empty())
     }
 
+    /// Whether carrying it out would change anything. To try a proof once more that is long overdue is no change: somebody must act first.
+    pub fn changes_anything(&self) -> bool {
+        let changes = |certificate: &CertificatePlan| match certificate.steps.first().map(|first| &first.step)
+        {
+            Some(Step::Prove { .. }) => !certificate.is_blocked(),
+            Some(_) => true,
+            None => false,
+        };
+        self.certificates.iter().any(changes)
+    }
+
     /// Whether somebody must act now: something is blocked, or a person or provider who is waited for is late.
     pub fn needs_somebody(&self) -> bool {
         self.certificates.iter().flat_map(|certificate| &certificate.notes).any(|note| match note.kind {

@@ -76,6 +76,8 @@ pub enum Because {
     NoLongerFits,
     /// Its promotion is known only from what consumers read.
     PromotionUnknown,
+    /// It was promoted before its proof, and the proof is still missing.
+    NotProvenYet,
     /// `adopt:` names it.
     Adopted,
     /// The delivery place holds something else, or nobody knows.
@@ -120,6 +122,9 @@ impl fmt::Display for Because {
             Because::NoLongerFits => f.write_str("it no longer fits the declaration"),
             Because::PromotionUnknown => {
                 f.write_str("an earlier run stopped between promoting and recording")
+            }
+            Because::NotProvenYet => {
+                f.write_str("it was promoted before its proof, and that is still missing")
             }
             Because::Adopted => f.write_str("the file adopts it"),
             Because::DeliveryDiffers => f.write_str("the place holds something else or cannot say"),

@@ -4,6 +4,7 @@ mod current;
 mod due;
 mod rollback;
 mod rotation;
+mod unproven;
 
 use crate::desired::{Declared, StoreBinding};
 use crate::ids::Thumbprint;
@@ -67,6 +68,9 @@ pub fn decide(situation: &Situation<'_>, current: Option<&CurrentView<'_>>) -> S
         repaired.notes.append(&mut succession.notes);
         succession.steps = repaired.steps;
         succession.notes = repaired.notes;
+    }
+    if let Some(current) = current {
+        unproven::finish_proof(situation, current, &mut succession);
     }
     succession
 }

@@ -5,4 +5,5 @@ mod removed;
 mod rules;
 mod story;
 mod trouble;
+mod unproven;
 mod words;

@@ -92,6 +92,7 @@ fn requested(rotation: Rotation) -> PublicRecord {
         phase: RecordedPhase::Requested,
         requested_at: rotation.start(),
         promoted_at: None,
+        proven_at: None,
         delivered: BTreeMap::new(),
         rejected: false,
     }

@@ -63,7 +63,7 @@ pub fn show(plan: &Plan, document: &Document, global: &Global, world: &World) {
 fn ending(prepared: &Prepared) -> Ending {
     let plan = &prepared.plan;
     let refused = if plan.refusals.iter().any(is_refusal) { Ending::Refused } else { Ending::Fine };
-    let changes = if plan.is_empty() { Ending::Fine } else { Ending::Changes };
+    let changes = if plan.changes_anything() { Ending::Changes } else { Ending::Fine };
     let somebody = if plan.needs_somebody() { Ending::NeedsSomebody } else { Ending::Fine };
     refused.and(changes).and(somebody)
 }

@@ -13,6 +13,7 @@ use crate::plan::records::credential_dates;
 use crate::plan::situation::{CurrentView, Situation, Standing, reference};
 use crate::plan::step::{Evidence, GenerationRef, Step};
 use crate::plan::successor::due::record_promotion;
+use crate::plan::successor::unproven::still_unproven;
 use crate::plan::successor::{Succession, place, planned};
 
 /// The generation on its way that this plan goes on with.
@@ -200,6 +201,10 @@ fn chain(
         }
     };
     let before_proof = declared.prove == Prove::AfterPromotion;
+    if let Some(started) = started.filter(|_| !before_proof) {
+        let published = situation.credentials_of(started);
+        succession.notes.extend(still_unproven(situation, &published, evidence));
+    }
     let prove = Step::Prove { generation: generation.clone(), evidence };
     let promote = Step::Promote { generation: generation.clone(), place: place(declared), before_proof };
     if before_proof {

@@ -164,6 +164,13 @@ fn deliveries_and_overlap() -> Vec<Row> {
     ]
 }
 
+/// Promoted at once where the proof comes after, and the run ended before it.
+fn unproven(made: &str) -> World {
+    world()
+        .with(current("young", made).proof_unknown())
+        .declare(|declared| declared.prove = Prove::AfterPromotion)
+}
+
 fn shapes() -> Vec<Row> {
     vec![
         Row {
@@ -183,6 +190,78 @@ fn shapes() -> Vec<Row> {
             world: || due().declare(|declared| declared.prove = Prove::AfterPromotion),
             steps: &["issue: due", "publish", "settle", "promote", "prove"],
             notes: &[],
+        },
+        Row {
+            story: "what was promoted before its proof and never signed in is proven by the next run",
+            world: || unproven("2027-02-28T12:00:00Z"),
+            steps: &["prove young: not proven yet"],
+            notes: &["later young 2027-08-27"],
+        },
+        Row {
+            story: "what was promoted before its proof a day ago and never signed in needs somebody to look",
+            world: || unproven("2027-02-27T23:50:00Z"),
+            steps: &["prove young: not proven yet"],
+            notes: &["blocked young 2027-02-27 nobody has signed in service principal"],
+        },
+        Row {
+            story: "a missing proof is made up for under a hold",
+            world: || unproven("2027-02-28T12:00:00Z").declare(|declared| declared.hold = hold("2027-12-31")),
+            steps: &["prove young: not proven yet"],
+            notes: &["info hold"],
+        },
+        Row {
+            story: "a missing proof is made up for in a freeze",
+            world: || {
+                unproven("2027-02-28T12:00:00Z")
+                    .declare(|declared| declared.freeze = vec![freeze("2027-02-25", "2027-03-02")])
+            },
+            steps: &["prove young: not proven yet"],
+            notes: &[],
+        },
+        Row {
+            story: "a missing proof comes before the deliveries that its run did not reach",
+            world: || unproven("2027-02-28T12:00:00Z").delivery("file a", Some(DeliveryState::Absent)),
+            steps: &["prove young: not proven yet", "deliver young to file a: delivery differs"],
+            notes: &[],
+        },
+        Row {
+            story: "one proof serves what was promoted before it and what is retired after it",
+            world: || {
+                world()
+                    .with(former("old", "2026-09-01"))
+                    .with(current("young", "2027-02-01").proof_unknown())
+                    .declare(|declared| declared.prove = Prove::AfterPromotion)
+            },
+            steps: &["prove young: not proven yet", "retire old: overlap over"],
+            notes: &["blocked young nobody has signed in"],
+        },
+        Row {
+            story: "a missing proof waits for nobody when another key takes its place",
+            world: || {
+                due()
+                    .declare(|declared| declared.prove = Prove::AfterPromotion)
+                    .record("old", |record| record.proven_at = None)
+            },
+            steps: &["issue: due", "publish", "settle", "promote", "prove"],
+            notes: &[],
+        },
+        Row {
+            story: "a missing proof that nobody can give is told",
+            world: || {
+                unproven("2027-02-28T12:00:00Z")
+                    .target(|target| target.sign_in_impossible = Some("there is no service principal".into()))
+            },
+            steps: &[],
+            notes: &["blocked young nobody can sign in there is no service principal"],
+        },
+        Row {
+            story: "a published generation that nobody could sign in with for a day needs somebody to look",
+            world: || {
+                let id = super::rows_underway::rotation_of(&due());
+                due().with(staged("next", "2027-02-27T23:50:00Z", id).published())
+            },
+            steps: &["prove next: resumed", "promote next"],
+            notes: &["blocked next 2027-02-27 nobody has signed in service principal"],
         },
         Row {
             story: "a certificate that a person signs is requested first",

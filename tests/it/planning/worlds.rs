@@ -429,6 +429,9 @@ fn add(
     if recipe.rejected {
         generation = generation.rejected();
     }
+    if recipe.age_days % 3 == 0 {
+        generation = generation.proof_unknown();
+    }
     // What is adopted is in use: it has no phases before that.
     if recipe.adopted && (is_current || !on_its_way) {
         generation = generation.adopted();
