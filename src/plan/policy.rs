@@ -1,6 +1,7 @@
 //! What one run asks for beyond the files: flags and settings. Pure data.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::str::FromStr;
 
 use schemars::JsonSchema;
@@ -124,15 +125,26 @@ impl FromStr for Pattern {
     }
 }
 
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Pattern::Address(glob) => f.write_str(glob),
+            Pattern::Label { key, value } => write!(f, "label:{key}={value}"),
+        }
+    }
+}
+
 impl Pattern {
-    fn matches(&self, declared: &Declared) -> bool {
+    /// Whether it selects that certificate.
+    pub fn matches(&self, declared: &Declared) -> bool {
         match self {
             Pattern::Address(_) => self.matches_address(&declared.address),
             Pattern::Label { key, value } => declared.labels.get(key) == Some(value),
         }
     }
 
-    fn matches_address(&self, address: &Address) -> bool {
+    /// Whether it selects a certificate of that address, whatever its labels.
+    pub fn matches_address(&self, address: &Address) -> bool {
         match self {
             Pattern::Address(glob) => glob_matches(glob, &address.to_string()),
             Pattern::Label { .. } => false,

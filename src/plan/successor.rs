@@ -15,7 +15,7 @@ use crate::plan::situation::{CurrentView, Situation, Standing};
 use crate::plan::step::{GenerationRef, Step};
 
 pub use current::current;
-use due::{healthy, lacks_room, reason_to_rotate, reason_to_wait, tidy_up};
+use due::{healthy, lacks_room, reason_to_rotate, reason_to_wait, replace_asked, tidy_up};
 use rollback::rollback;
 use rotation::{Gate, continuing, repair, rotate};
 pub use rotation::{generations_on_their_way, provable, publish};
@@ -90,7 +90,10 @@ fn onward(situation: &Situation<'_>, current: Option<&CurrentView<'_>>) -> Succe
         return rotate(situation, current, Because::Resumed, Gate::Windows);
     }
     if let Some(note) = hold_note(situation) {
-        return Succession::noted(note);
+        return match current.is_some_and(|current| replace_asked(situation, current).is_some()) {
+            true => Succession::blocked(not_while_held(note)),
+            false => Succession::noted(note),
+        };
     }
     let Some(current) = current else {
         let orphaned = situation.orphans().next().is_some();
@@ -198,6 +201,14 @@ fn hold_note(situation: &Situation<'_>) -> Option<Note> {
     let today = situation.now.to_zoned(jiff::tz::TimeZone::UTC).date();
     (today <= hold.until)
         .then(|| Note::new(NoteKind::Info, format!("on hold until {}: {}", hold.until, hold.reason)))
+}
+
+/// `--replace` of what the hold keeps: whoever asks by name is told.
+fn not_while_held(hold: Note) -> Note {
+    Note::blocked(
+        format!("nothing is replaced: {}", hold.text),
+        "take the hold out of the file; or add --revoke-previous, which no hold keeps back, if that key must not be used any longer",
+    )
 }
 
 /// Whether the file's `hold:` is in force.

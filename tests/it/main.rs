@@ -8,6 +8,7 @@ mod support;
 mod apply;
 mod assertions;
 mod cli;
+mod cli_asked;
 mod cli_files;
 mod cli_service;
 mod documents;

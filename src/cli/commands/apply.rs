@@ -42,7 +42,12 @@ pub async fn run(args: &ApplyArgs, global: &Global, world: &mut World) -> Result
     let global = &global;
     let receipt = args.receipt.as_ref().map(|path| Pending::open(&world.path(path), path)).transpose()?;
     let looking = Ask::looking(&selection, args.parallelism);
-    let ask = Ask { emulator: Some(args.emulator), written: args.receipt.as_deref(), ..looking };
+    let ask = Ask {
+        emulator: Some(args.emulator),
+        written: args.receipt.as_deref(),
+        reviewed: saved.is_some(),
+        ..looking
+    };
     let prepared = unless_stopped(prepare(&ask, global, world), world).await?;
     let (prepared, approval) = match saved {
         Some(saved) => {

@@ -470,8 +470,14 @@ fn emergencies() -> Vec<Row> {
             notes: &["later old 2027-03-06"],
         },
         Row {
-            story: "replace is nothing under a hold",
+            story: "replace under a hold is told to be blocked by it",
             world: || replacing(healthy(), false).declare(|declared| declared.hold = hold("2027-04-01")),
+            steps: &[],
+            notes: &["blocked hold 2027-04-01 audit --revoke-previous"],
+        },
+        Row {
+            story: "replace under a hold is nothing when what it names is not current any more",
+            world: || replacing(overlap_runs(), false).declare(|declared| declared.hold = hold("2027-04-01")),
             steps: &[],
             notes: &["info hold"],
         },

@@ -1,8 +1,11 @@
 //! What is about whole plans rather than one certificate: budgets, clocks, `--only`, spread. And years of runs.
 
+use std::collections::BTreeMap;
+
 use certroll::desired::{Limit, Timing};
-use certroll::plan::Plan;
+use certroll::observed::{KeyState, StoreState, TargetState};
 use certroll::plan::reason::{NoteKind, Refusal};
+use certroll::plan::{Plan, asked};
 use uuid::Uuid;
 
 use super::observed::*;
@@ -181,4 +184,31 @@ fn the_end_of_a_year_that_is_a_leap_year_is_counted_by_the_calendar() {
     assert_eq!(steps_of(&later, &plan_of(&later)), Vec::<String>::new());
     let later = world.at("2028-07-14T22:59:59Z");
     assert_eq!(steps_of(&later, &plan_of(&later))[0], "issue: due");
+}
+
+#[test]
+fn a_thumbprint_to_be_replaced_is_a_mistake_only_when_it_names_nothing_that_can_be_seen() {
+    let scene = || {
+        world()
+            .with(former("retired", "2026-01-01").unpublished().key(KeyState::Destroyed))
+            .with(current("old", "2027-02-01"))
+            .credential(foreign("theirs", "2027-01-01"))
+            .declare(|declared| {
+                declared.adopt = vec![adopt("adopted", true)];
+                declared.revoked = [thumbprint("revoked")].into();
+            })
+    };
+    let is_unknown = |world: &World, label: &str| {
+        let replace = BTreeMap::from([(address(ADDRESS), thumbprint(label))]);
+        !asked::unknown(&replace, &world.desired, &world.observed).is_empty()
+    };
+    for known in ["old", "retired", "theirs", "adopted", "revoked"] {
+        assert!(!is_unknown(&scene(), known), "{known}");
+    }
+    assert!(is_unknown(&scene(), "nobody's"));
+    assert!(is_unknown(&world(), "old"), "an entry that is not there remembers nothing");
+    let unreadable = StoreState::Unreadable { reason: "the disk is gone".into() };
+    assert!(!is_unknown(&world().store(unreadable), "nobody's"), "nobody can tell");
+    let missing = TargetState::Missing { similar: Vec::new() };
+    assert!(!is_unknown(&world().found(missing), "nobody's"), "nobody can tell");
 }
