@@ -15,8 +15,6 @@ mod timing;
 
 use std::collections::BTreeMap;
 
-pub use placeholder::is_documentation_password;
-
 use super::collect::File;
 use super::nearest;
 use super::sources::{Contained, PathError, Sources, contained};
