@@ -62,6 +62,28 @@ impl Overrides {
     pub fn is_empty(&self) -> bool {
         *self == Overrides::default()
     }
+
+    /// As the flags that ask for it, each with its value; settings last.
+    pub fn flags(&self) -> Vec<String> {
+        let Overrides { replace, revoke_previous, rollback, max_issue, max_retire, settings } = self;
+        let replace = replace.iter().map(|(address, thumbprint)| format!("--replace {address}={thumbprint}"));
+        let revoke = revoke_previous.then(|| "--revoke-previous".to_owned());
+        let rollback = rollback.iter().map(|address| format!("--rollback {address}"));
+        let issue = max_issue.map(|count| format!("--max-issue {count}"));
+        let retire = max_retire.map(|count| format!("--max-retire {count}"));
+        let settings = settings.iter().map(|(name, value)| format!("--set {name}={value}"));
+        replace.chain(revoke).chain(rollback).chain(issue).chain(retire).chain(settings).collect()
+    }
+
+    /// What of it takes a safeguard away: an overlap, a hold back, a limit. A plain `--replace` is a rotation like every other, and a
+    /// setting is told when the plan is carried out.
+    pub fn taking_safeguards_away(&self) -> Overrides {
+        Overrides {
+            replace: if self.revoke_previous { self.replace.clone() } else { BTreeMap::new() },
+            settings: BTreeMap::new(),
+            ..self.clone()
+        }
+    }
 }
 
 impl Policy {

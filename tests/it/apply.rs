@@ -3,6 +3,7 @@
 mod beside;
 mod passwords;
 mod removed;
+mod reviewed;
 mod rules;
 mod story;
 mod trouble;
