@@ -239,3 +239,21 @@ fn warn_of_clocks(observed: &Observed, settings: &Settings) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::exit::Ending;
+
+    #[test]
+    fn a_plan_that_the_guard_refuses_ends_with_4() {
+        let unsafe_plan = unsafe_plan(&guard::Unsafe {
+            address: "contoso/backup".parse().unwrap(),
+            step: 3,
+            rule: "promoted before it is proven",
+        });
+        assert_eq!(crate::cli::ending_of(unsafe_plan.kind), Ending::Refused);
+        assert_eq!(Ending::Refused.code(), 4);
+        assert!(unsafe_plan.causes.concat().contains("unsafe at step 3: promoted before it is proven"));
+    }
+}

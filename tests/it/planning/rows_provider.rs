@@ -138,11 +138,11 @@ fn publishing() -> Vec<Row> {
 }
 
 /// The newer key is live, the older one was dropped from the list.
-fn dropped() -> World {
+pub(crate) fn dropped() -> World {
     listing(&[new]).credential(live(&old(), Some("backup"))).credential(live(&new(), Some("backup")))
 }
 
-fn acknowledged(world: World, moment: &str) -> World {
+pub(crate) fn acknowledged(world: World, moment: &str) -> World {
     let mut world = world.acknowledged(ADDRESS, "unused", moment);
     let sha1 = new().certificate.thumbprints.sha1;
     world.desired.acknowledgements[0].thumbprint = certroll::ids::Thumbprint::Sha1(sha1);
