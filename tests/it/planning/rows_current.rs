@@ -2,6 +2,7 @@
 
 use certroll::certificate::KeyKind;
 use certroll::desired::Issuer;
+use certroll::ids::RotationId;
 use certroll::observed::{Candidate, Current, Holding, StoreState, TargetState, Untouchable};
 use uuid::Uuid;
 
@@ -298,6 +299,22 @@ fn going_on() -> Vec<Row> {
             world: || due().declare(|declared| declared.hold = hold("2027-03-01")),
             steps: &[],
             notes: &["info hold 2027-03-01 audit"],
+        },
+        Row {
+            story: "a hold holds the first generation too",
+            world: || world().declare(|declared| declared.hold = hold("2027-03-31")),
+            steps: &[],
+            notes: &["info hold 2027-03-31 audit"],
+        },
+        Row {
+            story: "a hold keeps even a staged generation that no longer fits",
+            world: || {
+                due()
+                    .with(staged("stale", "2027-02-28T23:00:00Z", RotationId([7; 16])))
+                    .declare(|declared| declared.hold = hold("2027-03-31"))
+            },
+            steps: &[],
+            notes: &["info hold 2027-03-31 audit"],
         },
         Row {
             story: "a hold that is over holds nothing",

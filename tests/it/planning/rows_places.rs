@@ -104,6 +104,14 @@ fn deliveries() -> Vec<Row> {
             notes: &["later old retire 14 d last delivery"],
         },
         Row {
+            story: "a hold holds no delivery back, for a rollback has to reach every place",
+            world: || {
+                delivered(Some(DeliveryState::Absent)).declare(|declared| declared.hold = hold("2027-03-31"))
+            },
+            steps: &["deliver old to github_actions contoso/infra M365_PFX: delivery differs"],
+            notes: &["info hold 2027-03-31"],
+        },
+        Row {
             story: "a freeze holds a delivery back",
             world: || {
                 delivered(marker("8"))

@@ -570,6 +570,15 @@ fn rollbacks() -> Vec<Row> {
             notes: &[],
         },
         Row {
+            story: "a rollback waits for no freeze: something is wrong now",
+            world: || {
+                asked(overlap_runs())
+                    .declare(|declared| declared.freeze = vec![freeze("2027-02-20", "2027-03-20")])
+            },
+            steps: BACK,
+            notes: &[],
+        },
+        Row {
             story: "a rollback without a hold is blocked",
             world: || asked(overlap_runs()).declare(|declared| declared.hold = None),
             steps: &[],
@@ -671,6 +680,16 @@ fn rollbacks() -> Vec<Row> {
             world: || world().with(former("old", "2026-08-01")).with(current("new", "2027-02-20").rejected()),
             steps: &["issue: rejected is current", "publish", "prove", "promote"],
             notes: &["later old retire", "later new retire"],
+        },
+        Row {
+            story: "a rejected current one is rotated in a freeze too, like a revoked one",
+            world: || {
+                world()
+                    .with(current("new", "2027-02-20").rejected())
+                    .declare(|declared| declared.freeze = vec![freeze("2027-02-20", "2027-03-20")])
+            },
+            steps: &["issue: rejected is current", "publish", "prove", "promote"],
+            notes: &["later new retire"],
         },
         Row {
             story: "a rejected current one without a predecessor is rotated now",
