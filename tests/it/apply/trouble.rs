@@ -9,6 +9,7 @@ use certroll::emulator::{
     TokenFaults, TokenPropagation, Unavailable, Which,
 };
 use certroll::ids::KeyId;
+use certroll::plan::predict;
 use jiff::SignedDuration;
 use serde_json::Value;
 use uuid::Uuid;
@@ -280,4 +281,39 @@ async fn a_credential_ends_before_its_certificate_and_below_the_policy() {
     assert_eq!(entry["startDateTime"].as_str().unwrap(), "2026-11-20T11:50:00Z");
     assert_eq!(entry["endDateTime"].as_str().unwrap(), "2027-11-20T11:59:59Z");
     assert_eq!(entry["displayName"].as_str().unwrap(), "certroll:platform-team/backup · backup");
+}
+
+#[tokio::test]
+async fn a_policy_cuts_a_credential_to_what_it_allows_and_the_plan_knows_the_day() {
+    let (world, object, _) = crowded().await;
+    let policy = serde_json::json!({
+        "isEnabled": true,
+        "applicationRestrictions": { "keyCredentials": [{
+            "restrictionType": "asymmetricKeyLifetime", "maxLifetime": "P90D",
+            "restrictForAppsCreatedAfterDateTime": "2020-01-01T00:00:00Z", "state": "enabled"
+        }] }
+    });
+    let Value::Object(policy) = policy else { unreachable!() };
+    world.emulator.change(TENANT, Change::SetDefaultPolicy { policy }).unwrap();
+    let (plan, observed) = world.plan().await;
+    let declared = &world.desired.certificates[&"contoso/backup".parse().unwrap()];
+    let mut predicted = predict::World::of(declared, &observed).unwrap();
+    let context = predict::Context {
+        declared,
+        owner: &world.desired.owner,
+        tenant_id: TENANT,
+        now: plan.now,
+        settings: world.settings(),
+    };
+    plan.certificates[0].steps.iter().for_each(|planned| planned.step.predict(&mut predicted, &context));
+    let foreseen = predicted.target.credentials.last().unwrap();
+
+    assert_eq!(*outcome(&world.apply().await), Outcome::Proven { rotated: true });
+    let entry = ours(&world, object).remove(0);
+    // start = now - 10 min; end = start + the policy's 90 days - 1 h, which is before the certificate's own end.
+    assert_eq!(entry["startDateTime"].as_str().unwrap(), "2026-11-20T11:50:00Z");
+    assert_eq!(entry["endDateTime"].as_str().unwrap(), "2027-02-18T10:50:00Z");
+    let (start, end) = (foreseen.start.unwrap().to_string(), foreseen.end.unwrap().to_string());
+    assert_eq!((start.as_str(), end.as_str()), ("2026-11-20T11:50:00Z", "2027-02-18T10:50:00Z"));
+    assert!(world.plan().await.0.is_empty(), "P5: with the life it was given it is not due");
 }
