@@ -77,6 +77,7 @@ scripts! {
     only_a_part
     overdue
     product_rotates_itself
+    proof_after_promotion
     provider_drops_a_key
     provider_sends_a_key
     read_back_only

@@ -51,7 +51,7 @@ pub(super) fn still_unproven(
         let day = published.strftime("%Y-%m-%d %H:%M UTC");
         let note = Note::blocked(
             format!("published on {day} and nobody has signed in with it yet"),
-            "certroll apply tries again; check that the service principal exists and is enabled, and that the client id is the one declared",
+            "certroll apply tries again; check that the service principal exists and is enabled, that the client id is the one declared, and that no policy blocks sign-ins from here",
         );
         let sha1 = credentials.iter().find_map(|credential| credential.sha1());
         sha1.map_or(note.clone(), |sha1| note.about(sha1))
