@@ -178,6 +178,9 @@ fn a_value_of_its_own_replaces_the_inherited_one_and_labels_merge() {
     assert_eq!(one.consumer.as_ref().unwrap().title, "CloudM Continuity");
     assert_eq!(one.labels, labels(&[("stage", "test"), ("team", "backup")]));
     assert_eq!(one.freeze.len(), 1, "its own; the tenant is another");
+    let both = &desired.certificates[&"prod/vault-secret".parse().unwrap()];
+    let reasons: Vec<&str> = both.freeze.iter().map(|freeze| freeze.reason.as_str()).collect();
+    assert_eq!(reasons, ["year end", "audit"], "its own on top of the tenant's");
     assert_eq!(one.target.kind, TargetKind::ServicePrincipal);
     let form = &one.store.as_ref().unwrap().form;
     assert_eq!(form.password, Password::Env("CERTROLL_SECRET_OWN".into()));
@@ -233,6 +236,32 @@ fn a_default_written_down_is_no_change() {
         store("{ use: f, format: pfx }"),
         store("{ use: f, format: pfx, password: generate, profile: modern2023 }")
     );
+}
+
+#[test]
+fn a_certificate_that_was_renamed_twice_is_followed_from_each_of_its_names() {
+    let text = |moved: &str| {
+        format!(
+            "certroll: v1\nowner: team\ntenants: {{ lab: {{ cloud: emulator }} }}\n\
+             stores: {{ keys: {{ kind: file, directory: secrets }} }}\n\
+             certificates: {{ third: {{ application: {{ unique_name: a }}, store: {{ use: keys, name: first }} }} }}\n\
+             moved: {moved}\n"
+        )
+    };
+    let second = "{ from: lab/second, to: lab/third }";
+    for moved in [
+        format!("[{{ from: lab/first, to: lab/second }}, {second}]"),
+        format!("[{second}, {{ from: lab/first, to: lab/second }}]"),
+    ] {
+        let mut ways: Vec<(String, String)> = desired(&text(&moved))
+            .moved
+            .iter()
+            .map(|moved| (moved.from.to_string(), moved.to.to_string()))
+            .collect();
+        ways.sort();
+        let leads = |from: &str| (from.to_owned(), "lab/third".to_owned());
+        assert_eq!(ways, [leads("lab/first"), leads("lab/second")]);
+    }
 }
 
 #[test]
