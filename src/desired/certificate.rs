@@ -12,6 +12,7 @@ use crate::certificate::{KeyKind, SignatureHash};
 use crate::desired::{Form, Issuer, Origin, StoreBinding};
 use crate::ids::{Address, KeyId, Name, Owner, RotationId, TargetId, TargetKind, Thumbprint};
 use crate::period::{Lead, Period};
+use crate::report::drift_rules::Rule;
 
 /// One declared certificate, everything inherited and defaulted.
 #[derive(Debug, Clone)]
@@ -250,7 +251,7 @@ pub struct Hold {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ignore {
     /// The finding's rule.
-    pub rule: String,
+    pub rule: Rule,
     /// Why.
     pub reason: String,
     /// Who decided.
