@@ -1,8 +1,8 @@
 use super::*;
 use crate::certificate::{KeyKind, SignatureHash};
 use crate::ids::{Sha1, Sha256, TargetId, Thumbprints};
-use crate::plan::PlannedTarget;
 use crate::plan::step::{CredentialRef, Evidence, GenerationRef};
+use crate::plan::{LeftAlone, PlannedTarget};
 use jiff::Timestamp;
 
 fn at(text: &str) -> Timestamp {
@@ -38,7 +38,7 @@ fn certificate(address: &str, title: &str) -> CertificatePlan {
         observed: Sha256([2; 32]),
         steps: Vec::new(),
         notes: Vec::new(),
-        left_alone: 0,
+        left_alone: LeftAlone::default(),
     }
 }
 
@@ -84,7 +84,7 @@ fn rotation() -> CertificatePlan {
                 "hand off to CloudM Continuity, then: certroll ack contoso/cloudm-continuity",
             ),
         ],
-        left_alone: 2,
+        left_alone: LeftAlone { foreign: 2, ..LeftAlone::default() },
         ..certificate("contoso/cloudm-continuity", "CloudM Continuity")
     }
 }

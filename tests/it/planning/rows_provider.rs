@@ -98,7 +98,7 @@ fn publishing() -> Vec<Row> {
                     .declare(|declared| declared.hold = hold("2027-04-01"))
             },
             steps: &[],
-            notes: &["info hold"],
+            notes: &["later 2027.cer publish hold audit 2027-04-02T00:00:00Z"],
         },
         Row {
             story: "a freeze holds a public key back until the overlap would be cut short",
@@ -268,7 +268,7 @@ fn retiring() -> Vec<Row> {
                     .declare(|declared| declared.hold = hold("2027-04-01"))
             },
             steps: &[],
-            notes: &["waiting 2026.cer no newer key", "info hold"],
+            notes: &["waiting 2026.cer no newer key", "later 2027.cer publish hold 2027-04-02"],
         },
     ]
 }

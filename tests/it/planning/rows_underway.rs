@@ -473,7 +473,7 @@ fn emergencies() -> Vec<Row> {
             story: "replace is nothing under a hold",
             world: || replacing(healthy(), false).declare(|declared| declared.hold = hold("2027-04-01")),
             steps: &[],
-            notes: &["info hold"],
+            notes: &["later old rotate hold --replace names it"],
         },
         Row {
             story: "replace with revoke-previous retires in the same run after the proof",
@@ -635,7 +635,7 @@ fn rollbacks() -> Vec<Row> {
                 )
             },
             steps: &[],
-            notes: &["later new 2027-03-11", "info hold"],
+            notes: &["later new 2027-03-11", "later old rotate hold"],
         },
         Row {
             story: "a rollback that stopped after the rejection goes on, asked again or not",
