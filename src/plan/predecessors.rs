@@ -392,7 +392,7 @@ fn use_unknown(asked: &Asked<'_>) -> Option<Note> {
     let sha256 = current.generation.and_then(|g| g.record.thumbprints).map(|t| t.sha256);
     let confirmed = situation.acknowledged_at(&current.sha1, sha256.as_ref()).is_some();
     (!confirmed).then(|| {
-        Note::new(NoteKind::Waiting, format!("is kept: whether it was unused for {period} is not known"))
+        Note::new(NoteKind::Waiting, format!("is kept: whether it was unused for {period} is not known, for no usage reports are read in this version"))
             .overdue(is_acknowledgement_overdue(situation, current))
             .with_hint(ack_command(&situation.declared.address))
     })

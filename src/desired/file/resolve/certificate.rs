@@ -149,6 +149,12 @@ pub(super) fn meaning<'a>(
     if let Some(store) = &store {
         stays_in_the_vault(resolver, scope, &issuer, store);
     }
+    if value.unused_for.is_some() {
+        let message =
+            "no usage reports are read in this version, so whether a predecessor was used is not known";
+        let warning = resolver.warning(Code::Advice, scope.place(&["unused_for"]), message);
+        warning.help.push("with `unused_for` it is kept until somebody acknowledges its successor".into());
+    }
     let acknowledge = match value.acknowledge {
         Some(own) => own == Acknowledge::Required,
         None => consumer.as_ref().is_some_and(|(_, acknowledge)| *acknowledge == Acknowledge::Required),
