@@ -199,7 +199,9 @@ fn note_lines(text: &mut Text, note: &Note) {
     };
     text.plain("  ").put(ink, mark).line(&note_words(note));
     if let Some(hint) = &note.hint {
-        text.line(&format!("      try: {hint}"));
+        // Of a hand-off it says how it is done.
+        let how = if note.kind == NoteKind::HandOff { "" } else { "try: " };
+        text.line(&format!("      {how}{hint}"));
     }
 }
 

@@ -156,6 +156,32 @@ Plan: nothing to do, 2 later.
 }
 
 #[test]
+fn what_is_left_alone_on_the_targets_of_unchanged_certificates_is_counted_once() {
+    let with = |address: &str, object: u128, left_alone: LeftAlone| {
+        let mut certificate = healthy(address, "2027-06-01T00:00:00Z");
+        if let Some(target) = &mut certificate.target {
+            target.id.object_id = uuid::Uuid::from_u128(object);
+        }
+        CertificatePlan { left_alone, ..certificate }
+    };
+    let two_foreign = LeftAlone { foreign: 2, claimed: 1, undeclared: 1, kept: 0 };
+    let world = plan_of(vec![
+        with("contoso/a", 1, two_foreign),
+        with("contoso/b", 1, LeftAlone { claimed: 0, kept: 1, ..two_foreign }),
+        with("contoso/c", 2, LeftAlone { foreign: 1, ..LeftAlone::default() }),
+    ]);
+    let expected = "\
+3 certificates unchanged; next is contoso/a on 2027-06-01 (-v lists them).
+On their targets: 3 foreign, 1 claimed and 1 undeclared credential left alone, 1 predecessor kept.
+Plan: nothing to do, 3 later.
+";
+    assert_eq!(plan(&world, View::default()), expected);
+    let listed = plan(&world, View { unchanged: true, ..View::default() });
+    assert!(listed.contains("  . 2 foreign, 1 claimed and 1 undeclared credential left alone\n"), "{listed}");
+    assert!(!listed.contains("On their targets"), "{listed}");
+}
+
+#[test]
 fn an_emulated_tenant_is_stamped_at_the_head_and_in_the_last_line() {
     let world = Plan { emulator: true, ..plan_of(vec![rotation()]) };
     let shown = plan(&world, View::default());

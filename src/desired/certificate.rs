@@ -109,6 +109,11 @@ impl Declared {
         ])
     }
 
+    /// How a new certificate gets into the product that signs in with it, where the catalogue says so.
+    pub fn handoff(&self) -> Option<String> {
+        self.consumer.as_ref()?.handoff.clone()
+    }
+
     /// Whether certroll makes and keeps the key.
     pub fn key_lives_here(&self) -> bool {
         self.issuer.makes_keys_here()
@@ -155,6 +160,8 @@ pub struct Consumer {
     pub name: Name,
     /// The product's own name, for people.
     pub title: String,
+    /// How a new certificate gets into the product, in its own menu words.
+    pub handoff: Option<String>,
 }
 
 /// When a certificate is due for rotation.

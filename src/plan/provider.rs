@@ -106,7 +106,8 @@ fn publish_file(
         file.path,
         ack_command(&situation.declared.address)
     );
-    retirement.notes.push(Note::new(NoteKind::HandOff, text).about(sha1));
+    let note = Note { hint: situation.declared.handoff(), ..Note::new(NoteKind::HandOff, text) };
+    retirement.notes.push(note.about(sha1));
 }
 
 fn reference(file: &PublicKeyFile) -> GenerationRef {

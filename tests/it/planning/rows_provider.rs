@@ -44,6 +44,16 @@ fn publishing() -> Vec<Row> {
             notes: &["hand_off 2027.cer uploaded certroll ack contoso/backup"],
         },
         Row {
+            story: "what the provider wants to hear is told with the hand-off",
+            world: || {
+                listing(&[old, new]).credential(live(&old(), Some("backup"))).declare(|declared| {
+                    declared.consumer.as_mut().unwrap().handoff = Some("Write to support".into());
+                })
+            },
+            steps: UPLOADED,
+            notes: &["hand_off 2027.cer Write to support"],
+        },
+        Row {
             story: "an equal thumbprint that is live is satisfied without our marker",
             world: || listing(&[new]).credential(live(&new(), None)),
             steps: &[],
