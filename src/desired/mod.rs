@@ -69,7 +69,7 @@ impl fmt::Display for Origin {
 pub struct Moved {
     /// The former address.
     pub from: Address,
-    /// The declared address.
+    /// The declared address it leads to, by however many renames. Of the same tenant.
     pub to: Address,
     /// Where it is declared.
     pub origin: Origin,

@@ -261,14 +261,12 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// What a requirement on a later step is.
+/// What must have happened in the same run before a step may begin. The steps of a chain also come one after another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "requires", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Requires {
-    /// The current generation signed in during the same run.
+    /// The generation that consumers are to use was proven during the same run, in the way the *prove* step says.
     ProofInThisRun,
-    /// The step before it.
-    Previous,
 }
 
 /// The command a person runs to acknowledge.

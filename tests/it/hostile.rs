@@ -135,7 +135,7 @@ fn bytes_that_are_no_text_are_named_with_their_place() {
     std::fs::write(folder.path().join("certroll.yaml"), b"certroll: v1\nowner: \xFF\xFE\n").unwrap();
     let ran = soon(folder.path(), &["validate"]);
     assert_eq!(ran.code, 1);
-    assert!(ran.stderr.contains("line 2") && ran.stderr.contains("UTF-8"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("certroll.yaml:2:8") && ran.stderr.contains("UTF-8"), "{}", ran.stderr);
 }
 
 /// Clears the screen, then turns the reading direction, then ends the line.

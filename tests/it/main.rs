@@ -16,6 +16,7 @@ mod drift;
 mod emulator;
 mod entra;
 mod file;
+mod file_consumers;
 mod file_errors;
 mod file_schema;
 mod forms;

@@ -67,6 +67,7 @@ scripts! {
     limits
     limits_on_retiring
     looking_writes_nothing
+    more_with_v
     moved_and_removed
     moved_to_another_name
     never_retired

@@ -636,7 +636,7 @@ pub(crate) fn freeze(from: &str, to: &str) -> Freeze {
 }
 
 pub(crate) fn consumer(title: &str) -> Option<Consumer> {
-    Some(Consumer { name: name("product"), title: title.into() })
+    Some(Consumer { name: name("product"), title: title.into(), handoff: None })
 }
 
 pub(crate) fn delivery(slot: &str) -> Delivery {

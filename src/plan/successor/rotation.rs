@@ -292,7 +292,7 @@ pub(super) fn hand_off(situation: &Situation<'_>, notes: &mut Vec<Note>) {
     }
     let consumer = declared.consumer.as_ref().map_or("the consumer", |consumer| consumer.title.as_str());
     let text = format!("hand off to {consumer}, then: {}", ack_command(&declared.address));
-    notes.push(Note::new(NoteKind::HandOff, text));
+    notes.push(Note { hint: declared.handoff(), ..Note::new(NoteKind::HandOff, text) });
 }
 
 pub(super) fn repair(situation: &Situation<'_>, current: &CurrentView<'_>) -> Succession {

@@ -3,6 +3,7 @@
 use certroll::apply::Cancel;
 use certroll::apply::events::Event;
 use certroll::apply::outcome::{Ending, Outcome, Report, StepOutcome};
+use certroll::desired::Retire;
 use certroll::edges::TroubleKind;
 use certroll::emulator::{
     Change, DroppedWrites, Every, Faults, LostAnswer, RivalChange, RivalWrite, StaleReads, Throttled,
@@ -271,6 +272,58 @@ async fn p2_an_expired_entry_of_others_that_makes_entra_refuse_is_named_and_drop
     let entries = world.entries(object);
     assert!(!entries.contains(&foreign[0]), "dropped, as the file says");
     assert!(entries.contains(&foreign[1]), "named, but not expired");
+}
+
+fn refuse_expired(world: &World) {
+    let mut settings = world.emulator.settings();
+    settings.refuse_expired_resent = true;
+    world.emulator.set_settings(settings);
+}
+
+fn hint(report: &Report) -> &str {
+    let Outcome::Blocked { trouble } = outcome(report) else { panic!("{report:#?}") };
+    trouble.hint.as_deref().unwrap()
+}
+
+#[tokio::test]
+async fn where_nothing_is_published_dropping_in_the_next_rotation_is_not_called_the_way_out_of_today() {
+    let mut world = World::new(Shelf::File);
+    let (object, _) = world.declare("backup", &[foreign_entry(1, "2026-01-01T00:00:00Z").await]);
+    let foreign = world.entries(object)[0]["keyId"].as_str().unwrap().to_owned();
+    assert_eq!(world.apply().await.ending(), Ending::Fine);
+    world.emulator.advance(SignedDuration::from_hours(24 * 181));
+    assert_eq!(world.apply().await.ending(), Ending::Fine);
+    world.emulator.advance(SignedDuration::from_hours(24 * 15));
+    refuse_expired(&world);
+    let report = world.apply().await;
+    assert_eq!(
+        hint(&report),
+        format!(
+            "delete them in Entra, or let the next rotation drop those of others: drop_expired_foreign: [{foreign}]"
+        )
+    );
+}
+
+#[tokio::test]
+async fn an_expired_one_of_ours_is_never_named_for_drop_expired_foreign() {
+    let mut world = World::new(Shelf::File);
+    let (object, _) = world.declare("backup", &[foreign_entry(1, "2026-01-01T00:00:00Z").await]);
+    world.declared("backup").retire = Retire::Never;
+    let foreign = world.entries(object)[0]["keyId"].as_str().unwrap().to_owned();
+    assert_eq!(world.apply().await.ending(), Ending::Fine);
+    let own = ours(&world, object)[0]["keyId"].as_str().unwrap().to_owned();
+    world.emulator.advance(SignedDuration::from_hours(24 * 181));
+    assert_eq!(world.apply().await.ending(), Ending::Fine);
+    // The first one ended after a year; the second one is due.
+    world.emulator.advance(SignedDuration::from_hours(24 * 190));
+    refuse_expired(&world);
+    let report = world.apply().await;
+    assert_eq!(
+        hint(&report),
+        format!(
+            "allow to drop those of others: drop_expired_foreign: [{foreign}]; delete {own} in Entra: what is ours goes only after this write"
+        )
+    );
 }
 
 #[tokio::test]

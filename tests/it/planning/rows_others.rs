@@ -94,7 +94,7 @@ fn overlap() -> Vec<Row> {
             story: "a hold keeps a predecessor",
             world: || overlap_over().declare(|declared| declared.hold = hold("2027-03-31")),
             steps: &[],
-            notes: &["later old hold", "info hold 2027-03-31"],
+            notes: &["later old retire hold audit 2027-04-01T00:00:00Z", "info hold 2027-03-31"],
         },
         Row {
             story: "a predecessor is kept while nobody can sign in",

@@ -331,6 +331,11 @@ fn with_policy(world: World, days: i64) -> World {
     })
 }
 
+fn policies_unread(mut world: World) -> World {
+    world.tenant_mut().policies_unread = Some("403 Forbidden".into());
+    world
+}
+
 fn policies() -> Vec<Row> {
     vec![
         Row {
@@ -344,6 +349,18 @@ fn policies() -> Vec<Row> {
             world: || with_policy(due(), 730),
             steps: &["issue: due", "publish", "prove", "promote"],
             notes: &[],
+        },
+        Row {
+            story: "policies that could not be read are told of where something is published",
+            world: || policies_unread(due()),
+            steps: &["issue: due", "publish", "prove", "promote"],
+            notes: &["warning policies could not be read 403 Policy.Read.All"],
+        },
+        Row {
+            story: "policies that could not be read are told of where something is published again",
+            world: || policies_unread(world().with(current("old", "2027-02-01").unpublished())),
+            steps: &["repair old: missing from target", "prove old: missing from target"],
+            notes: &["warning policies could not be read 403 Policy.Read.All"],
         },
         Row {
             story: "a lifetime policy that leaves no room for the overlap is blocked by name",

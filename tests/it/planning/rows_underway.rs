@@ -650,7 +650,7 @@ fn rollbacks() -> Vec<Row> {
                 )
             },
             steps: &[],
-            notes: &["later new 2027-03-11", "info hold"],
+            notes: &["later new 2027-03-11", "later old rotate hold"],
         },
         Row {
             story: "a rollback that stopped after the rejection goes on, asked again or not",

@@ -6,6 +6,7 @@ use certroll::ids::RotationId;
 use certroll::observed::record::RecordedPhase;
 use certroll::observed::{
     Credential, Current, DeliveryState, Identifier, KeyState, LifetimePolicy, Reserved, StoreState,
+    TargetState,
 };
 use certroll::period::Lead;
 use certroll::plan::step::Step;
@@ -506,6 +507,10 @@ pub(crate) fn shuffled(world: &World, by: usize) -> World {
     turn(&mut world.desired.acknowledgements, by);
     turn(&mut world.desired.moved, by);
     turn(&mut world.target_mut().credentials, by);
+    for state in &mut world.tenant_mut().removed {
+        let TargetState::Found(target) = state else { continue };
+        turn(&mut target.credentials, by);
+    }
     if let StoreState::Known(holding) = &mut world.store_mut().state {
         turn(&mut holding.generations, by);
     }
