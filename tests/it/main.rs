@@ -23,6 +23,7 @@ mod interrupted_scripts;
 mod interruptions;
 mod issuers;
 mod killed;
+mod memory;
 mod mutations;
 mod planning;
 mod scripts;
