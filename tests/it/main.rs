@@ -7,6 +7,7 @@ mod support;
 
 mod apply;
 mod assertions;
+mod bounded;
 mod cli;
 mod cli_files;
 mod cli_service;
