@@ -31,3 +31,4 @@ mod scripts;
 mod secrets;
 mod stores;
 mod tools;
+mod untrusted;
