@@ -2,8 +2,9 @@
 
 use certroll::apply::Cancel;
 use certroll::apply::outcome::{Ending, Outcome};
-use certroll::plan::Plan;
+use certroll::ids::TargetKind;
 use certroll::plan::step::{CredentialRef, GenerationRef, Step};
+use certroll::plan::{Plan, PlannedTarget};
 use jiff::SignedDuration;
 use uuid::Uuid;
 
@@ -84,6 +85,50 @@ async fn p1_and_p6_the_proof_of_a_generation_that_consumers_do_not_read_takes_no
         *retired(plan) = current;
     })
     .await;
+}
+
+#[tokio::test]
+async fn p4_what_follows_a_step_that_was_not_reviewed_is_not_done_although_it_was_reviewed_itself() {
+    let world = World::with_one(Shelf::File);
+    let (fresh, observed) = world.plan().await;
+    let mut reviewed = fresh.clone();
+    reviewed.certificates[0].steps.retain(|planned| !matches!(planned.step, Step::Publish { .. }));
+    let report = world.apply_plan(&fresh, Some(&reviewed), &observed, &Cancel::never()).await;
+    assert!(matches!(report.certificates[0].outcome, Outcome::Refused { .. }), "{report:#?}");
+    assert!(world.bodies.lock().unwrap().is_empty(), "the credential that nobody reviewed was not written");
+    assert!(world.holding("backup").await.current.is_none());
+}
+
+#[tokio::test]
+async fn p4_a_plan_for_another_object_or_directory_allows_nothing() {
+    for is_other in [
+        (|target| target.id.object_id = Uuid::from_u128(9)) as fn(&mut PlannedTarget),
+        |target| target.id.kind = TargetKind::ServicePrincipal,
+        |target| target.tenant_id = Uuid::from_u128(9),
+    ] {
+        let world = World::with_one(Shelf::File);
+        let (fresh, observed) = world.plan().await;
+        let mut reviewed = fresh.clone();
+        is_other(reviewed.certificates[0].target.as_mut().unwrap());
+        let report = world.apply_plan(&fresh, Some(&reviewed), &observed, &Cancel::never()).await;
+        assert!(matches!(report.certificates[0].outcome, Outcome::Refused { .. }), "{report:#?}");
+        assert!(world.bodies.lock().unwrap().is_empty());
+        let stores = format!("{:?}", world.observe().await.stores);
+        assert_eq!(stores, format!("{:?}", observed.stores), "nothing was staged");
+    }
+}
+
+#[tokio::test]
+async fn p6_what_was_published_and_not_proven_is_not_called_done() {
+    let world = World::with_one(Shelf::File);
+    let (mut plan, observed) = world.plan().await;
+    let published =
+        plan.certificates[0].steps.iter().position(|one| matches!(one.step, Step::Publish { .. }));
+    plan.certificates[0].steps.truncate(published.unwrap() + 1);
+    let report = world.apply_plan(&plan, None, &observed, &Cancel::never()).await;
+    let outcome = &report.certificates[0].outcome;
+    assert!(matches!(outcome, Outcome::PublishedNotProven { as_declared: false, .. }), "{report:#?}");
+    assert_eq!(report.ending().exit_code(), 5);
 }
 
 #[tokio::test]
