@@ -178,6 +178,19 @@ fn broken(code: &str, mutants: &[&Mutant]) -> String {
     broken
 }
 
+/// Tests that start the program with no environment hand the switch on.
+fn hand_on_the_switch(copy: &Path) {
+    let handed =
+        format!(".env_clear().envs(std::env::var_os({SWITCH:?}).map(|mistake| ({SWITCH:?}, mistake)))");
+    for entry in std::fs::read_dir(copy.join("tests/it")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "rs") && !path.ends_with("mutations.rs") {
+            let code = std::fs::read_to_string(&path).unwrap();
+            std::fs::write(&path, code.replace(".env_clear()", &handed)).unwrap();
+        }
+    }
+}
+
 /// Takes over what the crate depends on from the build that this test is of: only certroll itself is built again. Links, not copies:
 /// Cargo writes none of these files a second time.
 fn seed(target: &Path) {
@@ -277,6 +290,7 @@ fn every_mutant_is_caught_by_the_tests_that_are_named() {
     let _ = std::fs::remove_dir_all(&copy);
     copy_to(&copy);
     break_all(&all, &copy);
+    hand_on_the_switch(&copy);
     let programs = build(&copy);
     println!("built in {} s", began.elapsed().as_secs());
 
