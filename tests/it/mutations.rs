@@ -9,6 +9,7 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -269,6 +270,11 @@ fn run(programs: &[PathBuf], copy: &Path, filters: &BTreeSet<&str>, mistake: &st
     ran
 }
 
+/// Shown with `--nocapture`: the run is long.
+fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 /// What is wrong with the run of one mistake.
 fn escapes(mutant: &Mutant, programs: &[PathBuf], copy: &Path) -> Option<String> {
     let filters: BTreeSet<&str> = mutant.caught_by.iter().map(String::as_str).collect();
@@ -276,7 +282,7 @@ fn escapes(mutant: &Mutant, programs: &[PathBuf], copy: &Path) -> Option<String>
     let ran = run(programs, copy, &filters, &mutant.name);
     let blind: Vec<&str> = filters.iter().copied().filter(|filter| !ran.fails(filter)).collect();
     let took = began.elapsed().as_secs_f32();
-    println!("{} {} ({took:.1} s)", if blind.is_empty() { "caught " } else { "ESCAPED" }, mutant.name);
+    tell(&format!("{} {} ({took:.1} s)", if blind.is_empty() { "caught " } else { "ESCAPED" }, mutant.name));
     (!blind.is_empty()).then(|| format!("{}: not caught by {}", mutant.name, blind.join(", ")))
 }
 
@@ -292,7 +298,7 @@ fn every_mutant_is_caught_by_the_tests_that_are_named() {
     break_all(&all, &copy);
     hand_on_the_switch(&copy);
     let programs = build(&copy);
-    println!("built in {} s", began.elapsed().as_secs());
+    tell(&format!("built in {} s", began.elapsed().as_secs()));
 
     let word = std::env::var("MUTANTS").unwrap_or_default();
     let chosen: Vec<&Mutant> = all.iter().filter(|mutant| mutant.name.contains(&word)).collect();
@@ -316,7 +322,7 @@ fn every_mutant_is_caught_by_the_tests_that_are_named() {
         let workers = std::thread::available_parallelism().map_or(1, |cores| cores.get());
         (0..workers).for_each(|_| drop(scope.spawn(work)));
     });
-    println!("{} mistakes in {} s", chosen.len(), began.elapsed().as_secs());
+    tell(&format!("{} mistakes in {} s", chosen.len(), began.elapsed().as_secs()));
     let escaped = escaped.into_inner().unwrap();
     assert!(escaped.is_empty(), "{escaped:#?}");
 }
