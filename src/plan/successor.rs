@@ -91,15 +91,8 @@ fn onward(situation: &Situation<'_>, current: Option<&CurrentView<'_>>) -> Succe
     }
     if is_held(situation) {
         let asked = current.is_some_and(|current| replace_asked(situation, current).is_some());
-        return match asked {
-            true => {
-                Succession { notes: not_while_held(situation).into_iter().collect(), ..Succession::default() }
-            }
-            false => Succession {
-                notes: hold_note(situation, current).into_iter().collect(),
-                ..Succession::default()
-            },
-        };
+        let note = if asked { not_while_held(situation) } else { hold_note(situation, current) };
+        return Succession { notes: note.into_iter().collect(), ..Succession::default() };
     }
     let Some(current) = current else {
         let orphaned = situation.orphans().next().is_some();

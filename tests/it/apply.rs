@@ -2,6 +2,7 @@
 
 mod beside;
 mod passwords;
+mod refusals;
 mod removed;
 mod reviewed;
 mod rules;

@@ -234,3 +234,14 @@ fn a_plan_for_the_same_names_in_another_directory_allows_nothing_here() {
     let ran = soon(here.path(), &["apply", "plan.json", "--emulator"]);
     assert_eq!(ran.code, 4, "{}{}", ran.stdout, ran.stderr);
 }
+
+#[test]
+fn a_plan_of_another_owner_allows_nothing_here() {
+    let folder = folder(DECLARATION, &seed("Billing", "x"));
+    assert_eq!(soon(folder.path(), &["plan", "--out", "plan.json"]).code, 0);
+    let theirs = DECLARATION.replace("owner: platform", "owner: payroll");
+    std::fs::write(folder.path().join("certroll.yaml"), theirs).unwrap();
+    let ran = soon(folder.path(), &["apply", "plan.json", "--emulator"]);
+    assert_eq!(ran.code, 4, "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("made for owner platform"), "{}", ran.stderr);
+}

@@ -494,6 +494,29 @@ fn hands_off() -> Vec<Row> {
             notes: &["info old not ours"],
         },
         Row {
+            story: "a predecessor that another owner published is not ours to remove",
+            world: || {
+                let theirs = Credential {
+                    display_name: Some("certroll:other-team/backup · x".into()),
+                    ..orphan("backup", "old", "2026-08-01")
+                };
+                world()
+                    .with(former("old", "2026-08-01").published_as(theirs))
+                    .with(current("new", "2027-02-01"))
+            },
+            steps: &[],
+            notes: &["info old not ours"],
+        },
+        Row {
+            story: "a key in the entry that was made for another certificate stops everything",
+            world: || {
+                let theirs = former("theirs", "2025-08-01").named("mail").unpublished().key(KeyState::Held);
+                overlap_over().with(theirs).declare(|declared| declared.keep_retired = 0)
+            },
+            steps: &[],
+            notes: &["blocked made for mail"],
+        },
+        Row {
             story: "a second credential of the predecessor that is not ours stays, and so does its key",
             world: || {
                 let twice =
