@@ -9,6 +9,7 @@ mod apply;
 mod assertions;
 mod cli;
 mod cli_files;
+mod cli_ground;
 mod cli_service;
 mod documents;
 mod drift;
