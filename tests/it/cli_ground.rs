@@ -116,6 +116,8 @@ fn without_a_network_verify_says_at_once_what_it_waits_for_and_ends_as_a_network
     assert!(began.elapsed() < Duration::from_secs(20), "it took {:?}", began.elapsed());
     let diagnostic: Value = serde_json::from_str(stderr.lines().last().unwrap()).unwrap();
     assert_eq!(diagnostic["kind"], "network", "{stderr}");
+    let cause = diagnostic["causes"][0].as_str().unwrap();
+    assert!(cause.contains(&format!("the connection was refused ({closed}: ")), "{cause}");
     assert_eq!(stderr.matches("; trying again in ").count(), 2, "three attempts: {stderr}");
 }
 
