@@ -9,8 +9,8 @@ use crate::backends::shipped::ShippedReaders;
 use crate::cli::args::{Global, Parallelism, Selection};
 use crate::cli::connect::{Ground, ground};
 use crate::cli::declaration;
-use crate::cli::unread;
 use crate::cli::world::World;
+use crate::cli::{progress, unread};
 use crate::desired::Desired;
 use crate::edges::{Trouble, TroubleKind};
 use crate::error::{Error, Kind};
@@ -68,6 +68,9 @@ pub async fn prepare(ask: &Ask<'_>, global: &Global, world: &World) -> Result<Pr
     let policy = policy(selection, &desired, global)?;
     let (addresses, tenants) = chosen(&desired, &policy, reviewed)?;
     let ground = ground(&desired, &tenants, parallelism.parallelism, emulator, global, world)?;
+    if !ground.in_process {
+        progress::note(&reading(&tenants), global, world);
+    }
     let readers = ShippedReaders::new(&ground.connections);
     let only = (!policy.only.is_empty()).then_some(&addresses);
     let observation = observe(&desired, &readers, only, &ground.slots).await;
@@ -89,6 +92,15 @@ pub async fn prepare(ask: &Ask<'_>, global: &Global, world: &World) -> Result<Pr
     guard::check(&plan, &desired, &observed, &policy).map_err(|error| unsafe_plan(&error))?;
     guard::settles(&plan, &desired, &observed, &policy).map_err(|error| unsafe_plan(&error))?;
     Ok(Prepared { desired, policy, ground, observed, plan, unread })
+}
+
+fn reading(tenants: &BTreeSet<Name>) -> String {
+    let names: Vec<&str> = tenants.iter().map(Name::as_str).collect();
+    match names.as_slice() {
+        [] => "Reading the stores …".to_owned(),
+        [one] => format!("Reading tenant {one} …"),
+        several => format!("Reading tenants {} …", several.join(", ")),
+    }
 }
 
 fn unsafe_plan(error: &guard::Unsafe) -> Error {

@@ -12,7 +12,7 @@ use super::envelope::{error_of, header};
 use super::error::{EntraError, ErrorKind, printable};
 use super::line::Line;
 use super::pace::{Budgets, Class, Pacer};
-use super::retry::{Attempts, RetrySettings, silence};
+use super::retry::{Attempts, RetrySettings, silence, tell_of};
 use super::sign_in::OwnCredential;
 use super::tenant::tenant_id;
 use super::token::{Token, TokenSource};
@@ -171,14 +171,15 @@ impl GraphClient {
                 // Then the count is the sign-in's own.
                 None if failure.before => return Err(failure.error),
                 None => return Err(attempts.given_up(failure.error)),
-                Some(wait) => self.wait(failure.error.kind, wait).await,
+                Some(wait) => self.wait(&failure.error, wait).await,
             }
         }
     }
 
     /// Waits before another attempt. Throttled, everybody waits: requests sent meanwhile would count against us.
-    pub(super) async fn wait(&self, kind: ErrorKind, wait: SignedDuration) {
-        if kind == ErrorKind::Throttled {
+    pub(super) async fn wait(&self, error: &EntraError, wait: SignedDuration) {
+        tell_of(error, wait);
+        if error.kind == ErrorKind::Throttled {
             let now = self.line.clock.now();
             self.pacer.pause(now.checked_add(wait).unwrap_or(now));
         }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::aadsts::TokenError;
 use super::error::{EntraError, ErrorKind, printable};
 use super::line::Line;
-use super::retry::{Attempts, RetrySettings, silence};
+use super::retry::{Attempts, RetrySettings, silence, tell_of};
 
 /// The tenant's id. A GUID is one already; for a verified domain the login service's discovery document names it. No token is sent.
 pub(super) async fn tenant_id(line: &Line, tenant: &str) -> Result<Uuid, EntraError> {
@@ -32,7 +32,10 @@ pub(super) async fn tenant_id(line: &Line, tenant: &str) -> Result<Uuid, EntraEr
             Err(lost) => (silence(&doing, &lost), attempts.after_silence(&lost, &*line.random)),
         };
         match wait {
-            Some(wait) => line.clock.sleep(wait).await,
+            Some(wait) => {
+                tell_of(&error, wait);
+                line.clock.sleep(wait).await;
+            }
             None => return Err(attempts.given_up(error)),
         }
     }

@@ -12,7 +12,7 @@ use super::aadsts::{Meaning, TokenError};
 use super::error::{EntraError, ErrorKind, printable};
 use super::line::Line;
 use super::odata::percent_encoded;
-use super::retry::{Attempts, RetrySettings, silence};
+use super::retry::{Attempts, RetrySettings, silence, tell_of};
 use super::sign_in::{OwnCredential, Proof};
 use crate::key::SignatureAlgorithm;
 
@@ -113,7 +113,10 @@ impl TokenSource {
                 Err(lost) => (silence(&doing, &lost), attempts.after_silence(&lost, random)),
             };
             match wait {
-                Some(wait) => self.line.clock.sleep(wait).await,
+                Some(wait) => {
+                    tell_of(&error, wait);
+                    self.line.clock.sleep(wait).await;
+                }
                 None => return Err(attempts.given_up(error)),
             }
         }

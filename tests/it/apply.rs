@@ -1,6 +1,7 @@
 //! The applier against the emulator in process: real requests, real stores, a clock that waiting moves.
 
 mod beside;
+mod order;
 mod passwords;
 mod refusals;
 mod removed;

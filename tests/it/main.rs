@@ -11,6 +11,7 @@ mod bounded;
 mod cli;
 mod cli_asked;
 mod cli_files;
+mod cli_ground;
 mod cli_service;
 mod documents;
 mod drift;

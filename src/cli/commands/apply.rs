@@ -17,7 +17,7 @@ use crate::cli::planning::{Ask, Prepared, prepare, settings};
 use crate::cli::progress::{Bars, JsonLines, Lines, Quiet};
 use crate::cli::secrets::FromOperator;
 use crate::cli::world::World;
-use crate::cli::{compare, complain, human, outcome_text, unread, view};
+use crate::cli::{compare, complain, human, json, outcome_text, unread, view};
 use crate::error::{Error, Kind};
 use crate::plan::Plan;
 use crate::plan::policy::{Overrides, Pattern};
@@ -211,8 +211,11 @@ fn compare_with_saved(saved: &Plan, fresh: &Prepared, global: &Global, world: &W
         return Err(refused(format!("it was made on {was}, and this run is on {is}")));
     }
     refuse_if_not_applyable(saved)?;
-    let differences = compare::plans(saved, &fresh.plan);
-    if let Some(differences) = differences.filter(|_| !global.is_json()) {
+    if global.is_json() {
+        for difference in compare::objects(saved, &fresh.plan) {
+            world.stderr.write(&json::line(&difference));
+        }
+    } else if let Some(differences) = compare::plans(saved, &fresh.plan) {
         world.stderr.write(&differences);
     }
     Ok(())
