@@ -211,9 +211,8 @@ fn chosen(
             && !desired.removed.iter().any(|removed| pattern.matches_address(&removed.address))
     };
     let without_match = policy.only.iter().find(selects_nothing);
-    match without_match.filter(|_| addresses.is_empty() || !reviewed) {
-        Some(pattern) => return Err(nothing_selected(pattern, desired)),
-        None => {}
+    if let Some(pattern) = without_match.filter(|_| addresses.is_empty() || !reviewed) {
+        return Err(nothing_selected(pattern, desired));
     }
     let tenants = addresses.iter().map(|address| address.tenant.clone()).collect();
     Ok((addresses, tenants))

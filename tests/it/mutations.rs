@@ -276,6 +276,7 @@ fn tell(line: &str) {
 }
 
 /// What is wrong with the run of one mistake.
+#[allow(clippy::print_stdout, reason = "a run of an hour tells how far it is")]
 fn escapes(mutant: &Mutant, programs: &[PathBuf], copy: &Path) -> Option<String> {
     let filters: BTreeSet<&str> = mutant.caught_by.iter().map(String::as_str).collect();
     let began = Instant::now();

@@ -554,7 +554,7 @@ pub enum Ended {
     Died,
     /// Exit 1 before anything was planned.
     CouldNotPlan(String),
-    Reported(Report, Plan),
+    Reported(Report, Box<Plan>),
 }
 
 impl Ground {
@@ -638,7 +638,7 @@ impl Ground {
                     }
                 }
             };
-            Ended::Reported(report, plan)
+            Ended::Reported(report, Box::new(plan))
         };
         let ended = process.until_dead(work).await.unwrap_or(Ended::Died);
         process.leaves(&ended);
