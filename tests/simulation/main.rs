@@ -16,7 +16,8 @@ fn the_same_seed_gives_the_same_log_byte_for_byte() {
 }
 
 #[test]
-fn years_of_one_certificate_with_deaths_anywhere_keep_every_promise() {
+fn years_of_runs_with_deaths_and_trouble_anywhere_keep_every_promise() {
+    let mut rotations = 0;
     for seed in 1..=4 {
         let outcome = live(&story(seed, 2));
         assert!(
@@ -25,6 +26,8 @@ fn years_of_one_certificate_with_deaths_anywhere_keep_every_promise() {
             outcome.violations,
             outcome.log.join("\n")
         );
-        assert!(outcome.rotations > 20, "{}", outcome.rotations);
+        rotations += outcome.rotations;
     }
+    // Not each world by itself: in some of them the keys are a provider's or a product's, and nothing is ours to rotate.
+    assert!(rotations > 100, "{rotations}");
 }
