@@ -129,6 +129,7 @@ impl SignIns for Credulous {
 
 /// Why a process ended without a report.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "made once a run")]
 pub enum Ended {
     Died,
     /// Exit 1 before anything was planned.
