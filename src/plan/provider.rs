@@ -120,6 +120,15 @@ fn is_word_overdue(situation: &Situation<'_>, file: &PublicKeyFile) -> bool {
     uploaded.is_some_and(|uploaded| situation.declared.overlap.after(uploaded) <= situation.now)
 }
 
+/// The latest moment from which a file can have been live, if it is: a word given before the upload begins no overlap. Its
+/// credential starts before the upload by the margin for clocks at most.
+fn in_use_since(situation: &Situation<'_>, file: &PublicKeyFile) -> Option<Timestamp> {
+    let valid = live(situation, file).filter(|credential| credential.is_valid_at(situation.now));
+    let margin = situation.policy.settings.start_margin;
+    let since = valid.map(|credential| credential.start.and_then(|start| start.checked_add(margin).ok()));
+    since.map(|since| since.unwrap_or(Timestamp::MIN)).min()
+}
+
 /// Says when the provider's next key is overdue.
 fn chase(situation: &Situation<'_>, current: Option<&PublicKeyFile>, retirement: &mut Retirement) {
     if let Some(file) = current {
@@ -170,7 +179,7 @@ fn retire_dropped(
     let confirmed = current.map(|file| {
         let thumbprints = file.certificate.thumbprints;
         let at = situation.acknowledged_at(&thumbprints.sha1, Some(&thumbprints.sha256));
-        (file, at.filter(|_| live(situation, file).any(|credential| credential.is_valid_at(situation.now))))
+        (file, at.zip(in_use_since(situation, file)).map(|(at, live)| at.max(live)))
     });
     // What is published and read back in this run takes the place of a revoked or expired one; only overlaps take time.
     let published_now = |file: &PublicKeyFile| {
@@ -239,7 +248,8 @@ fn keep_dropped(
         return Err(about(note.with_hint(ack_command(&declared.address))));
     };
     let over = declared.overlap.after(acknowledged);
-    if over > situation.now {
+    // Strictly over, as for any predecessor.
+    if over >= situation.now {
         return Err(about(Note::new(NoteKind::Later, "retire").at(over)));
     }
     Ok(Because::Acknowledged)

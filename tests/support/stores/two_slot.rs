@@ -70,6 +70,13 @@ impl SlotService {
         self.lock().write(name, None, value).unwrap();
     }
 
+    /// Somebody deletes a name with all its versions, and the one its successors wait under.
+    pub fn forget(&self, name: &str) {
+        let mut service = self.lock();
+        service.items.remove(name);
+        service.items.remove(&format!("{name}-next"));
+    }
+
     /// How often a value was handed out to the store.
     pub fn values_read(&self) -> u64 {
         self.lock().values_read

@@ -76,6 +76,13 @@ impl VaultService {
         item.pending = Some(Operation { request_id: "by-hand".into(), csr });
     }
 
+    /// Somebody purges a name with all its versions and what is remembered beside them.
+    pub fn forget(&self, name: &str) {
+        let mut service = self.lock();
+        service.items.remove(name);
+        service.companions.retain(|companion, _| companion != name);
+    }
+
     /// Everything there is but keys, for comparing.
     pub fn snapshot(&self) -> String {
         let service = self.lock();
