@@ -304,7 +304,7 @@ fn going_on() -> Vec<Row> {
             story: "a hold holds the first generation too",
             world: || world().declare(|declared| declared.hold = hold("2027-03-31")),
             steps: &[],
-            notes: &["info hold 2027-03-31 audit"],
+            notes: &["later issue held back by a hold: audit 2027-04-01"],
         },
         Row {
             story: "a hold keeps even a staged generation that no longer fits",
@@ -314,7 +314,7 @@ fn going_on() -> Vec<Row> {
                     .declare(|declared| declared.hold = hold("2027-03-31"))
             },
             steps: &[],
-            notes: &["info hold 2027-03-31 audit"],
+            notes: &["later old rotate held back by a hold: audit 2027-04-01"],
         },
         Row {
             story: "a hold that is over holds nothing",

@@ -385,7 +385,7 @@ impl Generator {
             31 => {
                 let days = self.dice.between(1, 10);
                 let freeze = format!("{}..{}", self.day(0), self.day(days));
-                Event::new("tenant", *self.dice.pick(&["contoso", "fabrikam"])).with("freeze", freeze)
+                Event::new("tenant", self.dice.pick::<&str>(&["contoso", "fabrikam"])).with("freeze", freeze)
             }
             32 if self.dice.percent(40) => Event::new("loses", &name),
             33 if !name.starts_with(['r', 'm']) => return self.moves(at, after),
