@@ -32,6 +32,7 @@ pub mod entra;
 pub mod form;
 pub mod issuer;
 pub mod key;
+pub mod net;
 pub mod observe;
 pub mod pem;
 pub mod random;
