@@ -1,9 +1,16 @@
 //! What this version of certroll can do, of all the grammar can say. The one place that knows; whatever is missing here is
 //! refused with one clear error where the file uses it.
 
+mod deliveries;
+mod directory;
+mod issuers;
+pub mod reach;
 pub mod shipped;
+mod stores;
 
 use std::collections::BTreeSet;
+
+use crate::edges::{Trouble, TroubleKind};
 
 /// Something a declaration uses that may not be built yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -89,4 +96,8 @@ impl Backends {
         let message = "connections are not in this version of certroll";
         (!self.connections).then(|| message.to_owned())
     }
+}
+
+fn not_in_this_version(doing: &str, kind: &str) -> Trouble {
+    Trouble::new(TroubleKind::Unsupported, doing, format!("{kind} is not in this version of certroll"))
 }

@@ -13,6 +13,7 @@
 
 pub mod backends;
 pub mod certificate;
+pub mod connections;
 pub mod consumer;
 pub mod desired;
 pub mod diagnostic;

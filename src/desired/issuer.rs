@@ -88,6 +88,18 @@ impl Issuer {
         }
     }
 
+    /// The operator's connection it names.
+    pub fn connection(&self) -> Option<&Name> {
+        match self {
+            Issuer::VaultPki { connection, .. } | Issuer::KeyVault { connection, .. } => connection.as_ref(),
+            Issuer::SelfSigned
+            | Issuer::CaFile { .. }
+            | Issuer::Csr { .. }
+            | Issuer::ExternalPublicKey { .. }
+            | Issuer::ExternalRotator { .. } => None,
+        }
+    }
+
     /// Whether certroll makes and keeps the key with this issuer.
     pub fn makes_keys_here(&self) -> bool {
         !matches!(self, Issuer::ExternalPublicKey { .. } | Issuer::ExternalRotator { .. })

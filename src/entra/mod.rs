@@ -33,7 +33,7 @@ mod token;
 mod wire;
 
 pub use cloud::{EndpointOverrides, Endpoints};
-pub use environment::from_environment;
+pub use environment::{from_connection, from_environment};
 pub use error::{EntraError, ErrorKind, Refusal};
 pub use http::{GraphClient, GraphSettings};
 pub use in_process::{EmulatorClock, EmulatorTransport};

@@ -4,11 +4,13 @@
 pub mod headers;
 pub mod https;
 pub mod retry;
+pub mod service;
 pub mod text;
 pub mod transport;
 
 pub use headers::{header, http_date, retry_after};
 pub use https::{HttpsOptions, HttpsTransport, Trust};
 pub use retry::{Attempts, RetrySettings};
+pub use service::{Answer, Ask, NoAnswer, Service, Way};
 pub use text::{printable, without_secrets};
 pub use transport::{Sent, Transport, TransportError, TransportErrorKind, is_loopback};

@@ -27,5 +27,6 @@ mod mutations;
 mod planning;
 mod scripts;
 mod secrets;
+mod services;
 mod stores;
 mod tools;

@@ -10,6 +10,8 @@ pub mod contract;
 pub mod deliveries;
 pub mod keys;
 pub(crate) mod observed;
+pub mod reach;
+pub mod service;
 pub mod stores;
 pub mod trouble;
 pub mod world;

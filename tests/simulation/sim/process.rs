@@ -43,6 +43,7 @@ use super::dice::{Dice, SeededRandom};
 use super::oracles::key_id_of;
 use super::stores::Guarded;
 use super::world::{Entry, World};
+use crate::support::reach::unreached;
 use crate::support::stores::{AppendIsLive, TwoSlot};
 use crate::support::trouble::{Mischief, Trouble};
 
@@ -204,7 +205,7 @@ impl Process {
 
     fn connections(self: &Arc<Process>, desired: &Desired, slots: &Arc<Semaphore>) -> Connections {
         let operator = self.world.emulator.operator(TENANT);
-        Connections::new(desired, |tenant| {
+        Connections::new(desired, unreached(self.clock.clone()), |tenant| {
             let line = Line::new(
                 Arc::new(ProcessTransport(self.clone())),
                 self.clock.clone(),

@@ -1,0 +1,96 @@
+//! How back ends reach their services: the operator's connections, the run's transport, clock and limits.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::connections::{Connection, Operator};
+use crate::edges::{Trouble, TroubleKind};
+use crate::net::{HttpsOptions, HttpsTransport, Service, Transport, Trust, Way};
+
+/// Makes transports that trust certain certificate authorities.
+pub trait Transports: Send + Sync {
+    /// One that trusts those of the PEM text besides what the run trusts anyway.
+    fn transport(&self, extra_roots: Option<&[u8]>) -> Result<Arc<dyn Transport>, Trouble>;
+}
+
+/// Transports over the network. Services that trust the same share one, and its connections.
+pub struct HttpsTransports {
+    trust: Trust,
+    made: Mutex<BTreeMap<Option<Vec<u8>>, Arc<dyn Transport>>>,
+}
+
+impl HttpsTransports {
+    /// With what the run trusts anyway.
+    pub fn new(trust: Trust) -> HttpsTransports {
+        HttpsTransports { trust, made: Mutex::default() }
+    }
+}
+
+impl Transports for HttpsTransports {
+    fn transport(&self, extra_roots: Option<&[u8]>) -> Result<Arc<dyn Transport>, Trouble> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(transport) = made.get(&extra_roots.map(<[u8]>::to_vec)) {
+            return Ok(Arc::clone(transport));
+        }
+        let and = |roots: &[u8], extra: &[u8]| [roots, b"\n", extra].concat();
+        let trust = match (&self.trust, extra_roots) {
+            (trust, None) => trust.clone(),
+            (Trust::System, Some(extra)) => Trust::SystemAnd(extra.to_vec()),
+            (Trust::SystemAnd(roots), Some(extra)) => Trust::SystemAnd(and(roots, extra)),
+            (Trust::Only(roots), Some(extra)) => Trust::Only(and(roots, extra)),
+        };
+        let transport = HttpsTransport::new(HttpsOptions { trust, ..HttpsOptions::default() });
+        let transport = transport.map_err(|error| {
+            Trouble::new(TroubleKind::Refused, "preparing HTTPS", error.to_string()).with_hint(error.hint())
+        })?;
+        let transport: Arc<dyn Transport> = Arc::new(transport);
+        made.insert(extra_roots.map(<[u8]>::to_vec), Arc::clone(&transport));
+        Ok(transport)
+    }
+}
+
+/// How back ends reach their services. Cheap to clone.
+#[derive(Clone)]
+pub struct Reach {
+    /// What the operator has set.
+    pub operator: Arc<Operator>,
+    /// The run's clock, randomness and limits; its transport trusts what the run trusts anyway.
+    pub way: Way,
+    /// Makes further transports.
+    pub transports: Arc<dyn Transports>,
+}
+
+impl Reach {
+    /// The service of that name at that address. A connection may bring certificate authorities of its own.
+    pub fn service(
+        &self,
+        name: &str,
+        address: &str,
+        connection: Option<&Connection>,
+    ) -> Result<Service, Trouble> {
+        let ca_file = connection.and_then(|connection| connection.text("ca_file"));
+        self.service_trusting(name, address, ca_file)
+    }
+
+    /// The same, with the certificate authorities in that PEM file.
+    pub fn service_trusting(
+        &self,
+        name: &str,
+        address: &str,
+        ca_file: Option<&str>,
+    ) -> Result<Service, Trouble> {
+        let mut way = self.way.clone();
+        if let Some(path) = ca_file {
+            way.transport = self.transports.transport(Some(&read_roots(name, path)?))?;
+        }
+        Service::new(name, address, way)
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "reads the operator's own CA file")]
+fn read_roots(name: &str, path: &str) -> Result<Vec<u8>, Trouble> {
+    std::fs::read(path).map_err(|error| {
+        Trouble::new(TroubleKind::Refused, format!("connecting to {name}"), format!("{path}: {error}"))
+            .with_hint("check the CA file that the operator named for it")
+    })
+}
