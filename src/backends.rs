@@ -7,6 +7,8 @@ mod issuers;
 pub mod reach;
 pub mod shipped;
 mod stores;
+#[cfg(feature = "hashicorp-vault")]
+mod vault;
 
 use std::collections::BTreeSet;
 
@@ -49,12 +51,14 @@ pub struct Backends {
 impl Backends {
     /// What this version has. `external_rotator` needs no back end: nothing is made, only watched.
     pub fn shipped() -> Backends {
-        Backends {
-            stores: ["file"].into(),
-            issuers: ["self_signed", "external_public_key", "external_rotator"].into(),
-            deliveries: [].into(),
-            connections: false,
+        let mut stores = BTreeSet::from(["file"]);
+        let mut issuers =
+            BTreeSet::from(["self_signed", "ca_file", "external_public_key", "external_rotator"]);
+        if cfg!(feature = "hashicorp-vault") {
+            stores.insert("hashicorp_vault");
+            issuers.insert("vault_pki");
         }
+        Backends { stores, issuers, deliveries: BTreeSet::new(), connections: true }
     }
 
     /// Everything the grammar knows. For tests of what comes before any back end.

@@ -181,8 +181,7 @@ impl From<DeliveryError> for Trouble {
 
 impl From<IssueError> for Trouble {
     fn from(error: IssueError) -> Trouble {
-        let IssueError { doing, reason } = error;
-        Trouble::new(TroubleKind::Refused, doing, reason)
+        error.0
     }
 }
 

@@ -22,6 +22,7 @@ pub mod observed;
 pub mod period;
 pub mod plan;
 pub mod subject;
+#[cfg(feature = "hashicorp-vault")]
 pub mod vault;
 
 pub mod apply;

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::connections::{Connection, Operator};
+use crate::connections::Operator;
 use crate::edges::{Trouble, TroubleKind};
+use crate::ids::Name;
 use crate::net::{HttpsOptions, HttpsTransport, Service, Transport, Trust, Way};
 
 /// Makes transports that trust certain certificate authorities.
@@ -58,21 +59,56 @@ pub struct Reach {
     pub way: Way,
     /// Makes further transports.
     pub transports: Arc<dyn Transports>,
+    /// Vaults that were reached already.
+    #[cfg(feature = "hashicorp-vault")]
+    pub(super) vaults: Opened<crate::vault::Vault>,
+}
+
+/// What was opened for a connection, or for none, so that all who name the same share it.
+pub(super) struct Opened<T>(Arc<Mutex<BTreeMap<Option<Name>, Arc<T>>>>);
+
+impl<T> Clone for Opened<T> {
+    fn clone(&self) -> Opened<T> {
+        Opened(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Default for Opened<T> {
+    fn default() -> Opened<T> {
+        Opened(Arc::default())
+    }
+}
+
+impl<T> Opened<T> {
+    /// The one that was opened, or a new one.
+    pub(super) fn get_or_open(
+        &self,
+        connection: Option<&Name>,
+        open: impl FnOnce() -> Result<Arc<T>, Trouble>,
+    ) -> Result<Arc<T>, Trouble> {
+        let mut opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = opened.get(&connection.cloned()) {
+            return Ok(Arc::clone(known));
+        }
+        let new = open()?;
+        opened.insert(connection.cloned(), Arc::clone(&new));
+        Ok(new)
+    }
 }
 
 impl Reach {
-    /// The service of that name at that address. A connection may bring certificate authorities of its own.
-    pub fn service(
-        &self,
-        name: &str,
-        address: &str,
-        connection: Option<&Connection>,
-    ) -> Result<Service, Trouble> {
-        let ca_file = connection.and_then(|connection| connection.text("ca_file"));
-        self.service_trusting(name, address, ca_file)
+    /// Over that way, with what the operator has set.
+    pub fn new(operator: Operator, way: Way, transports: Arc<dyn Transports>) -> Reach {
+        Reach {
+            operator: Arc::new(operator),
+            way,
+            transports,
+            #[cfg(feature = "hashicorp-vault")]
+            vaults: Opened::default(),
+        }
     }
 
-    /// The same, with the certificate authorities in that PEM file.
+    /// The service of that name at that address; it may have certificate authorities of its own, in a PEM file.
     pub fn service_trusting(
         &self,
         name: &str,

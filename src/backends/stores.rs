@@ -10,12 +10,17 @@ use crate::store::StoreWriter;
 use crate::store::file::FileStore;
 
 /// Opens a store. Nothing is sent yet, and nothing of it is read.
-pub(super) fn open(store: &Store, _reach: &Reach) -> Result<Arc<dyn StoreWriter>, Trouble> {
+pub(super) fn open(store: &Store, reach: &Reach) -> Result<Arc<dyn StoreWriter>, Trouble> {
     match &store.kind {
         StoreKind::File { directory } => Ok(Arc::new(FileStore::new(directory.clone()))),
-        kind @ (StoreKind::AzureKeyVault { .. }
-        | StoreKind::HashicorpVault { .. }
-        | StoreKind::Kubernetes { .. }) => {
+        #[cfg(feature = "hashicorp-vault")]
+        StoreKind::HashicorpVault { mount, namespace } => {
+            use crate::store::vault::VaultStore;
+            let vault = super::vault::open(reach, store.connection.as_ref())?;
+            Ok(Arc::new(VaultStore::new(vault, mount, namespace.as_deref())))
+        }
+        kind => {
+            let _ = reach;
             Err(not_in_this_version(&format!("opening store {}", store.name), kind.as_str()))
         }
     }

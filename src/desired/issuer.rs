@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::certificate::Certificate;
+use crate::desired::Password;
 use crate::ids::{Name, Thumbprint};
 
 /// What makes a generation.
@@ -16,6 +17,8 @@ pub enum Issuer {
         certificate: std::path::PathBuf,
         /// Further certificates up to the root.
         chain: Option<std::path::PathBuf>,
+        /// Where its key comes from, PEM.
+        key: Password,
     },
     /// HashiCorp Vault's PKI engine.
     VaultPki {

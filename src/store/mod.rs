@@ -4,7 +4,9 @@
 //! `apply` alone. A store keeps the public record beside each generation; observing never touches a key.
 
 pub mod file;
+#[cfg(feature = "hashicorp-vault")]
 mod kept;
+#[cfg(feature = "hashicorp-vault")]
 pub mod vault;
 
 use async_trait::async_trait;

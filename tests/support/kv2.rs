@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
+use certroll::certificate::Certificate;
+use certroll::issuer::{CertificateRequest, Issuer, SubjectKey};
 use certroll::net::{Transport, TransportError};
 use http::{Request, Response};
 use serde_json::{Map, Value, json};
@@ -57,6 +59,31 @@ impl Kv2 {
     /// What the metadata of every name says of deletion.
     pub fn delete_versions_after(&self, duration: &str) {
         self.0.lock().unwrap().delete_version_after = duration.to_owned();
+    }
+}
+
+impl Kv2 {
+    /// What consumers find at a path: versions and the names of the fields of the newest, a certificate's thumbprint instead of its text.
+    pub fn shown(&self, path: &str) -> String {
+        let state = self.0.lock().unwrap();
+        let Some(item) = state.items.get(path) else { return "nothing".to_owned() };
+        let held: Vec<String> =
+            item.versions.iter().filter(|(_, v)| v.data.is_some()).map(|(n, _)| n.to_string()).collect();
+        let mut lines = vec![format!("version {}, held: {}", item.newest, held.join(" "))];
+        let data = item.versions.get(&item.newest).and_then(|version| version.data.as_ref());
+        for (name, value) in data.into_iter().flatten() {
+            let text = value.as_str().unwrap_or_default();
+            let found =
+                Certificate::all_from_pem(text.as_bytes()).ok().and_then(|all| all.into_iter().next());
+            let told = match found {
+                Some(certificate) => format!("certificate {}", certificate.thumbprints.sha1),
+                None if name.starts_with("certroll-") => "certroll's own".to_owned(),
+                None => format!("{} characters", text.len()),
+            };
+            let name = if name.starts_with("certroll-") { "certroll-…" } else { name };
+            lines.push(format!("{name}: {told}"));
+        }
+        lines.join("\n")
     }
 }
 
@@ -193,6 +220,26 @@ fn sign_in(path: &str, body: &Value) -> Response<Vec<u8>> {
 #[async_trait]
 impl Transport for Kv2 {
     async fn send(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, TransportError> {
+        if request.uri().path() == "/v1/pki/sign/entra" {
+            return Ok(sign(&request).await);
+        }
         Ok(self.0.lock().unwrap().respond(&request))
     }
+}
+
+/// The PKI engine at `pki` with a role `entra`: takes the subject of the request, and caps the life at a year and a day.
+async fn sign(request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
+    let body: Value = serde_json::from_slice(request.body()).unwrap();
+    let pem = certroll::pem::blocks(body["csr"].as_str().unwrap().as_bytes()).unwrap();
+    let seconds: i64 = body["ttl"].as_str().unwrap().trim_end_matches('s').parse().unwrap();
+    let now = super::keys::request("CN=x", jiff::Timestamp::now(), 1);
+    let wanted = CertificateRequest {
+        validity: format!("PT{}H", (seconds / 3600).min(366 * 24)).parse().unwrap(),
+        serial: *b"certroll test CA",
+        ..now
+    };
+    let ca = super::ca::TestCa::new();
+    let issued = ca.issue(&wanted, SubjectKey::Request(&pem[0].contents)).await.unwrap();
+    let (certificate, root) = (issued.certificate.to_pem(), ca.certificate().to_pem());
+    answer(200, &json!({ "data": { "certificate": certificate, "issuing_ca": root, "ca_chain": [root] } }))
 }

@@ -38,7 +38,7 @@ pub fn reach(transport: Arc<dyn Transport>, clock: Arc<dyn Clock>, operator: Ope
         in_flight: Arc::new(tokio::sync::Semaphore::new(8)),
         retry: RetrySettings::default(),
     };
-    Reach { operator: Arc::new(operator), way, transports: Arc::new(Always(transport)) }
+    Reach::new(operator, way, Arc::new(Always(transport)))
 }
 
 /// No services at all.

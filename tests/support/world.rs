@@ -518,7 +518,11 @@ impl World {
             windows: Vec::new(),
             freeze: Vec::new(),
             issuer: if appends {
-                DeclaredIssuer::CaFile { certificate: PathBuf::from("ca.cer"), chain: None }
+                DeclaredIssuer::CaFile {
+                    certificate: PathBuf::from("ca.cer"),
+                    chain: None,
+                    key: Password::Env("CERTROLL_SECRET_CA".into()),
+                }
             } else {
                 DeclaredIssuer::SelfSigned
             },
