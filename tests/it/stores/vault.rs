@@ -341,3 +341,59 @@ async fn p3_a_refused_sign_in_says_where_to_look_and_repeats_no_secret() {
     assert!(refused.hint.as_ref().unwrap().contains("connection vault"), "{refused:?}");
     assert!(!format!("{refused:?}").contains("a-wrong-secret-id"));
 }
+
+/// The calls that change something, in the words of the documentation.
+fn changes(trouble: &Trouble, name: &str) -> Vec<String> {
+    let calls = trouble.journal();
+    let changing = calls.iter().filter(|call| !call.starts_with("GET"));
+    let words = changing.map(|call| {
+        let path = call.split_once(" /v1/secret/").unwrap().1;
+        let (what, at) = path.split_once('/').unwrap();
+        let what = if what == "data" { "write" } else { what };
+        format!("{what} {}", at.replace(name, "NAME"))
+    });
+    words.collect()
+}
+
+/// The first column of a table in the page.
+fn documented(call: &str) -> Vec<String> {
+    let page = include_str!("../../../docs/stores/hashicorp_vault.md");
+    let section = page.split("\n### ").find(|section| section.starts_with(&format!("`{call}`"))).unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    rows.map(|(row, _)| row.to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_call_that_changes_something_is_in_the_documentation() {
+    let server = Server::of_the_test();
+    let entry = binding("cloudm", Format::Pem);
+    let promoted = |generation: &certroll::observed::Generation| certroll::observed::record::PublicRecord {
+        phase: certroll::observed::record::RecordedPhase::Promoted,
+        promoted_at: Some(Rotation::Second.promoted_at()),
+        ..generation.record.clone()
+    };
+    let first = one_current(&server, &entry).await;
+    let trouble = Trouble::quiet();
+    let store = server.store(&trouble);
+    let current = |generation: &certroll::observed::Generation| {
+        Some(Current::Recorded(generation.record.thumbprints.unwrap().sha256))
+    };
+
+    let second = contract::stage(&store, &entry, Rotation::Second, 2).await.unwrap();
+    assert_eq!(changes(&trouble, "cloudm"), documented("stage"));
+    trouble.restart();
+    let second =
+        store.promote(&entry, &second, current(&first).as_ref(), None, &promoted(&second)).await.unwrap();
+    assert_eq!(changes(&trouble, "cloudm"), documented("promote"));
+    trouble.restart();
+    let first =
+        store.promote(&entry, &first, current(&second).as_ref(), None, &promoted(&first)).await.unwrap();
+    assert_eq!(changes(&trouble, "cloudm"), documented("promote again"));
+    trouble.restart();
+    let rejected = certroll::observed::record::PublicRecord { rejected: true, ..second.record.clone() };
+    store.write_record(&entry, &rejected).await.unwrap();
+    assert_eq!(changes(&trouble, "cloudm"), documented("write_record"));
+    trouble.restart();
+    store.remove(&entry, &second).await.unwrap();
+    assert_eq!(changes(&trouble, "cloudm"), documented("remove"));
+}
