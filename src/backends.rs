@@ -1,9 +1,18 @@
 //! What this version of certroll can do, of all the grammar can say. The one place that knows; whatever is missing here is
 //! refused with one clear error where the file uses it.
 
+mod deliveries;
+mod directory;
+mod issuers;
+pub mod reach;
 pub mod shipped;
+mod stores;
+#[cfg(feature = "hashicorp-vault")]
+mod vault;
 
 use std::collections::BTreeSet;
+
+use crate::edges::{Trouble, TroubleKind};
 
 /// Something a declaration uses that may not be built yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,12 +51,14 @@ pub struct Backends {
 impl Backends {
     /// What this version has. `external_rotator` needs no back end: nothing is made, only watched.
     pub fn shipped() -> Backends {
-        Backends {
-            stores: ["file"].into(),
-            issuers: ["self_signed", "external_public_key", "external_rotator"].into(),
-            deliveries: [].into(),
-            connections: false,
+        let mut stores = BTreeSet::from(["file"]);
+        let mut issuers =
+            BTreeSet::from(["self_signed", "ca_file", "external_public_key", "external_rotator"]);
+        if cfg!(feature = "hashicorp-vault") {
+            stores.insert("hashicorp_vault");
+            issuers.insert("vault_pki");
         }
+        Backends { stores, issuers, deliveries: BTreeSet::new(), connections: true }
     }
 
     /// Everything the grammar knows. For tests of what comes before any back end.
@@ -89,4 +100,8 @@ impl Backends {
         let message = "connections are not in this version of certroll";
         (!self.connections).then(|| message.to_owned())
     }
+}
+
+fn not_in_this_version(doing: &str, kind: &str) -> Trouble {
+    Trouble::new(TroubleKind::Unsupported, doing, format!("{kind} is not in this version of certroll"))
 }

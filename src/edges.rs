@@ -158,6 +158,9 @@ impl From<StoreError> for Trouble {
         let StoreError { kind, doing, reason, hint } = error;
         let kind = match kind {
             StoreErrorKind::Unavailable => TroubleKind::Unavailable,
+            StoreErrorKind::Network => TroubleKind::Network,
+            StoreErrorKind::Unauthenticated => TroubleKind::Authentication,
+            StoreErrorKind::Throttled => TroubleKind::Throttled,
             StoreErrorKind::Denied => TroubleKind::Authorisation,
             StoreErrorKind::Rival => TroubleKind::Conflict,
             StoreErrorKind::Missing => TroubleKind::Missing,
@@ -178,8 +181,7 @@ impl From<DeliveryError> for Trouble {
 
 impl From<IssueError> for Trouble {
     fn from(error: IssueError) -> Trouble {
-        let IssueError { doing, reason } = error;
-        Trouble::new(TroubleKind::Refused, doing, reason)
+        error.0
     }
 }
 

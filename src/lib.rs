@@ -13,6 +13,7 @@
 
 pub mod backends;
 pub mod certificate;
+pub mod connections;
 pub mod consumer;
 pub mod desired;
 pub mod diagnostic;
@@ -21,6 +22,8 @@ pub mod observed;
 pub mod period;
 pub mod plan;
 pub mod subject;
+#[cfg(feature = "hashicorp-vault")]
+pub mod vault;
 
 pub mod apply;
 pub mod assertion;
@@ -32,6 +35,7 @@ pub mod entra;
 pub mod form;
 pub mod issuer;
 pub mod key;
+pub mod net;
 pub mod observe;
 pub mod pem;
 pub mod random;

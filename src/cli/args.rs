@@ -61,6 +61,9 @@ pub struct Global {
     /// Where secret_file: names are looked up
     #[arg(long, value_name = "DIR", global = true)]
     pub secrets_dir: Option<PathBuf>,
+    /// The operator's file of connections that declarations may name, also CERTROLL_CONNECTIONS
+    #[arg(long, value_name = "FILE", global = true)]
+    pub connections: Option<PathBuf>,
     /// Set one of certroll's numbers for this run, such as prove_deadline=15m; repeatable. A saved plan keeps those it was made with
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = name_value, global = true)]
     pub settings: Vec<(String, String)>,

@@ -9,24 +9,29 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
+use crate::backends::reach::{HttpsTransports, Reach, Transports};
 use crate::backends::shipped::{Connection, Connections};
 use crate::cli::args::Global;
 use crate::cli::planning::settings;
 use crate::cli::seed;
 use crate::cli::world::World;
 use crate::cli::{declaration, files};
+use crate::connections::{self, Operator};
 use crate::desired::{Cloud, Desired, Tenant};
 use crate::edges::{Trouble, TroubleKind};
 use crate::emulator::Emulator;
 use crate::entra::cloud::EMULATOR_URL;
 use crate::entra::{
     EmulatorClock, EmulatorTransport, EndpointOverrides, Endpoints, EntraError, ErrorKind, GraphClient,
-    GraphSettings, HttpsOptions, HttpsTransport, Line, OwnCredential, Transport, Trust, from_environment,
+    GraphSettings, HttpsOptions, HttpsTransport, Line, OwnCredential, Transport, Trust, from_connection,
+    from_environment,
 };
 use crate::error::{Error, Kind};
 use crate::ids::Name;
 use crate::key::{Secret, SignatureAlgorithm};
+use crate::net::{self, RetrySettings};
 use crate::runtime::{Clock, Random};
 
 /// Where the state of emulated tenants lies when nobody says.
@@ -73,14 +78,16 @@ pub fn ground(
     let slots = Arc::new(Semaphore::new(usize::from(parallelism)));
     let assertion = settings(global)?.assertion;
     let way = Way { place, world, assertion, clock: Arc::clone(&clock), slots: Arc::clone(&slots) };
-    let connections = Connections::new(desired, |tenant| match tenants.contains(&tenant.name) {
-        true => way.to(tenant).map_err(Trouble::from),
-        false => Err(Trouble::new(
-            TroubleKind::Internal,
-            format!("connecting tenant {}", tenant.name),
-            "this run is not about it",
-        )),
-    });
+    let reach = way.reach(desired, global)?;
+    let connections =
+        Connections::new(desired, reach.clone(), |tenant| match tenants.contains(&tenant.name) {
+            true => way.to(tenant, &reach.operator),
+            false => Err(Trouble::new(
+                TroubleKind::Internal,
+                format!("connecting tenant {}", tenant.name),
+                "this run is not about it",
+            )),
+        });
     let in_process = matches!(way.place, Place::InProcess(_));
     Ok(Ground { connections, clock, slots, emulator, in_process })
 }
@@ -219,17 +226,52 @@ struct Way<'a> {
 }
 
 impl Way<'_> {
-    fn to(&self, tenant: &Tenant) -> Result<Connection, EntraError> {
-        let line = self.line(tenant)?;
-        let credential = self.own_credential(tenant)?;
+    /// How stores, issuers and delivery places are reached: never an emulator, and never through one's certificate authority.
+    fn reach(&self, desired: &Desired, global: &Global) -> Result<Reach, Error> {
+        let doing = "reading the operator's connections";
+        let named = self.world.var("CERTROLL_CONNECTIONS").map(PathBuf::from);
+        let file = match global.connections.clone().or(named) {
+            Some(path) => {
+                let bytes = Zeroizing::new(files::read(&self.world.path(&path), &path)?);
+                let text = std::str::from_utf8(&bytes);
+                let text =
+                    text.map_err(|_| Error::new(Kind::Input, doing).because("the file is not UTF-8 text"))?;
+                Some(Zeroizing::new(text.to_owned()))
+            }
+            None => None,
+        };
+        let text = file.as_ref().map(|text| text.as_str());
+        let operator = Operator::new(self.world.env.clone(), text, connections::users(desired));
+        let operator =
+            operator.map_err(|problems| Error::new(Kind::Input, doing).because(problems.join("; ")))?;
+        let transports = HttpsTransports::new(Trust::System);
+        let unusable = |trouble: Trouble| Error::new(Kind::Input, "preparing HTTPS").because(trouble);
+        let way = net::Way {
+            transport: transports.transport(None).map_err(unusable)?,
+            clock: Arc::clone(&self.world.clock),
+            random: Arc::clone(&self.world.random),
+            in_flight: Arc::clone(&self.slots),
+            retry: RetrySettings::default(),
+        };
+        Ok(Reach::new(operator, way, Arc::new(transports)))
+    }
+
+    fn to(&self, tenant: &Tenant, operator: &Operator) -> Result<Connection, Trouble> {
+        let connection = operator.connection(tenant.connection.as_ref())?;
+        let line = self.line(tenant, connection)?;
+        let credential = self.own_credential(tenant, connection)?;
         let settings = GraphSettings { assertion: self.assertion, ..GraphSettings::default() };
         let client = GraphClient::new(line.clone(), &tenant.id, credential, settings);
         Ok(Connection { line, client })
     }
 
-    fn line(&self, tenant: &Tenant) -> Result<Line, EntraError> {
+    fn line(
+        &self,
+        tenant: &Tenant,
+        connection: Option<&connections::Connection>,
+    ) -> Result<Line, EntraError> {
         let overrides = match &self.place {
-            Place::Microsoft { .. } => self.overrides(),
+            Place::Microsoft { .. } => self.overrides(connection),
             Place::InProcess(_) => EndpointOverrides {
                 login: Some(EMULATOR_URL.to_owned()),
                 graph: Some(EMULATOR_URL.to_owned()),
@@ -256,16 +298,23 @@ impl Way<'_> {
     }
 
     /// What an operator sets instead of a cloud's own hosts.
-    fn overrides(&self) -> EndpointOverrides {
-        let var = |name| self.world.var(name).map(str::to_owned);
+    fn overrides(&self, connection: Option<&connections::Connection>) -> EndpointOverrides {
+        let set = |setting: &'static str, variable: &str| {
+            let named = connection.and_then(|connection| connection.text(setting));
+            named.or_else(|| self.world.var(variable)).map(str::to_owned)
+        };
         EndpointOverrides {
-            login: var("AZURE_AUTHORITY_HOST"),
-            graph: var("CERTROLL_GRAPH_HOST"),
-            scope: var("CERTROLL_GRAPH_SCOPE"),
+            login: set("login_host", "AZURE_AUTHORITY_HOST"),
+            graph: set("address", "CERTROLL_GRAPH_HOST"),
+            scope: set("scope", "CERTROLL_GRAPH_SCOPE"),
         }
     }
 
-    fn own_credential(&self, tenant: &Tenant) -> Result<OwnCredential, EntraError> {
+    fn own_credential(
+        &self,
+        tenant: &Tenant,
+        connection: Option<&connections::Connection>,
+    ) -> Result<OwnCredential, EntraError> {
         if let Place::InProcess(emulator) = &self.place {
             let id = tenant.id.parse::<Uuid>().map_err(|error| {
                 EntraError::new(ErrorKind::Settings, "opening an emulated tenant", &error.to_string())
@@ -278,7 +327,10 @@ impl Way<'_> {
                 source: "the emulator".to_owned(),
             });
         }
-        let credential = from_environment(&self.world.env)?;
+        let credential = match connection {
+            Some(connection) => from_connection(connection)?,
+            None => from_environment(&self.world.env)?,
+        };
         match &credential.tenant {
             Some(meant) if !is_same_tenant(meant, &tenant.id) => {
                 let reason = format!(

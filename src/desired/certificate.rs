@@ -212,6 +212,13 @@ pub struct Delivery {
     pub origin: Origin,
 }
 
+impl Delivery {
+    /// The operator's connection it names.
+    pub fn connection(&self) -> Option<Name> {
+        self.settings.get("connection")?.as_str()?.parse().ok()
+    }
+}
+
 /// Whether predecessors are retired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::certificate::Certificate;
+use crate::desired::Password;
 use crate::ids::{Name, Thumbprint};
 
 /// What makes a generation.
@@ -16,6 +17,8 @@ pub enum Issuer {
         certificate: std::path::PathBuf,
         /// Further certificates up to the root.
         chain: Option<std::path::PathBuf>,
+        /// Where its key comes from, PEM.
+        key: Password,
     },
     /// HashiCorp Vault's PKI engine.
     VaultPki {
@@ -85,6 +88,18 @@ impl Issuer {
             Issuer::Csr { .. } => "csr",
             Issuer::ExternalPublicKey { .. } => "external_public_key",
             Issuer::ExternalRotator { .. } => "external_rotator",
+        }
+    }
+
+    /// The operator's connection it names.
+    pub fn connection(&self) -> Option<&Name> {
+        match self {
+            Issuer::VaultPki { connection, .. } | Issuer::KeyVault { connection, .. } => connection.as_ref(),
+            Issuer::SelfSigned
+            | Issuer::CaFile { .. }
+            | Issuer::Csr { .. }
+            | Issuer::ExternalPublicKey { .. }
+            | Issuer::ExternalRotator { .. } => None,
         }
     }
 

@@ -9,8 +9,11 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::Url;
 use serde::Deserialize;
 
-use super::envelope::{NO_EXPLANATION, header, hint_of, retry_after};
-use super::error::{EntraError, ErrorKind, printable, without_secrets};
+use super::envelope::{NO_EXPLANATION, hint_of};
+use super::error::{EntraError, ErrorKind};
+use crate::net::printable;
+use crate::net::without_secrets;
+use crate::net::{header, retry_after};
 
 /// What a number means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

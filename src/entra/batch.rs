@@ -12,6 +12,7 @@ use super::envelope::error_of;
 use super::error::{EntraError, ErrorKind};
 use super::http::{Call, GraphClient, Least, blame, parse};
 use super::pace::Class;
+use super::retry::{given_up, wait_after};
 
 /// Items Graph takes in one batch.
 pub(super) const BATCH_MAX: usize = 20;
@@ -93,14 +94,14 @@ impl GraphClient {
             let worst = open.iter().filter_map(|index| results[*index].as_ref()?.as_ref().err());
             let worst = worst.max_by_key(|error| error.retry_after).cloned();
             let wait = match &worst {
-                Some(error) => attempts.after(error, &*self.line.random),
+                Some(error) => wait_after(&mut attempts, error, &*self.line.random),
                 None => None,
             };
             match (wait, worst) {
                 (Some(wait), Some(error)) => self.wait(&error, wait).await,
                 _ => {
                     let last = |result: Option<ItemResult>| result.unwrap_or_else(|| Err(missing()));
-                    let counted = |result: ItemResult| result.map_err(|error| attempts.given_up(error));
+                    let counted = |result: ItemResult| result.map_err(|error| given_up(&attempts, error));
                     return Ok(results.into_iter().map(last).map(counted).collect());
                 }
             }

@@ -4,8 +4,8 @@
 use reqwest::Url;
 
 use super::error::{EntraError, ErrorKind};
-use super::transport::is_loopback;
 use crate::desired::Cloud;
+use crate::net::is_loopback;
 
 /// What an operator sets instead of a cloud's own values.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,10 +1,11 @@
 //! Error answers of Graph: how they are spelled, and what they mean. Nothing branches on a message, only on codes; unknown
 //! codes are ordinary.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::Value;
 
-use super::error::{EntraError, ErrorKind, Refusal, printable, without_secrets};
+use super::error::{EntraError, ErrorKind, Refusal};
+use crate::net::{header, printable, retry_after, without_secrets};
 
 /// What an error answer says, whoever spelled it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -150,29 +151,6 @@ pub(super) fn hint_of(kind: ErrorKind) -> Option<&'static str> {
         | ErrorKind::InvalidAnswer
         | ErrorKind::Settings => None,
     }
-}
-
-/// A header as text, if it is there and printable.
-pub(super) fn header(headers: &http::HeaderMap, name: &str) -> Option<String> {
-    headers.get(name).and_then(|value| value.to_str().ok()).map(printable).filter(|text| !text.is_empty())
-}
-
-/// Longest `Retry-After` believed. A longer one is a mistake or an attack; the caller has limits of its own below it.
-const RETRY_AFTER_MAX: SignedDuration = SignedDuration::from_hours(24);
-
-/// `Retry-After`, in seconds or as a date.
-pub(super) fn retry_after(headers: &http::HeaderMap, now: Timestamp) -> Option<SignedDuration> {
-    let text = header(headers, "retry-after")?;
-    let wait = match text.parse::<u32>() {
-        Ok(seconds) => SignedDuration::from_secs(i64::from(seconds)),
-        Err(_) => http_date(&text)?.duration_since(now),
-    };
-    Some(wait.clamp(SignedDuration::ZERO, RETRY_AFTER_MAX))
-}
-
-/// The form of dates in headers: `Sat, 21 Nov 2026 09:06:14 GMT`.
-pub(super) fn http_date(text: &str) -> Option<Timestamp> {
-    jiff::fmt::rfc2822::parse(text).ok().map(|date| date.timestamp())
 }
 
 #[cfg(test)]

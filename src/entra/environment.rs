@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use super::error::{EntraError, ErrorKind};
 use super::sign_in::{CertificateSource, Method, OwnCredential};
+use crate::connections::Connection;
 use crate::key::Secret;
 
 /// Reads the credential out of the variables.
@@ -32,6 +33,35 @@ pub fn from_environment(variables: &BTreeMap<String, String>) -> Result<OwnCrede
             None => Err(nothing(&set)),
         },
     }
+}
+
+/// Reads the credential out of a connection of the operator's: its settings are those of `AZURE_*` under their own names.
+///
+/// Errors name the settings that are missing or contradict each other, never a value.
+pub fn from_connection(connection: &Connection) -> Result<OwnCredential, EntraError> {
+    let settings = [
+        ("AZURE_CLIENT_ID", "client_id"),
+        ("AZURE_TENANT_ID", "tenant_id"),
+        ("AZURE_CLIENT_SECRET", "client_secret"),
+        ("AZURE_CLIENT_CERTIFICATE_PATH", "client_certificate_path"),
+        ("AZURE_CLIENT_CERTIFICATE_PASSWORD", "client_certificate_password"),
+        ("AZURE_FEDERATED_TOKEN_FILE", "federated_token_file"),
+    ];
+    let set = settings.into_iter().filter_map(|(variable, setting)| {
+        Some((variable.to_owned(), connection.secret(setting)?.expose().to_owned()))
+    });
+    let in_its_words = |mut text: String| {
+        for (variable, setting) in settings.iter().rev() {
+            text = text.replace(variable, &connection.variable(setting));
+        }
+        text
+    };
+    let found = from_environment(&set.collect()).map_err(|mut error| {
+        error.message = in_its_words(std::mem::take(&mut error.message));
+        error.hint = error.hint.take().map(in_its_words);
+        error
+    })?;
+    Ok(OwnCredential { source: format!("connection {}", connection.name()), ..found })
 }
 
 fn nothing(set: &Variables<'_>) -> EntraError {

@@ -8,17 +8,20 @@ use reqwest::Url;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::envelope::{error_of, header};
-use super::error::{EntraError, ErrorKind, printable};
+use super::envelope::error_of;
+use super::error::{EntraError, ErrorKind};
 use super::line::Line;
 use super::pace::{Budgets, Class, Pacer};
-use super::retry::{Attempts, RetrySettings, silence, tell_of};
+use super::retry::{given_up, silence, tell_of, wait_after};
 use super::sign_in::OwnCredential;
 use super::tenant::tenant_id;
 use super::token::{Token, TokenSource};
-use super::transport::{Sent, TransportError};
 use super::wire::Page;
 use crate::key::SignatureAlgorithm;
+use crate::net::header;
+use crate::net::printable;
+use crate::net::{Attempts, RetrySettings};
+use crate::net::{Sent, TransportError};
 
 /// Pages of one list beyond which something is wrong: ten million objects.
 const PAGES_MAX: usize = 10_000;
@@ -165,12 +168,12 @@ impl GraphClient {
                 // The sign-in has been tried again already, as often as it makes sense.
                 _ if failure.before => None,
                 Some(silent) => attempts.after_silence(silent, random),
-                None => attempts.after(&failure.error, random),
+                None => wait_after(&mut attempts, &failure.error, random),
             };
             match wait {
                 // Then the count is the sign-in's own.
                 None if failure.before => return Err(failure.error),
-                None => return Err(attempts.given_up(failure.error)),
+                None => return Err(given_up(&attempts, failure.error)),
                 Some(wait) => self.wait(&failure.error, wait).await,
             }
         }

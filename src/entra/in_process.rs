@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 
-use super::transport::{Sent, Transport, TransportError, TransportErrorKind};
 use crate::emulator::{Answer, Emulator};
+use crate::net::{Sent, Transport, TransportError, TransportErrorKind};
 use crate::runtime::Clock;
 
 /// Hands requests to an emulator in this process. The host in them is ignored there.

@@ -8,9 +8,9 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::cloud::Endpoints;
-use super::envelope::{header, http_date};
-use super::error::printable;
-use super::transport::{Sent, Transport, TransportError, TransportErrorKind};
+use crate::net::printable;
+use crate::net::{Sent, Transport, TransportError, TransportErrorKind};
+use crate::net::{header, http_date};
 use crate::runtime::{Clock, Random};
 
 /// The line to one tenant's cloud. Cheap to clone; clones share everything.

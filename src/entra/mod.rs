@@ -16,7 +16,6 @@ pub mod cloud;
 pub mod environment;
 pub mod error;
 pub mod http;
-pub mod https;
 pub mod in_process;
 pub mod line;
 pub mod observe;
@@ -24,7 +23,6 @@ pub mod pace;
 pub mod prove;
 pub mod retry;
 pub mod sign_in;
-pub mod transport;
 pub mod writer;
 
 mod batch;
@@ -35,14 +33,14 @@ mod token;
 mod wire;
 
 pub use cloud::{EndpointOverrides, Endpoints};
-pub use environment::from_environment;
+pub use environment::{from_connection, from_environment};
 pub use error::{EntraError, ErrorKind, Refusal};
 pub use http::{GraphClient, GraphSettings};
-pub use https::{HttpsOptions, HttpsTransport, Trust};
 pub use in_process::{EmulatorClock, EmulatorTransport};
 pub use line::Line;
 pub use observe::{DirectoryReader, observe};
 pub use prove::{Evidence, SignIn, try_sign_in};
 pub use sign_in::OwnCredential;
-pub use transport::{Transport, TransportError};
 pub use writer::{DirectoryWriter, WriteError, new_entry};
+
+pub use crate::net::{HttpsOptions, HttpsTransport, Transport, TransportError, Trust};

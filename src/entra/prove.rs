@@ -8,13 +8,13 @@ use uuid::Uuid;
 use zeroize::Zeroize;
 
 use super::aadsts::{TokenError, Verdict};
-use super::envelope::header;
 use super::error::{EntraError, ErrorKind};
 use super::line::Line;
 use super::sign_in::Proof;
 use super::token::token_request;
 use crate::assertion::client_assertion;
 use crate::key::{SignatureAlgorithm, Signer};
+use crate::net::header;
 
 /// What one sign-in with the new key came to.
 #[derive(Debug, Clone, PartialEq, Eq)]

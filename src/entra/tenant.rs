@@ -5,9 +5,10 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::aadsts::TokenError;
-use super::error::{EntraError, ErrorKind, printable};
+use super::error::{EntraError, ErrorKind};
 use super::line::Line;
-use super::retry::{Attempts, RetrySettings, silence, tell_of};
+use super::retry::{given_up, silence, tell_of, wait_after};
+use crate::net::{Attempts, RetrySettings, printable};
 
 /// The tenant's id. A GUID is one already; for a verified domain the login service's discovery document names it. No token is sent.
 pub(super) async fn tenant_id(line: &Line, tenant: &str) -> Result<Uuid, EntraError> {
@@ -26,7 +27,7 @@ pub(super) async fn tenant_id(line: &Line, tenant: &str) -> Result<Uuid, EntraEr
             Ok(answer) if answer.status().is_success() => return id_in(&doing, answer.body()),
             Ok(answer) => {
                 let error = refusal(&doing, &url, &answer, line);
-                let wait = attempts.after(&error, &*line.random);
+                let wait = wait_after(&mut attempts, &error, &*line.random);
                 (error, wait)
             }
             Err(lost) => (silence(&doing, &lost), attempts.after_silence(&lost, &*line.random)),
@@ -36,7 +37,7 @@ pub(super) async fn tenant_id(line: &Line, tenant: &str) -> Result<Uuid, EntraEr
                 tell_of(&error, wait);
                 line.clock.sleep(wait).await;
             }
-            None => return Err(attempts.given_up(error)),
+            None => return Err(given_up(&attempts, error)),
         }
     }
 }

@@ -9,12 +9,14 @@ use uuid::Uuid;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::aadsts::{Meaning, TokenError};
-use super::error::{EntraError, ErrorKind, printable};
+use super::error::{EntraError, ErrorKind};
 use super::line::Line;
 use super::odata::percent_encoded;
-use super::retry::{Attempts, RetrySettings, silence, tell_of};
+use super::retry::{given_up, silence, tell_of, wait_after};
 use super::sign_in::{OwnCredential, Proof};
 use crate::key::SignatureAlgorithm;
+use crate::net::printable;
+use crate::net::{Attempts, RetrySettings};
 
 /// How long before its end a token is no longer used.
 const MARGIN: SignedDuration = SignedDuration::from_mins(5);
@@ -107,7 +109,7 @@ impl TokenSource {
                 Ok(answer) if answer.status().is_success() => return self.accept(&doing, answer.into_body()),
                 Ok(answer) => {
                     let error = self.refusal(&doing, &url, &answer, &proof);
-                    let wait = attempts.after(&error, random);
+                    let wait = wait_after(&mut attempts, &error, random);
                     (error, wait)
                 }
                 Err(lost) => (silence(&doing, &lost), attempts.after_silence(&lost, random)),
@@ -117,7 +119,7 @@ impl TokenSource {
                     tell_of(&error, wait);
                     self.line.clock.sleep(wait).await;
                 }
-                None => return Err(attempts.given_up(error)),
+                None => return Err(given_up(&attempts, error)),
             }
         }
     }

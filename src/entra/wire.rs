@@ -14,8 +14,8 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::error::printable;
 use crate::ids::{KeyId, Sha1, Sha256, TargetId, TargetKind};
+use crate::net::printable;
 use crate::observed::{Credential, Identifier, Reserved};
 
 /// A page of a list.

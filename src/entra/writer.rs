@@ -18,10 +18,10 @@ use super::error::{EntraError, ErrorKind, Refusal};
 use super::http::{Call, GraphClient, READ_APPLICATIONS, WRITE_APPLICATIONS};
 use super::odata::object;
 use super::pace::Class;
-use super::transport::Sent;
 use super::wire::{Object, credentials};
 use crate::certificate::Certificate;
 use crate::ids::{KeyId, TargetId};
+use crate::net::Sent;
 use crate::observed::Credential;
 
 /// Reads and replaces credential lists.

@@ -4,11 +4,16 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::certificate::{Certificate, SignatureHash};
+use crate::edges::{Trouble, TroubleKind};
 use crate::key::PrivateKey;
 use crate::period::Period;
 
+pub mod ca_file;
 pub mod external_public_key;
 pub mod self_signed;
+#[cfg(feature = "hashicorp-vault")]
+pub mod vault_pki;
+mod x509;
 
 /// A certificate and the chain above it, leaf's issuer first.
 #[derive(Debug, Clone)]
@@ -19,14 +24,22 @@ pub struct Issued {
     pub chain: Vec<Certificate>,
 }
 
-/// What went wrong while issuing.
+/// What went wrong while issuing: what kind, doing what, the reason, what to try. Never holds a secret.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{doing}: {reason}")]
-pub struct IssueError {
-    /// A gerund and a name.
-    pub doing: String,
-    /// The reason.
-    pub reason: String,
+#[error(transparent)]
+pub struct IssueError(#[from] pub Trouble);
+
+impl IssueError {
+    /// Refused, for that reason.
+    pub fn refused(doing: impl Into<String>, reason: impl Into<String>) -> IssueError {
+        IssueError(Trouble::new(TroubleKind::Refused, doing, reason))
+    }
+
+    /// With what to try.
+    #[must_use]
+    pub fn with_hint(self, hint: impl Into<String>) -> IssueError {
+        IssueError(self.0.with_hint(hint))
+    }
 }
 
 /// What the certificate is to say.

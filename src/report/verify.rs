@@ -148,6 +148,9 @@ fn of_store(error: StoreError) -> Verdict {
             failed_by(&error.into())
         }
         StoreErrorKind::Unavailable
+        | StoreErrorKind::Network
+        | StoreErrorKind::Unauthenticated
+        | StoreErrorKind::Throttled
         | StoreErrorKind::Denied
         | StoreErrorKind::Rival
         | StoreErrorKind::Unsupported => unknown(&error.into()),

@@ -4,11 +4,16 @@
 //! `apply` alone. A store keeps the public record beside each generation; observing never touches a key.
 
 pub mod file;
+#[cfg(feature = "hashicorp-vault")]
+mod kept;
+#[cfg(feature = "hashicorp-vault")]
+pub mod vault;
 
 use async_trait::async_trait;
 
 use crate::certificate::KeyKind;
 use crate::desired::StoreBinding;
+use crate::edges::{Trouble, TroubleKind};
 use crate::issuer::Issued;
 use crate::key::{PrivateKey, Secret, Signer};
 use crate::observed::record::PublicRecord;
@@ -19,6 +24,12 @@ use crate::observed::{Current, Generation, KeyState, ObservedStore, Shape};
 pub enum StoreErrorKind {
     /// It cannot be reached, is full, or answers nonsense; another try may help.
     Unavailable,
+    /// No usable answer came over the network.
+    Network,
+    /// The service does not know who we are.
+    Unauthenticated,
+    /// Too many requests.
+    Throttled,
     /// We may not.
     Denied,
     /// Somebody else changed the entry since it was observed.
@@ -45,6 +56,29 @@ pub struct StoreError {
     pub reason: String,
     /// What to try.
     pub hint: Option<String>,
+}
+
+impl From<Trouble> for StoreError {
+    fn from(trouble: Trouble) -> StoreError {
+        let kind = match trouble.kind {
+            TroubleKind::Network => StoreErrorKind::Network,
+            TroubleKind::Authentication => StoreErrorKind::Unauthenticated,
+            TroubleKind::Authorisation => StoreErrorKind::Denied,
+            TroubleKind::Throttled => StoreErrorKind::Throttled,
+            TroubleKind::NotYet | TroubleKind::Unavailable => StoreErrorKind::Unavailable,
+            TroubleKind::Missing => StoreErrorKind::Missing,
+            TroubleKind::Conflict | TroubleKind::StaleEntry => StoreErrorKind::Rival,
+            TroubleKind::Invalid => StoreErrorKind::Corrupt,
+            TroubleKind::EndDate | TroubleKind::Refused | TroubleKind::Internal => StoreErrorKind::Refused,
+            TroubleKind::Unsupported => StoreErrorKind::Unsupported,
+        };
+        let reason = match (&trouble.code, &trouble.request_id) {
+            (Some(code), Some(request)) => format!("{} ({code}, request {request})", trouble.reason),
+            (Some(code), None) => format!("{} ({code})", trouble.reason),
+            (None, _) => trouble.reason.clone(),
+        };
+        StoreError { kind, doing: trouble.doing, reason, hint: trouble.hint }
+    }
 }
 
 /// A key made inside the store, waiting for its certificate.

@@ -32,6 +32,7 @@ mod mutations;
 mod planning;
 mod scripts;
 mod secrets;
+mod services;
 mod stores;
 mod tools;
 mod untrusted;

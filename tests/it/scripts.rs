@@ -15,6 +15,8 @@
 //! | `requests` | counts requests since the last time it was asked |
 //! | `type TEXT` | what a person answers to the next command |
 //! | `env NAME=VALUE` | sets a variable |
+//! | `serve vault` | starts a Vault of the test's own, reached by VAULT_ADDR and VAULT_TOKEN |
+//! | `look vault PATH` | what consumers find there, without the values |
 //!
 //! `@app:NAME` stands for the client id of an application, and in commands `T1` for the thumbprint that the transcript calls so.
 //!
@@ -23,8 +25,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use certroll::emulator::{Change, Emulator, Kind, NewApplication};
+use certroll::net::Transport;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde_json::{Value, json};
@@ -32,6 +36,8 @@ use uuid::Uuid;
 
 use crate::support::cli::{Bench, Ran};
 use crate::support::keys;
+use crate::support::kv2::{Kv2, TOKEN};
+use crate::support::serve::serve;
 
 /// One `#[test]` for each script, so that they run side by side and fail by name.
 macro_rules! scripts {
@@ -63,6 +69,7 @@ scripts! {
     from_nothing
     hold_and_rollback
     key_and_form_change
+    keys_in_vault
     life_is_limited
     limits
     limits_on_retiring
@@ -134,6 +141,7 @@ pub(crate) struct Story {
     names: Names,
     /// Thumbprints by the name of the credential: `@name` in an edit stands for one.
     credentials: BTreeMap<String, String>,
+    vault: Option<Arc<Kv2>>,
     out: String,
 }
 
@@ -141,7 +149,8 @@ impl Story {
     pub(crate) fn new() -> Story {
         let folder = tempfile::tempdir().unwrap();
         let bench = Bench::new(folder.path());
-        Story { folder, bench, names: Names::default(), credentials: BTreeMap::new(), out: String::new() }
+        let credentials = BTreeMap::new();
+        Story { folder, bench, names: Names::default(), credentials, vault: None, out: String::new() }
     }
 
     fn tell(mut self, script: &str) -> String {
@@ -243,8 +252,21 @@ impl Story {
                 let (name, value) = rest(1).split_once('=').unwrap();
                 self.bench.env.insert(name.to_owned(), value.to_owned());
             }
+            "serve" => self.serve(words[1]),
+            "look" => {
+                let found = self.vault.as_ref().unwrap().shown(words[2]);
+                self.print("", &found);
+            }
             other => panic!("no such command: {other}"),
         }
+    }
+
+    fn serve(&mut self, what: &str) {
+        assert_eq!(what, "vault");
+        let vault = Arc::new(Kv2::default());
+        self.bench.env.insert("VAULT_ADDR".into(), serve(Arc::clone(&vault) as Arc<dyn Transport>));
+        self.bench.env.insert("VAULT_TOKEN".into(), TOKEN.into());
+        self.vault = Some(vault);
     }
 
     /// The one path that a pattern with `*` for a whole part matches.

@@ -1,6 +1,7 @@
 //! Every store keeps the contract, each in its own shape.
 
 mod file;
+mod vault;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -45,9 +45,8 @@ impl TestCa {
 #[async_trait]
 impl Issuer for TestCa {
     async fn issue(&self, request: &CertificateRequest, key: SubjectKey<'_>) -> Result<Issued, IssueError> {
-        let failed = |error: rcgen::Error| IssueError {
-            doing: format!("signing {}", request.subject),
-            reason: error.to_string(),
+        let failed = |error: rcgen::Error| {
+            IssueError::refused(format!("signing {}", request.subject), error.to_string())
         };
         let set = |params: &mut CertificateParams| {
             params.not_before = OffsetDateTime::from_unix_timestamp(request.not_before.as_second()).unwrap();
@@ -78,10 +77,8 @@ impl Issuer for TestCa {
                 params.signed_by(&pair, &self.issuer).map_err(failed)?
             }
         };
-        let certificate = Certificate::from_der(signed.der()).map_err(|error| IssueError {
-            doing: "reading what was signed".into(),
-            reason: error.to_string(),
-        })?;
+        let certificate = Certificate::from_der(signed.der())
+            .map_err(|error| IssueError::refused("reading what was signed", error.to_string()))?;
         Ok(Issued { certificate, chain: vec![] })
     }
 }

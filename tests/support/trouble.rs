@@ -103,6 +103,20 @@ impl Trouble {
         }
     }
 
+    /// The same for an inner call that takes time: whether it has no effect, and whether it has its effect and brings no answer. An error
+    /// when the process is dead; who dies after the effect is dead already.
+    pub fn around(&self, name: &str) -> Result<(bool, bool), ()> {
+        Ok(match self.enter(name).map_err(|_| ())? {
+            None => (false, false),
+            Some(Mischief::Refuse) => (true, false),
+            Some(Mischief::LoseAnswer) => (false, true),
+            Some(mischief @ (Mischief::CrashBefore | Mischief::CrashAfter)) => {
+                self.die(name);
+                (mischief == Mischief::CrashBefore, mischief == Mischief::CrashAfter)
+            }
+        })
+    }
+
     fn enter(&self, name: &str) -> Result<Option<Mischief>, StoreError> {
         let mut state = self.state();
         if state.dead {

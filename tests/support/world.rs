@@ -51,6 +51,7 @@ use uuid::Uuid;
 use super::ca::TestCa;
 use super::deliveries::WriteOnlyDelivery;
 use super::keys;
+use super::reach::unreached;
 use super::stores::{AppendIsLive, SlotService, TwoSlot, VaultService};
 use super::trouble::Trouble;
 
@@ -521,7 +522,11 @@ impl World {
             windows: Vec::new(),
             freeze: Vec::new(),
             issuer: if appends {
-                DeclaredIssuer::CaFile { certificate: PathBuf::from("ca.cer"), chain: None }
+                DeclaredIssuer::CaFile {
+                    certificate: PathBuf::from("ca.cer"),
+                    chain: None,
+                    key: Password::Env("CERTROLL_SECRET_CA".into()),
+                }
             } else {
                 DeclaredIssuer::SelfSigned
             },
@@ -557,7 +562,7 @@ impl World {
     /// A new process: same services, nothing in memory.
     fn connections(&self) -> Connections {
         let operator = self.emulator.operator(TENANT);
-        Connections::new(&self.desired, |tenant| {
+        Connections::new(&self.desired, unreached(Arc::new(self.clock.clone())), |tenant| {
             let transport = WorldTransport {
                 inner: EmulatorTransport::new(self.emulator.clone()),
                 fuse: Arc::clone(&self.fuse),

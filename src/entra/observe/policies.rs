@@ -10,10 +10,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::entra::error::{EntraError, ErrorKind, printable};
+use crate::entra::error::{EntraError, ErrorKind};
 use crate::entra::http::{GraphClient, READ_POLICIES, parse};
 use crate::entra::wire::{Object, moment};
 use crate::ids::TargetKind;
+use crate::net::printable;
 use crate::observed::LifetimePolicy;
 
 /// Members `$expand` shows at most.

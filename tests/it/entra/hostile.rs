@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use certroll::desired::{SelectBy, TargetSelector};
-use certroll::entra::transport::{Sent, TransportErrorKind};
 use certroll::entra::{DirectoryWriter, EntraError, ErrorKind, TransportError, WriteError, observe};
+use certroll::net::{Sent, TransportErrorKind};
 use certroll::observed::{ObservedTenant, TargetState};
 use serde_json::value::RawValue;
 use uuid::Uuid;

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use certroll::desired::{Cloud, SelectBy};
 use certroll::emulator::Server;
-use certroll::entra::transport::{Sent, TransportErrorKind, is_loopback};
 use certroll::entra::{
     DirectoryReader, EmulatorClock, EndpointOverrides, Endpoints, GraphClient, GraphSettings, HttpsOptions,
     HttpsTransport, Line, Transport, TransportError, Trust, observe,
 };
+use certroll::net::{Sent, TransportErrorKind, is_loopback};
 use certroll::observed::TargetState;
 use certroll::random::SystemRandom;
 use http::Request;

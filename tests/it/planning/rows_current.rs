@@ -550,7 +550,11 @@ fn differing() -> Vec<Row> {
             story: "another issuer in the file rotates",
             world: || {
                 healthy().declare(|declared| {
-                    declared.issuer = Issuer::CaFile { certificate: "ca.pem".into(), chain: None };
+                    declared.issuer = Issuer::CaFile {
+                        certificate: "ca.pem".into(),
+                        chain: None,
+                        key: certroll::desired::Password::Env("CERTROLL_SECRET_CA".into()),
+                    };
                 })
             },
             steps: &["issue: issuer differs", "publish", "prove", "promote"],

@@ -28,6 +28,7 @@ use super::ground::Ground;
 use super::stores::Guarded;
 use super::transport::ProcessTransport;
 use super::world::World;
+use crate::support::reach::unreached;
 use crate::support::stores::{AppendIsLive, TwoSlot};
 use crate::support::trouble::{Mischief, Trouble};
 
@@ -260,7 +261,7 @@ impl Process {
     }
 
     fn connections(self: &Arc<Process>, desired: &Desired, slots: &Arc<Semaphore>) -> Connections {
-        Connections::new(desired, |tenant| {
+        Connections::new(desired, unreached(self.clock.clone()), |tenant| {
             let line = Line::new(
                 Arc::new(ProcessTransport(self.clone())),
                 self.clock.clone(),

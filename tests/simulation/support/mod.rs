@@ -7,6 +7,8 @@ pub mod ca;
 #[path = "../../support/deliveries.rs"]
 pub mod deliveries;
 pub mod keys;
+#[path = "../../support/reach.rs"]
+pub mod reach;
 #[path = "../../support/stores/mod.rs"]
 pub mod stores;
 #[path = "../../support/trouble.rs"]

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::PasswordSource;
 use crate::ids::{Name, Thumbprint};
 
 /// What makes a certificate.
@@ -22,6 +23,8 @@ pub(in crate::desired::file) enum Issuer {
         certificate: String,
         /// Further certificates up to the root.
         chain: Option<String>,
+        /// The CA's key, PEM.
+        key: PasswordSource,
         /// The operator's connection to use.
         connection: Option<Name>,
     },

@@ -156,7 +156,7 @@ pub(in crate::desired::file) enum PasswordWord {
     None,
 }
 
-/// A password that exists already.
+/// A password or other secret that exists already.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::desired::file) enum PasswordSource {

@@ -45,13 +45,24 @@ fn password(
     match written {
         None | Some(PasswordChoice::Word(PasswordWord::Generate)) => Password::Generate,
         Some(PasswordChoice::Word(PasswordWord::None)) => Password::None,
-        Some(PasswordChoice::Source(PasswordSource::Env(variable))) => Password::Env(variable.0.clone()),
-        Some(PasswordChoice::Source(PasswordSource::SecretFile(name))) => {
+        Some(PasswordChoice::Source(source)) => secret_source(resolver, source, &|| place("password")),
+    }
+}
+
+/// A secret that exists already, by where it is.
+pub(super) fn secret_source(
+    resolver: &mut Resolver<'_>,
+    written: &PasswordSource,
+    place: &dyn Fn() -> Place,
+) -> Password {
+    match written {
+        PasswordSource::Env(variable) => Password::Env(variable.0.clone()),
+        PasswordSource::SecretFile(name) => {
             let climbs =
                 name.starts_with(['/', '\\', '~']) || name.split(['/', '\\']).any(|part| part == "..");
             if climbs {
                 let message = "`secret_file` names a file below --secrets-dir, by a path without a root and without `..`";
-                resolver.error(Code::Path, place("password"), message);
+                resolver.error(Code::Path, place(), message);
             }
             Password::SecretFile(name.clone())
         }

@@ -90,12 +90,13 @@ fn convert(
     let place = |key: &str| file.source.place(node.get(key).unwrap_or(node).span());
     Some(match written {
         grammar::Issuer::SelfSigned { .. } => Issuer::SelfSigned,
-        grammar::Issuer::CaFile { certificate, chain, .. } => Issuer::CaFile {
+        grammar::Issuer::CaFile { certificate, chain, key, .. } => Issuer::CaFile {
             certificate: resolver.path(file, certificate, place("certificate"))?.path,
             chain: match chain {
                 Some(chain) => Some(resolver.path(file, chain, place("chain"))?.path),
                 None => None,
             },
+            key: super::form::secret_source(resolver, key, &|| place("key")),
         },
         grammar::Issuer::VaultPki { mount, role, namespace, issuer_ref, connection } => Issuer::VaultPki {
             mount: mount.clone(),

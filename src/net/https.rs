@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use reqwest::{Certificate, Client, redirect};
 
-use super::error::printable;
+use super::text::printable;
 use super::transport::{Sent, Transport, TransportError, TransportErrorKind, causes, is_loopback};
 
 /// Which certificate authorities are trusted besides or instead of the system's.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::error::printable;
+use super::text::printable;
 
 /// Carries one request to its host and brings back the answer. Follows no redirect and repeats nothing.
 #[async_trait]

@@ -1,0 +1,16 @@
+//! One HTTP exchange with a service, whoever it is: the transport, what its headers say, when to try again, and texts of strangers made
+//! fit to repeat. Knows nothing of any service.
+
+pub mod headers;
+pub mod https;
+pub mod retry;
+pub mod service;
+pub mod text;
+pub mod transport;
+
+pub use headers::{header, http_date, retry_after};
+pub use https::{HttpsOptions, HttpsTransport, Trust};
+pub use retry::{Attempts, RetrySettings};
+pub use service::{Answer, Ask, NoAnswer, Service, Way};
+pub use text::{printable, without_secrets};
+pub use transport::{Sent, Transport, TransportError, TransportErrorKind, is_loopback};

@@ -1,0 +1,509 @@
+//! HashiCorp Vault and OpenBao, KV version 2: two-slot, with check-and-set.
+//!
+//! What consumers read is the newest version of `NAME`; a successor waits at `NAME-next`; public records stand at `NAME-certroll`. Other
+//! fields at `NAME` survive. See `docs/stores/hashicorp_vault.md` for every call and what a death after it leaves.
+
+mod book;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::future::try_join3;
+use serde_json::Value;
+
+use book::{At, Book, Page, View};
+
+use super::kept::{FieldNames, Kept, certificates_pem, issued};
+use super::{KeyRequest, Pending, StoreError, StoreErrorKind, StoreReader, StoreWriter};
+use crate::certificate::Certificate;
+use crate::desired::StoreBinding;
+use crate::ids::Sha256;
+use crate::issuer::Issued;
+use crate::key::{LocalSigner, PrivateKey, Secret, Signer};
+use crate::observed::record::{PublicRecord, RecordedPhase};
+use crate::observed::{
+    Current, Generation, Holding, KeyState, ObservedStore, Removal, Shape, Staging, StoreState,
+};
+use crate::vault::Vault;
+use crate::vault::kv::{Fields, Kv, not_version_2};
+
+/// Start of the name of the field that certroll keeps its own in; the SHA-256 thumbprint follows, so that it can be seen without a value.
+const OWN_FIELD: &str = "certroll-";
+
+/// A KV v2 mount.
+pub struct VaultStore {
+    kv: Kv,
+}
+
+impl VaultStore {
+    /// The mount of that Vault.
+    pub fn new(vault: Arc<Vault>, mount: &str, namespace: Option<&str>) -> VaultStore {
+        let mount = mount.trim_matches('/').to_owned();
+        VaultStore { kv: Kv { vault, mount, namespace: namespace.map(str::to_owned) } }
+    }
+
+    fn next_name(entry: &StoreBinding) -> String {
+        format!("{}-next", entry.entry)
+    }
+
+    fn book_name(entry: &StoreBinding) -> String {
+        format!("{}-certroll", entry.entry)
+    }
+
+    fn named(&self, entry: &StoreBinding, live: bool) -> String {
+        if live { entry.entry.clone() } else { VaultStore::next_name(entry) }
+    }
+
+    fn doing(&self, doing: &str, entry: &StoreBinding) -> String {
+        format!("{doing} {}/{}", self.kv.mount, entry.entry)
+    }
+
+    fn error(&self, kind: StoreErrorKind, doing: &str, entry: &StoreBinding, reason: &str) -> StoreError {
+        StoreError { kind, doing: self.doing(doing, entry), reason: reason.to_owned(), hint: None }
+    }
+
+    fn missing(&self, doing: &str, entry: &StoreBinding) -> StoreError {
+        self.error(StoreErrorKind::Missing, doing, entry, "there is no such generation")
+    }
+
+    /// Three requests where the records know everything that is there; one more for each name they do not.
+    async fn view(&self, entry: &StoreBinding) -> Result<View, StoreError> {
+        let (book_name, next_name) = (VaultStore::book_name(entry), VaultStore::next_name(entry));
+        let (book, live, next) = try_join3(
+            self.kv.read(&book_name, None),
+            self.kv.metadata(&entry.entry),
+            self.kv.metadata(&next_name),
+        )
+        .await?;
+        let (book_version, book) = match book {
+            Some((version, fields)) => (version, Book::parse(&fields)?),
+            // A deleted book still counts its versions.
+            None => (self.kv.metadata(&book_name).await?.current_version, Book::default()),
+        };
+        let now = self.kv.vault.service().way().clock.now();
+        let mut view = View { book, book_version, live, next, live_is: None, stray: None, now };
+        if !view.knows_live() {
+            let names = self.kv.field_names(&entry.entry, view.live.current_version).await?;
+            view.live_is = thumbprint(&names);
+        }
+        if let Some(version) = view.unbooked_next() {
+            let names = self.kv.field_names(&next_name, version).await?;
+            view.stray = Some((version, thumbprint(&names)));
+        }
+        Ok(view)
+    }
+
+    async fn write(&self, name: &str, seen: u64, fields: &Fields) -> Result<At, StoreError> {
+        Ok(At::of(&self.kv.write(name, seen, fields).await?))
+    }
+
+    /// Writes the book if it changed.
+    async fn put_book(&self, entry: &StoreBinding, view: &mut View, book: Book) -> Result<(), StoreError> {
+        if book == view.book {
+            return Ok(());
+        }
+        let at = self.write(&VaultStore::book_name(entry), view.book_version, &book.to_fields()?).await?;
+        view.book = book;
+        view.book_version = at.version;
+        Ok(())
+    }
+
+    /// What a version keeps of ours, and all its fields.
+    async fn kept(
+        &self,
+        name: &str,
+        version: u64,
+        sha256: &Sha256,
+    ) -> Result<Option<(Kept, Fields)>, StoreError> {
+        let Some((_, fields)) = self.kv.read(name, Some(version)).await? else { return Ok(None) };
+        let own = fields.get(&format!("{OWN_FIELD}{sha256}")).and_then(Value::as_str);
+        own.map(Kept::parse).transpose().map(|kept| kept.map(|kept| (kept, fields)))
+    }
+
+    /// Key and certificates of a generation. What consumers read is compared with what was written for them first.
+    async fn open(
+        &self,
+        doing: &str,
+        entry: &StoreBinding,
+        view: &View,
+        generation: &Generation,
+    ) -> Result<(PrivateKey, Issued), StoreError> {
+        let thumbprints = generation.record.thumbprints.ok_or_else(|| self.missing(doing, entry))?;
+        let sha256 = thumbprints.sha256;
+        let gone = || self.error(StoreErrorKind::Missing, doing, entry, "the generation's key is gone");
+        let (live, version) = *view.copies(&sha256).last().ok_or_else(gone)?;
+        let kept = self.kept(&self.named(entry, live), version, &sha256).await?;
+        let (kept, fields) = kept.ok_or_else(|| {
+            let reason = "the value holds nothing of certroll's: it was changed by hand";
+            self.error(StoreErrorKind::Corrupt, doing, entry, reason)
+        })?;
+        if view.current()? == Some(Current::Recorded(sha256)) {
+            kept.check_rendered(|name| fields.get(name).and_then(Value::as_str))?;
+        }
+        kept.open(&thumbprints)
+    }
+
+    /// Refuses a mount that is not version 2, before a key is written. Where the token may not ask, a write of the public records tells.
+    async fn check_mount(&self, entry: &StoreBinding, view: &mut View) -> Result<(), StoreError> {
+        let doing = self.doing("staging a key in", entry);
+        match self.kv.is_version_2().await? {
+            Some(true) => Ok(()),
+            Some(false) => Err(not_version_2(&doing, &self.kv.mount).into()),
+            None => {
+                let book = view.book.to_fields()?;
+                let at = self.write(&VaultStore::book_name(entry), view.book_version, &book).await?;
+                view.book_version = at.version;
+                Ok(())
+            }
+        }
+    }
+
+    /// What a run left that died between value and record: taken up if it is of this rotation, else destroyed.
+    async fn take_up_stray(
+        &self,
+        entry: &StoreBinding,
+        view: &mut View,
+        record: &PublicRecord,
+    ) -> Result<Option<Generation>, StoreError> {
+        let Some((version, sha256)) = view.stray.take() else { return Ok(None) };
+        let name = VaultStore::next_name(entry);
+        let kept = match &sha256 {
+            Some(sha256) => self.kept(&name, version, sha256).await?,
+            None => None,
+        };
+        let kept = kept.map(|(kept, _)| kept);
+        let same = kept.filter(|kept| {
+            kept.record.rotation_id.is_some()
+                && kept.record.rotation_id == record.rotation_id
+                && kept.record.thumbprints.is_some_and(|thumbprints| kept.open(&thumbprints).is_ok())
+        });
+        let Some(kept) = same else {
+            self.kv.destroy(&name, version).await?;
+            return Ok(None);
+        };
+        let created = view.next.versions.get(&version).map(|found| found.created_time.clone());
+        let at = At { version, created: created.unwrap_or_default() };
+        let pem = kept.record.thumbprints.map(|thumbprints| kept.open(&thumbprints)).transpose()?;
+        let certificates = pem.map(|(_, issued)| certificates_pem(&issued).to_string()).unwrap_or_default();
+        let mut book = view.book.clone();
+        book.put(Page { record: kept.record.clone(), certificates, live: Vec::new(), next: vec![at] });
+        self.put_book(entry, view, book).await?;
+        Ok(of_rotation(&view.holding()?, record))
+    }
+
+    /// The fields of the entry that are not ours, to be written again.
+    async fn siblings(&self, entry: &StoreBinding, view: &View) -> Result<Fields, StoreError> {
+        let newest = view.live.current_version;
+        if newest == 0 {
+            return Ok(Fields::new());
+        }
+        let Some((_, mut fields)) = self.kv.read(&entry.entry, Some(newest)).await? else {
+            return Ok(Fields::new());
+        };
+        let own: Vec<String> = fields.keys().filter(|name| is_own(name)).cloned().collect();
+        for name in own {
+            let kept = fields.remove(&name);
+            let kept = kept.as_ref().and_then(Value::as_str).and_then(|text| Kept::parse(text).ok());
+            for rendered in kept.iter().flat_map(|kept| kept.rendered_names()) {
+                fields.remove(rendered);
+            }
+        }
+        Ok(fields)
+    }
+
+    /// A certificate that anybody can find in the value consumers read now, of that thumbprint. Reads the value: for `apply` alone.
+    async fn find_in_live(
+        &self,
+        entry: &StoreBinding,
+        view: &View,
+        sha256: &Sha256,
+    ) -> Result<Option<Issued>, StoreError> {
+        let Some((_, fields)) = self.kv.read(&entry.entry, Some(view.live.current_version)).await? else {
+            return Ok(None);
+        };
+        let texts = fields.values().filter_map(Value::as_str);
+        let certificates = texts.filter_map(|text| Certificate::all_from_pem(text.as_bytes()).ok());
+        let mut found =
+            certificates.filter(|all| all.first().is_some_and(|leaf| leaf.thumbprints.sha256 == *sha256));
+        Ok(found.next().map(|mut all| Issued { certificate: all.remove(0), chain: all }))
+    }
+
+    fn warnings(&self, view: &View) -> Vec<String> {
+        let Some(limit) = go_duration(&view.live.delete_version_after) else { return Vec::new() };
+        let Ok(holding) = view.holding() else { return Vec::new() };
+        let end = holding.current_generation().and_then(|generation| {
+            let (start, end) = (generation.record.not_before?, generation.record.not_after?);
+            Some(end.duration_since(start))
+        });
+        match end {
+            Some(life) if limit < life => vec![format!(
+                "the vault deletes versions of this path after {} (delete_version_after), before the certificate ends: consumers would \
+                 find nothing",
+                view.live.delete_version_after
+            )],
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn is_own(field: &str) -> bool {
+    field.strip_prefix(OWN_FIELD).is_some_and(|rest| rest.parse::<Sha256>().is_ok())
+}
+
+fn thumbprint(fields: &[String]) -> Option<Sha256> {
+    fields.iter().find_map(|field| field.strip_prefix(OWN_FIELD)?.parse().ok())
+}
+
+/// Of several generations of one rotation the one that waited first counts, whoever looks.
+fn of_rotation(holding: &Holding, record: &PublicRecord) -> Option<Generation> {
+    let same = |generation: &&Generation| {
+        generation.record.rotation_id.is_some()
+            && generation.record.rotation_id == record.rotation_id
+            && generation.key == KeyState::Held
+    };
+    holding.generations.iter().find(same).cloned()
+}
+
+/// A duration as Go writes it (`768h0m0s`); `None` for none.
+fn go_duration(text: &str) -> Option<jiff::SignedDuration> {
+    let mut seconds = 0_i64;
+    let mut digits = String::new();
+    for c in text.chars() {
+        match c {
+            '0'..='9' => digits.push(c),
+            'h' | 'm' | 's' => {
+                let each = match c {
+                    'h' => 3600,
+                    'm' => 60,
+                    _ => 1,
+                };
+                seconds = seconds.checked_add(digits.parse::<i64>().ok()?.checked_mul(each)?)?;
+                digits.clear();
+            }
+            _ => return None,
+        }
+    }
+    (seconds > 0).then(|| jiff::SignedDuration::from_secs(seconds))
+}
+
+#[async_trait]
+impl StoreReader for VaultStore {
+    fn shape(&self, _entry: &StoreBinding) -> Shape {
+        Shape {
+            staging: Staging::TwoSlot,
+            readable: true,
+            exportable: true,
+            compare_and_set: true,
+            atomic_records: false,
+            removal: Removal::Destroys,
+        }
+    }
+
+    async fn observe(&self, entry: &StoreBinding) -> ObservedStore {
+        let shape = self.shape(entry);
+        let view = self.view(entry).await;
+        let seen = view.and_then(|view| Ok((view.holding()?, self.warnings(&view))));
+        let (state, warnings) = match seen {
+            Ok((holding, warnings)) if holding == Holding::default() => (StoreState::Absent, warnings),
+            Ok((holding, warnings)) => (StoreState::Known(holding), warnings),
+            Err(error) => (StoreState::Unreadable { reason: error.to_string() }, Vec::new()),
+        };
+        ObservedStore { shape, state, warnings }
+    }
+
+    async fn issued(&self, entry: &StoreBinding, generation: &Generation) -> Result<Issued, StoreError> {
+        let doing = "reading the certificate in";
+        let view = self.view(entry).await?;
+        let sha256 = generation.record.thumbprints.map(|thumbprints| thumbprints.sha256);
+        let page = sha256.and_then(|sha256| view.book.page(&sha256));
+        let page = page.filter(|page| !page.certificates.is_empty());
+        issued(&page.ok_or_else(|| self.missing(doing, entry))?.certificates)
+    }
+}
+
+#[async_trait]
+impl StoreWriter for VaultStore {
+    async fn stage(
+        &self,
+        entry: &StoreBinding,
+        key: &PrivateKey,
+        issued: &Issued,
+        record: &PublicRecord,
+    ) -> Result<Generation, StoreError> {
+        let mut view = self.view(entry).await?;
+        if let Some(staged) = of_rotation(&view.holding()?, record) {
+            return Ok(staged);
+        }
+        if let Some(taken_up) = self.take_up_stray(entry, &mut view, record).await? {
+            return Ok(taken_up);
+        }
+        self.check_mount(entry, &mut view).await?;
+        let sha256 = issued.certificate.thumbprints.sha256;
+        let kept = Kept::new(key, issued, record).to_text()?;
+        let fields = Fields::from_iter([(format!("{OWN_FIELD}{sha256}"), Value::String(kept.to_string()))]);
+        let name = VaultStore::next_name(entry);
+        let at = self.write(&name, view.next.current_version, &fields).await?;
+        let mut book = view.book.clone();
+        let certificates = certificates_pem(issued).to_string();
+        book.put(Page { record: record.clone(), certificates, live: Vec::new(), next: vec![at] });
+        self.put_book(entry, &mut view, book).await?;
+        Ok(Generation { handle: sha256.to_string(), record: record.clone(), key: KeyState::Held })
+    }
+
+    async fn request(
+        &self,
+        entry: &StoreBinding,
+        _request: &KeyRequest,
+        _record: &PublicRecord,
+    ) -> Result<Pending, StoreError> {
+        let reason = "a KV engine makes no keys";
+        Err(self.error(StoreErrorKind::Unsupported, "requesting a key in", entry, reason))
+    }
+
+    async fn attach(
+        &self,
+        entry: &StoreBinding,
+        _generation: &Generation,
+        _issued: &Issued,
+        _record: &PublicRecord,
+    ) -> Result<Generation, StoreError> {
+        let reason = "a KV engine makes no keys";
+        Err(self.error(StoreErrorKind::Unsupported, "attaching a certificate in", entry, reason))
+    }
+
+    async fn signer(
+        &self,
+        entry: &StoreBinding,
+        generation: &Generation,
+    ) -> Result<Box<dyn Signer>, StoreError> {
+        let doing = "opening the key in";
+        let view = self.view(entry).await?;
+        let (key, issued) = self.open(doing, entry, &view, generation).await?;
+        let signer = LocalSigner::new(&key, issued.certificate);
+        Ok(Box::new(
+            signer.map_err(|error| self.error(StoreErrorKind::Corrupt, doing, entry, &error.to_string()))?,
+        ))
+    }
+
+    async fn export(&self, entry: &StoreBinding, generation: &Generation) -> Result<PrivateKey, StoreError> {
+        let view = self.view(entry).await?;
+        self.open("opening the key in", entry, &view, generation).await.map(|(key, _)| key)
+    }
+
+    async fn promote(
+        &self,
+        entry: &StoreBinding,
+        generation: &Generation,
+        expected: Option<&Current>,
+        password: Option<&Secret>,
+        record: &PublicRecord,
+    ) -> Result<Generation, StoreError> {
+        let doing = "promoting in";
+        let mut view = self.view(entry).await?;
+        let holding = view.holding()?;
+        let thumbprints = generation.record.thumbprints.ok_or_else(|| self.missing(doing, entry))?;
+        let sha256 = thumbprints.sha256;
+        let held = holding.generation(&sha256).ok_or_else(|| self.missing(doing, entry))?;
+        if held.record.rejected {
+            return Err(self.error(StoreErrorKind::Refused, doing, entry, "it was rolled back from"));
+        }
+        let mut book = view.book.clone();
+        if holding.current == Some(Current::Recorded(sha256)) {
+            let newest = view.live.current_version;
+            let page = book.page_mut(&sha256).ok_or_else(|| self.missing(doing, entry))?;
+            if page.record.phase != RecordedPhase::Promoted || page.record.promoted_at.is_none() {
+                page.record = record.clone();
+            }
+            // A run that died between value and record left the version unknown to the book.
+            if let Some(found) = view.live.versions.get(&newest)
+                && !page.live.iter().any(|at| at.version == newest && at.created == found.created_time)
+            {
+                page.live.push(At { version: newest, created: found.created_time.clone() });
+            }
+            self.put_book(entry, &mut view, book).await?;
+        } else {
+            if holding.current.as_ref() != expected {
+                let reason = "somebody else changed what is current";
+                return Err(self.error(StoreErrorKind::Rival, doing, entry, reason));
+            }
+            let (key, issued) = self.open(doing, entry, &view, held).await?;
+            // A time of an earlier promotion would make the overlap look older than it is, should this be the last thing that is done.
+            if let Some(page) = book.page_mut(&sha256)
+                && page.record.promoted_at.take().is_some()
+            {
+                self.put_book(entry, &mut view, book.clone()).await?;
+            }
+            let mut fields = self.siblings(entry, &view).await?;
+            let mut kept = Kept::new(&key, &issued, record);
+            let names = FieldNames::new(&entry.options.fields);
+            let stem = entry.entry.rsplit('/').next().unwrap_or(&entry.entry);
+            for (name, text) in kept.render(&entry.form, &names, password, stem)? {
+                fields.insert(name, Value::String(text.to_string()));
+            }
+            fields.insert(format!("{OWN_FIELD}{sha256}"), Value::String(kept.to_text()?.to_string()));
+            let at = self.write(&entry.entry, view.live.current_version, &fields).await?;
+            let page = book.page_mut(&sha256).ok_or_else(|| self.missing(doing, entry))?;
+            page.record = record.clone();
+            page.live.push(at);
+            self.put_book(entry, &mut view, book).await?;
+        }
+        // The waiting copy is no longer needed.
+        for (_, version) in view.copies(&sha256).into_iter().filter(|(live, _)| !live) {
+            self.kv.destroy(&VaultStore::next_name(entry), version).await?;
+        }
+        let promoted = self.view(entry).await?.holding()?;
+        if promoted.current != Some(Current::Recorded(sha256)) {
+            let reason = "somebody else wrote at the same time";
+            return Err(self.error(StoreErrorKind::Rival, doing, entry, reason));
+        }
+        promoted.generation(&sha256).cloned().ok_or_else(|| self.missing(doing, entry))
+    }
+
+    async fn write_record(&self, entry: &StoreBinding, record: &PublicRecord) -> Result<(), StoreError> {
+        let doing = "writing the record of";
+        let thumbprints = record.thumbprints.ok_or_else(|| self.missing(doing, entry))?;
+        let mut view = self.view(entry).await?;
+        let mut book = view.book.clone();
+        match book.page_mut(&thumbprints.sha256) {
+            Some(page) => page.record = record.clone(),
+            None => {
+                // The first record of an adopted entry: only of what consumers read now.
+                let unrecorded = matches!(view.current()?, Some(Current::Unrecorded { .. }));
+                let found = match unrecorded {
+                    true => self.find_in_live(entry, &view, &thumbprints.sha256).await?,
+                    false => None,
+                };
+                let found = found.ok_or_else(|| self.missing(doing, entry))?;
+                let version = view.live.current_version;
+                let created = view.live.versions.get(&version).map(|found| found.created_time.clone());
+                let at = At { version, created: created.unwrap_or_default() };
+                let certificates = certificates_pem(&found).to_string();
+                book.put(Page { record: record.clone(), certificates, live: vec![at], next: Vec::new() });
+            }
+        }
+        self.put_book(entry, &mut view, book).await
+    }
+
+    async fn remove(&self, entry: &StoreBinding, generation: &Generation) -> Result<KeyState, StoreError> {
+        let doing = "removing a key from";
+        let mut view = self.view(entry).await?;
+        let holding = view.holding()?;
+        let thumbprints = generation.record.thumbprints.ok_or_else(|| self.missing(doing, entry))?;
+        let sha256 = thumbprints.sha256;
+        if holding.generation(&sha256).is_none() {
+            return Err(self.missing(doing, entry));
+        }
+        if holding.current == Some(Current::Recorded(sha256)) {
+            return Err(self.error(StoreErrorKind::Refused, doing, entry, "it is what consumers read"));
+        }
+        for (live, version) in view.copies(&sha256) {
+            self.kv.destroy(&self.named(entry, live), version).await?;
+        }
+        let mut book = view.book.clone();
+        if let Some(page) = book.page_mut(&sha256) {
+            page.record.phase = RecordedPhase::Retired;
+        }
+        self.put_book(entry, &mut view, book).await?;
+        Ok(KeyState::Destroyed)
+    }
+}

@@ -1,0 +1,399 @@
+//! The store in HashiCorp Vault and OpenBao keeps the contract: against a vault of the test's own and, where one is named, a real server.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use async_trait::async_trait;
+use certroll::certificate::Certificate;
+use certroll::connections::Operator;
+use certroll::desired::{Format, StoreBinding};
+use certroll::form::read_pem;
+use certroll::net::{HttpsOptions, HttpsTransport, RetrySettings, Service, Transport, Trust, Way};
+use certroll::observed::{Current, StoreState};
+use certroll::random::SystemRandom;
+use certroll::store::vault::VaultStore;
+use certroll::store::{StoreErrorKind, StoreReader, StoreWriter};
+use certroll::vault::Vault;
+use certroll::vault::auth::{Auth, Source};
+use http::Request;
+use serde_json::{Value, json};
+
+use super::binding;
+use crate::support::contract::{self, Bench, Rotation};
+use crate::support::keys;
+use crate::support::kv2::{Kv2, TOKEN};
+use crate::support::service::StillClock;
+use crate::support::trouble::{EVERY_MISCHIEF, Mischief, Trouble};
+use crate::support::troubled::Troubled;
+
+/// A server that is reached with a token.
+#[derive(Clone)]
+struct Server {
+    address: String,
+    token: String,
+    transport: Arc<dyn Transport>,
+}
+
+impl Server {
+    fn of_the_test() -> Server {
+        Server::over(Arc::new(Kv2::default()))
+    }
+
+    fn over(transport: Arc<dyn Transport>) -> Server {
+        Server { address: "https://vault.example.com".into(), token: TOKEN.into(), transport }
+    }
+
+    /// The real server that `.ci/servers` started.
+    fn real() -> Server {
+        let set = |name: &str| {
+            std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: start .ci/servers"))
+        };
+        let transport = HttpsTransport::new(HttpsOptions { trust: Trust::System, ..HttpsOptions::default() });
+        Server {
+            address: set("CERTROLL_TEST_VAULT_ADDR"),
+            token: set("CERTROLL_TEST_VAULT_TOKEN"),
+            transport: Arc::new(transport.unwrap()),
+        }
+    }
+
+    fn vault(&self, trouble: &Arc<Trouble>, auth: Auth) -> Arc<Vault> {
+        let transport = Troubled { inner: Arc::clone(&self.transport), trouble: Arc::clone(trouble) };
+        let way = Way {
+            transport: Arc::new(transport),
+            clock: StillClock::at("2026-06-30T00:00:00Z"),
+            random: Arc::new(SystemRandom),
+            in_flight: Arc::new(tokio::sync::Semaphore::new(4)),
+            retry: RetrySettings::default(),
+        };
+        Arc::new(Vault::new(Service::new("the vault", &self.address, way).unwrap(), auth, None))
+    }
+
+    fn store(&self, trouble: &Arc<Trouble>) -> VaultStore {
+        let token = Source::Given(certroll::key::Secret::new(self.token.clone()));
+        VaultStore::new(self.vault(trouble, Auth::Token { token, source: "the test".into() }), "secret", None)
+    }
+
+    /// Asks as anybody does.
+    fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}/v1/{path}", self.address))
+            .header("x-vault-token", &self.token)
+            .body(body.map(|body| body.to_string().into_bytes()).unwrap_or_default())
+            .unwrap();
+        let answer = tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(self.transport.send(request)).unwrap()
+        });
+        (answer.status().as_u16(), serde_json::from_slice(answer.body()).unwrap_or(Value::Null))
+    }
+
+    fn put(&self, name: &str, data: &Value) {
+        let (status, said) = self.ask("POST", &format!("secret/data/{name}"), Some(&json!({ "data": data })));
+        assert_eq!(status, 200, "{said}");
+    }
+}
+
+struct VaultBench {
+    server: Server,
+    trouble: Arc<Trouble>,
+    name: String,
+}
+
+/// Each bench has a name of its own, so that all can live on one real server.
+fn bench(server: Server) -> VaultBench {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("apps/{}-{number}/cloudm", std::process::id());
+    VaultBench { server, trouble: Trouble::quiet(), name }
+}
+
+#[async_trait]
+impl Bench for VaultBench {
+    fn store(&self) -> Arc<dyn StoreWriter> {
+        Arc::new(self.server.store(&self.trouble))
+    }
+
+    fn entry(&self) -> StoreBinding {
+        binding(&self.name, Format::Pem)
+    }
+
+    fn trouble(&self) -> Arc<Trouble> {
+        self.trouble.clone()
+    }
+
+    fn mischief(&self) -> &'static [Mischief] {
+        &EVERY_MISCHIEF
+    }
+
+    async fn consume(&self) -> Option<Certificate> {
+        let (status, value) = self.server.ask("GET", &format!("secret/data/{}", self.name), None);
+        let pem =
+            (status == 200).then(|| value["data"]["data"]["certificate"].as_str().map(str::to_owned))??;
+        Some(read_pem(pem.as_bytes()).unwrap().certificate)
+    }
+
+    fn rival(&self) -> Box<dyn FnOnce() + Send> {
+        let (server, name) = (self.server.clone(), self.name.clone());
+        Box::new(move || server.put(&name, &json!({ "password": "by hand" })))
+    }
+
+    fn rivals_within_calls(&self) -> bool {
+        true
+    }
+
+    fn snapshot(&self) -> String {
+        let names = [self.name.clone(), format!("{}-next", self.name), format!("{}-certroll", self.name)];
+        let all = names.iter().map(|name| {
+            let (_, metadata) = self.server.ask("GET", &format!("secret/metadata/{name}"), None);
+            let (_, data) = self.server.ask("GET", &format!("secret/data/{name}"), None);
+            format!("{} {}", metadata["data"]["versions"], data["data"]["data"])
+        });
+        all.collect::<Vec<String>>().join("\n")
+    }
+
+    fn touches_key(&self, call: &str) -> bool {
+        let data = call.strip_prefix("GET /v1/secret/data/");
+        data.is_some_and(|name| !name.ends_with("-certroll"))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_vault_store_keeps_the_contract() {
+    contract::run(|| bench(Server::of_the_test())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a real Vault; .ci/run starts one"]
+async fn a_real_vault_keeps_the_contract() {
+    let server = Server::real();
+    contract::run(|| bench(server.clone())).await;
+}
+
+/// Promotes a first generation at that entry.
+async fn one_current(server: &Server, entry: &StoreBinding) -> certroll::observed::Generation {
+    let store = server.store(&Trouble::quiet());
+    let staged = contract::stage(&store, entry, Rotation::First, 1).await.unwrap();
+    let record = certroll::observed::record::PublicRecord {
+        phase: certroll::observed::record::RecordedPhase::Promoted,
+        promoted_at: Some(Rotation::First.promoted_at()),
+        ..staged.record.clone()
+    };
+    let password =
+        entry.form.format.is_pfx().then(|| certroll::key::Secret::new("correct horse battery staple".into()));
+    store.promote(entry, &staged, None, password.as_ref(), &record).await.unwrap()
+}
+
+async fn siblings_survive_and_fields_have_their_names(server: &Server) {
+    let mut entry = binding(&bench(server.clone()).name, Format::PfxBase64);
+    entry.options.fields = [("certificate".into(), "pfx".into())].into();
+    server.put(&entry.entry, &json!({ "tenant_id": "8f5e2c0a", "note": "by the platform team" }));
+    let store = server.store(&Trouble::quiet());
+    let staged = contract::stage(&store, &entry, Rotation::First, 1).await.unwrap();
+    let record = certroll::observed::record::PublicRecord {
+        phase: certroll::observed::record::RecordedPhase::Promoted,
+        promoted_at: Some(Rotation::First.promoted_at()),
+        ..staged.record.clone()
+    };
+    let password = certroll::key::Secret::new("correct horse battery staple".into());
+    let there = Current::Unrecorded { thumbprints: None };
+    let refused = store.promote(&entry, &staged, None, Some(&password), &record).await.unwrap_err();
+    assert_eq!(refused.kind, StoreErrorKind::Rival, "what is there was not expected: {refused}");
+    store.promote(&entry, &staged, Some(&there), Some(&password), &record).await.unwrap();
+    let (_, value) = server.ask("GET", &format!("secret/data/{}", entry.entry), None);
+    let value = &value["data"]["data"];
+    assert_eq!((&value["tenant_id"], &value["note"]), (&json!("8f5e2c0a"), &json!("by the platform team")));
+    assert_eq!(value["password"], "correct horse battery staple");
+    let pfx =
+        base64::Engine::decode(&base64::engine::general_purpose::STANDARD, value["pfx"].as_str().unwrap());
+    let identity = certroll::form::read_pfx(&pfx.unwrap(), Some(&password)).unwrap();
+    assert_eq!(Some(identity.certificate.thumbprints), staged.record.thumbprints);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tm_12_siblings_survive_and_fields_have_their_names() {
+    siblings_survive_and_fields_have_their_names(&Server::of_the_test()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a real Vault; .ci/run starts one"]
+async fn tm_12_siblings_survive_on_a_real_vault() {
+    siblings_survive_and_fields_have_their_names(&Server::real()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_field_that_was_changed_by_hand_is_not_relied_upon() {
+    let server = Server::of_the_test();
+    let entry = binding("cloudm", Format::Pem);
+    let current = one_current(&server, &entry).await;
+    let (_, value) = server.ask("GET", "secret/data/cloudm", None);
+    let mut data = value["data"]["data"].clone();
+    data["certificate"] = "tampered".into();
+    server.put("cloudm", &data);
+    let store = server.store(&Trouble::quiet());
+    let refused = store.signer(&entry, &current).await.err().unwrap();
+    assert_eq!(refused.kind, StoreErrorKind::Corrupt);
+    assert!(
+        refused.reason.contains("the field consumers read was changed or is missing: certificate"),
+        "{refused}"
+    );
+    assert!(!refused.to_string().contains("tampered"));
+}
+
+async fn a_mount_of_version_1_is_refused_before_a_key_is_written(server: &Server, mount: &str) {
+    let token = Source::Given(certroll::key::Secret::new(server.token.clone()));
+    let trouble = Trouble::quiet();
+    let auth = Auth::Token { token, source: "the test".into() };
+    let store = VaultStore::new(server.vault(&trouble, auth), mount, None);
+    let entry = binding("cloudm", Format::Pem);
+    let refused = contract::stage(&store, &entry, Rotation::First, 1).await.unwrap_err();
+    assert_eq!(refused.kind, StoreErrorKind::Refused);
+    assert!(refused.reason.contains("is not a KV engine of version 2"), "{refused}");
+    let written =
+        trouble.journal().into_iter().filter(|call| call.contains("-next") && !call.starts_with("GET"));
+    assert_eq!(written.collect::<Vec<_>>(), Vec::<String>::new(), "a key was written");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kv_engine_of_version_1_is_refused_before_a_key_is_written() {
+    let kv = Arc::new(Kv2::default());
+    a_mount_of_version_1_is_refused_before_a_key_is_written(&Server::over(kv.clone()), "old").await;
+    kv.mounts_may_be_seen(false);
+    a_mount_of_version_1_is_refused_before_a_key_is_written(&Server::over(kv), "old").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a real Vault; .ci/run starts one"]
+async fn a_real_kv_engine_of_version_1_is_refused_before_a_key_is_written() {
+    let server = Server::real();
+    server.ask("POST", "sys/mounts/old", Some(&json!({ "type": "kv", "options": { "version": "1" } })));
+    a_mount_of_version_1_is_refused_before_a_key_is_written(&server, "old").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn versions_that_delete_themselves_before_the_certificate_ends_are_told() {
+    let kv = Arc::new(Kv2::default());
+    let server = Server::over(kv.clone());
+    let entry = binding("cloudm", Format::Pem);
+    one_current(&server, &entry).await;
+    let store = server.store(&Trouble::quiet());
+    assert_eq!(store.observe(&entry).await.warnings, Vec::<String>::new());
+    kv.delete_versions_after("720h0m0s");
+    let warnings = store.observe(&entry).await.warnings;
+    assert!(warnings.len() == 1 && warnings[0].contains("after 720h0m0s"), "{warnings:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sealed_vault_is_unreadable_and_never_empty() {
+    let kv = Arc::new(Kv2::default());
+    let server = Server::over(kv.clone());
+    let entry = binding("cloudm", Format::Pem);
+    one_current(&server, &entry).await;
+    kv.seal(true);
+    match server.store(&Trouble::quiet()).observe(&entry).await.state {
+        StoreState::Unreadable { reason } => assert!(reason.contains("Vault is sealed"), "{reason}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_in_with_approle_or_a_jwt_takes_one_request_for_a_run() {
+    let server = Server::of_the_test();
+    let folder = tempfile::tempdir().unwrap();
+    let jwt = folder.path().join("token");
+    std::fs::write(&jwt, "e30.e30.c2ln\n").unwrap();
+    let jwt = jwt.display().to_string();
+    let settings: [&[(&str, &str)]; 2] = [
+        &[("ROLE_ID", "the-role"), ("SECRET_ID", "the-secret-id")],
+        &[("ROLE", "certroll"), ("JWT_FILE", &jwt)],
+    ];
+    for set in settings {
+        let name: certroll::ids::Name = "vault".parse().unwrap();
+        let variables =
+            set.iter().map(|(key, value)| (format!("CERTROLL_CONN_VAULT_{key}"), (*value).to_owned()));
+        let users = [(name.clone(), std::collections::BTreeSet::new())].into();
+        let operator = Operator::new(variables.collect(), None, users).unwrap();
+        let connection = operator.connection(Some(&name)).unwrap();
+        let auth = Auth::choose(&operator, connection).unwrap();
+        let trouble = Trouble::quiet();
+        let store = VaultStore::new(server.vault(&trouble, auth), "secret", None);
+        let entry = binding("cloudm", Format::Pem);
+        assert!(matches!(store.observe(&entry).await.state, StoreState::Absent));
+        assert!(matches!(store.observe(&entry).await.state, StoreState::Absent));
+        let sign_ins = trouble.journal().iter().filter(|call| call.ends_with("/login")).count();
+        assert_eq!(sign_ins, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p3_a_refused_sign_in_says_where_to_look_and_repeats_no_secret() {
+    let server = Server::of_the_test();
+    let auth = Auth::AppRole {
+        mount: "approle".into(),
+        role_id: certroll::key::Secret::new("the-role".into()),
+        secret_id: Some(Source::Given(certroll::key::Secret::new("a-wrong-secret-id".into()))),
+        source: "connection vault".into(),
+    };
+    let store = VaultStore::new(server.vault(&Trouble::quiet(), auth), "secret", None);
+    let stranger = keys::self_signed("CN=x", Rotation::First.start(), 1, &keys::key(9)).await;
+    let record = contract::staged(Rotation::First, &stranger.certificate);
+    let refused = store.write_record(&binding("cloudm", Format::Pem), &record).await.unwrap_err();
+    assert_eq!(refused.kind, StoreErrorKind::Unauthenticated);
+    assert!(refused.hint.as_ref().unwrap().contains("connection vault"), "{refused:?}");
+    assert!(!format!("{refused:?}").contains("a-wrong-secret-id"));
+}
+
+/// The calls that change something, in the words of the documentation.
+fn changes(trouble: &Trouble, name: &str) -> Vec<String> {
+    let calls = trouble.journal();
+    let changing = calls.iter().filter(|call| !call.starts_with("GET"));
+    let words = changing.map(|call| {
+        let path = call.split_once(" /v1/secret/").unwrap().1;
+        let (what, at) = path.split_once('/').unwrap();
+        let what = if what == "data" { "write" } else { what };
+        format!("{what} {}", at.replace(name, "NAME"))
+    });
+    words.collect()
+}
+
+/// The first column of a table in the page.
+fn documented(call: &str) -> Vec<String> {
+    let page = include_str!("../../../docs/stores/hashicorp_vault.md");
+    let section = page.split("\n### ").find(|section| section.starts_with(&format!("`{call}`"))).unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    rows.map(|(row, _)| row.to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_call_that_changes_something_is_in_the_documentation() {
+    let server = Server::of_the_test();
+    let entry = binding("cloudm", Format::Pem);
+    let promoted = |generation: &certroll::observed::Generation| certroll::observed::record::PublicRecord {
+        phase: certroll::observed::record::RecordedPhase::Promoted,
+        promoted_at: Some(Rotation::Second.promoted_at()),
+        ..generation.record.clone()
+    };
+    let first = one_current(&server, &entry).await;
+    let trouble = Trouble::quiet();
+    let store = server.store(&trouble);
+    let current = |generation: &certroll::observed::Generation| {
+        Some(Current::Recorded(generation.record.thumbprints.unwrap().sha256))
+    };
+
+    let second = contract::stage(&store, &entry, Rotation::Second, 2).await.unwrap();
+    assert_eq!(changes(&trouble, "cloudm"), documented("stage"));
+    trouble.restart();
+    let second =
+        store.promote(&entry, &second, current(&first).as_ref(), None, &promoted(&second)).await.unwrap();
+    assert_eq!(changes(&trouble, "cloudm"), documented("promote"));
+    trouble.restart();
+    let _first =
+        store.promote(&entry, &first, current(&second).as_ref(), None, &promoted(&first)).await.unwrap();
+    assert_eq!(changes(&trouble, "cloudm"), documented("promote again"));
+    trouble.restart();
+    let rejected = certroll::observed::record::PublicRecord { rejected: true, ..second.record.clone() };
+    store.write_record(&entry, &rejected).await.unwrap();
+    assert_eq!(changes(&trouble, "cloudm"), documented("write_record"));
+    trouble.restart();
+    store.remove(&entry, &second).await.unwrap();
+    assert_eq!(changes(&trouble, "cloudm"), documented("remove"));
+}
