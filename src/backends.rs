@@ -58,7 +58,8 @@ impl Backends {
             stores.insert("hashicorp_vault");
             issuers.insert("vault_pki");
         }
-        Backends { stores, issuers, deliveries: BTreeSet::new(), connections: true }
+        let deliveries = BTreeSet::from(["file", "exec"]);
+        Backends { stores, issuers, deliveries, connections: true }
     }
 
     /// Everything the grammar knows. For tests of what comes before any back end.

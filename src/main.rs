@@ -15,6 +15,9 @@ fn main() {
     // A core file of this process could hold private keys (promise P3).
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    // Programs that are started would be free of that again; this they inherit.
+    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
     std::panic::set_hook(Box::new(panic_text));
     let code = std::panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or(Ending::Error.code());
     std::process::exit(code);

@@ -27,7 +27,7 @@ pub fn decide(
             (Some(DeliveryState::Holds(held)), _) => Some(Some(*held) == generation.record.thumbprints),
             (Some(DeliveryState::Marker(marker)), Some(delivered)) => Some(*marker == delivered.marker),
             (Some(DeliveryState::Marker(_) | DeliveryState::Absent), _) => Some(false),
-            (Some(DeliveryState::Unreadable { .. }) | None, _) => None,
+            (Some(DeliveryState::Unreadable { .. } | DeliveryState::NeverTells { .. }) | None, _) => None,
         };
         match holds_it {
             Some(true) if form_kept => {}
@@ -46,9 +46,11 @@ pub fn decide(
 }
 
 fn cannot_compare(slot: &str, state: Option<&DeliveryState>) -> Note {
-    let reason = match state {
-        Some(DeliveryState::Unreadable { reason }) => reason.as_str(),
-        _ => "it was not looked at",
+    let (kind, reason) = match state {
+        Some(DeliveryState::Unreadable { reason }) => (NoteKind::Warning, reason.as_str()),
+        // Nothing is wrong there, and nobody can do anything about it.
+        Some(DeliveryState::NeverTells { reason }) => (NoteKind::Info, reason.as_str()),
+        _ => (NoteKind::Warning, "it was not looked at"),
     };
-    Note::new(NoteKind::Warning, format!("{slot} cannot be compared: {reason}"))
+    Note::new(kind, format!("{slot} cannot be compared: {reason}"))
 }

@@ -10,6 +10,7 @@ mod assertions;
 mod cli;
 mod cli_files;
 mod cli_service;
+mod deliveries;
 mod documents;
 mod drift;
 mod emulator;

@@ -63,6 +63,7 @@ scripts! {
     claimed_undeclared_foreign
     client_clock
     deleted_behind_our_back
+    deliver_on_this_machine
     drift_and_ignore
     emergency
     expired
