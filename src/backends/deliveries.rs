@@ -15,6 +15,12 @@ pub(super) fn open(delivery: &Delivery, reach: &Reach) -> Result<Arc<dyn Deliver
     match delivery.kind.as_str() {
         "file" => Ok(Arc::new(FileDelivery::new(delivery)?)),
         "exec" => Ok(Arc::new(ExecDelivery::new(delivery, reach.operator.variables())?)),
+        #[cfg(feature = "ci-deliveries")]
+        "github_actions" => super::ci::github(delivery, reach),
+        #[cfg(feature = "ci-deliveries")]
+        "gitlab_ci" => super::ci::gitlab(delivery, reach),
+        #[cfg(feature = "ci-deliveries")]
+        "azure_devops" => super::ci::azure_devops(delivery, reach),
         kind => Err(not_in_this_version(&format!("reaching {}", delivery.slot), kind)),
     }
 }

@@ -1,7 +1,13 @@
 //! The delivery contract: further places a generation is copied to, usually write-only.
 
+#[cfg(feature = "ci-deliveries")]
+pub mod azure_devops;
 pub mod exec;
 pub mod file;
+#[cfg(feature = "ci-deliveries")]
+pub mod github;
+#[cfg(feature = "ci-deliveries")]
+pub mod gitlab;
 mod settings;
 
 use async_trait::async_trait;

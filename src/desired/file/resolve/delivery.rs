@@ -150,7 +150,8 @@ fn parts(resolver: &mut Resolver<'_>, written: &grammar::Delivery, site: &Site<'
             Some(Parts {
                 kind: "azure_devops",
                 slot: format!("azure_devops {group} {variable}"),
-                places: [Some(variable), password_secret.as_ref()]
+                // The readable variable beside it is certroll's too.
+                places: [Some(variable), password_secret.as_ref(), Some(&format!("{variable}_THUMBPRINT"))]
                     .into_iter()
                     .flatten()
                     .map(|name| at(name))
