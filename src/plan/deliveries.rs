@@ -30,7 +30,7 @@ pub fn decide(
             (Some(DeliveryState::Unreadable { .. } | DeliveryState::NeverTells { .. }) | None, _) => None,
         };
         match holds_it {
-            Some(true) if form_kept => {}
+            Some(true) if form_kept => notes.extend(how_far(&delivery.slot, state)),
             None if form_kept => notes.push(cannot_compare(&delivery.slot, state)),
             Some(_) | None => match held_back(situation, None, "deliver") {
                 Some(note) => notes.push(note),
@@ -43,6 +43,13 @@ pub fn decide(
         }
     }
     (steps, notes)
+}
+
+/// How far "nothing to do" goes for a place that never shows what it holds.
+fn how_far(slot: &str, state: Option<&DeliveryState>) -> Option<Note> {
+    let by_marks = matches!(state, Some(DeliveryState::Marker(_)));
+    let text = format!("{slot} is compared by its marks of change: what it holds cannot be read");
+    by_marks.then(|| Note::new(NoteKind::Info, text))
 }
 
 fn cannot_compare(slot: &str, state: Option<&DeliveryState>) -> Note {

@@ -38,10 +38,10 @@ const AGAIN: &[&str] = &["deliver old to github_actions contoso/infra M365_PFX: 
 fn deliveries() -> Vec<Row> {
     vec![
         Row {
-            story: "a write-only place whose change marker is as we left it is left alone",
+            story: "a write-only place whose change marker is as we left it is left alone, and how far that goes is said",
             world: || delivered(marker("7")),
             steps: &[],
-            notes: &[],
+            notes: &["info M365_PFX is compared by its marks of change"],
         },
         Row {
             story: "a write-only place that somebody else changed is delivered to again",
@@ -74,10 +74,10 @@ fn deliveries() -> Vec<Row> {
             notes: &["warning M365_PFX cannot be compared 403 Forbidden"],
         },
         Row {
-            story: "a place that never tells anybody is left alone once it was delivered to",
+            story: "a place that never tells anybody is left alone once it was delivered to, and that is said",
             world: || delivered(never_tells()),
             steps: &[],
-            notes: &[],
+            notes: &["info M365_PFX cannot be compared a plan runs no program"],
         },
         Row {
             story: "a place that never tells anybody is delivered to when that was never confirmed",
