@@ -92,7 +92,7 @@ impl ExecDelivery {
             wrong(TroubleKind::Refused, format!("{program} cannot be started: {error}"))
                 .with_hint("the program is found on PATH, or by a path below the folder of the declaration")
         })?;
-        let group = child.id();
+        let mut group = Group(child.id());
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let write = async {
             if let Some(mut stdin) = stdin {
@@ -103,13 +103,13 @@ impl ExecDelivery {
         };
         let all = async { tokio::join!(child.wait(), write, keep(stdout), keep(stderr)) };
         let Ok((status, (), stdout, stderr)) = tokio::time::timeout(self.time_limit, all).await else {
-            end_group(group);
             let limit = self.time_limit.as_secs();
             return Err(wrong(
                 TroubleKind::Unavailable,
                 format!("{program} did not end within {limit} s and was stopped"),
             ));
         };
+        group.0 = None;
         let status = status.map_err(|error| wrong(TroubleKind::Unavailable, error.to_string()))?;
         Ok(Ended { status, stdout, stderr })
     }
@@ -144,11 +144,16 @@ async fn keep(stream: Option<impl AsyncRead + Unpin>) -> Zeroizing<Vec<u8>> {
     kept
 }
 
-fn end_group(leader: Option<u32>) {
-    let pid = leader.and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
-    if let Some(pid) = pid {
-        // It may have ended by itself meanwhile.
-        let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
+/// A program and all it started, by the id of the program. Stopped when dropped: at the time limit, or when the run is.
+struct Group(Option<u32>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let pid = self.0.and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+        if let Some(pid) = pid {
+            // It may have ended by itself meanwhile.
+            let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
+        }
     }
 }
 
