@@ -1,6 +1,8 @@
 //! What this version of certroll can do, of all the grammar can say. The one place that knows; whatever is missing here is
 //! refused with one clear error where the file uses it.
 
+#[cfg(feature = "ci-deliveries")]
+mod ci;
 mod deliveries;
 mod directory;
 mod issuers;
@@ -58,7 +60,11 @@ impl Backends {
             stores.insert("hashicorp_vault");
             issuers.insert("vault_pki");
         }
-        Backends { stores, issuers, deliveries: BTreeSet::new(), connections: true }
+        let mut deliveries = BTreeSet::from(["file", "exec"]);
+        if cfg!(feature = "ci-deliveries") {
+            deliveries.extend(["github_actions", "gitlab_ci", "azure_devops"]);
+        }
+        Backends { stores, issuers, deliveries, connections: true }
     }
 
     /// Everything the grammar knows. For tests of what comes before any back end.

@@ -22,6 +22,7 @@ pub mod observed;
 pub mod period;
 pub mod plan;
 pub mod subject;
+pub mod token_source;
 #[cfg(feature = "hashicorp-vault")]
 pub mod vault;
 

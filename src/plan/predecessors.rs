@@ -352,6 +352,8 @@ pub fn is_delivered(situation: &Situation<'_>, current: &CurrentView<'_>, slot: 
         Some(DeliveryState::Holds(thumbprints)) => Some(*thumbprints) == record.thumbprints,
         Some(DeliveryState::Marker(marker)) => *marker == delivered.marker,
         Some(DeliveryState::Absent) => false,
+        // Waiting for a place to say what it never says would keep a predecessor for ever.
+        Some(DeliveryState::NeverTells { .. }) => true,
         Some(DeliveryState::Unreadable { .. }) | None => false,
     }
 }

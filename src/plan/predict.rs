@@ -291,10 +291,12 @@ fn deliver(world: &mut World, context: &Context<'_>, reference: &GenerationRef, 
     let delivered = Delivered { at: context.now, marker: marker.clone(), form };
     generation.record.delivered.insert(slot.to_owned(), delivered);
     let thumbprints = generation.record.thumbprints;
-    let compared = matches!(world.deliveries.get(slot), Some(DeliveryState::Holds(_)));
-    let state = match thumbprints.filter(|_| compared) {
-        Some(thumbprints) => DeliveryState::Holds(thumbprints),
-        None => DeliveryState::Marker(marker),
+    let state = match (world.deliveries.get(slot), thumbprints) {
+        (Some(DeliveryState::Holds(_)), Some(thumbprints)) => DeliveryState::Holds(thumbprints),
+        (Some(DeliveryState::NeverTells { reason }), _) => {
+            DeliveryState::NeverTells { reason: reason.clone() }
+        }
+        _ => DeliveryState::Marker(marker),
     };
     world.deliveries.insert(slot.to_owned(), state);
 }

@@ -5,6 +5,7 @@
 //! death at any point. It refuses to keep keys in a Git work tree that does not ignore them.
 
 mod contents;
+pub(crate) mod copies;
 mod disk;
 mod git;
 mod ignore;
@@ -224,38 +225,7 @@ impl Place {
     }
 
     fn git_trouble(&self) -> Result<Option<Fault>, Fault> {
-        let folder = self.directory.join(&self.entry);
-        let shown = folder.display();
-        let fail = |error: std::io::Error| {
-            let kind = match error.kind() {
-                std::io::ErrorKind::PermissionDenied => StoreErrorKind::Denied,
-                std::io::ErrorKind::NotADirectory => StoreErrorKind::Corrupt,
-                _ => StoreErrorKind::Unavailable,
-            };
-            Fault::new(kind, format!("{shown}: {error}"))
-        };
-        let (reason, hint) = match git::trouble(&folder).map_err(fail)? {
-            None => return Ok(None),
-            Some(git::Trouble::Inside(git)) => (
-                format!("{shown} lies inside the Git folder {}", git.display()),
-                "choose a folder outside .git".to_owned(),
-            ),
-            Some(git::Trouble::NotIgnored(top)) => {
-                let line = match git::ignore_line(&top, &self.directory).map_err(fail)? {
-                    Some(line) => Some(line),
-                    None => git::ignore_line(&top, &folder).map_err(fail)?,
-                };
-                let top = top.display();
-                (
-                    format!("{shown} lies in the Git work tree {top} and is not ignored there"),
-                    match line {
-                        Some(line) => format!("add {line} to {top}/.gitignore, or keep the store elsewhere"),
-                        None => "keep the store elsewhere".to_owned(),
-                    },
-                )
-            }
-        };
-        Ok(Some(Fault::new(StoreErrorKind::Refused, reason).hint(hint)))
+        git_fault(&self.directory, &self.directory.join(&self.entry))
     }
 
     fn read(&self) -> Result<(StoreState, Vec<String>), Fault> {
@@ -265,6 +235,41 @@ impl Place {
         warnings.extend(reading.warnings);
         Ok((StoreState::Known(reading.holding), warnings))
     }
+}
+
+/// What is wrong with keeping keys in `folder`, below `directory`, if it lies in a Git work tree.
+fn git_fault(directory: &Path, folder: &Path) -> Result<Option<Fault>, Fault> {
+    let shown = folder.display();
+    let fail = |error: std::io::Error| {
+        let kind = match error.kind() {
+            std::io::ErrorKind::PermissionDenied => StoreErrorKind::Denied,
+            std::io::ErrorKind::NotADirectory => StoreErrorKind::Corrupt,
+            _ => StoreErrorKind::Unavailable,
+        };
+        Fault::new(kind, format!("{shown}: {error}"))
+    };
+    let (reason, hint) = match git::trouble(folder).map_err(fail)? {
+        None => return Ok(None),
+        Some(git::Trouble::Inside(git)) => (
+            format!("{shown} lies inside the Git folder {}", git.display()),
+            "choose a folder outside .git".to_owned(),
+        ),
+        Some(git::Trouble::NotIgnored(top)) => {
+            let line = match git::ignore_line(&top, directory).map_err(fail)? {
+                Some(line) => Some(line),
+                None => git::ignore_line(&top, folder).map_err(fail)?,
+            };
+            let top = top.display();
+            (
+                format!("{shown} lies in the Git work tree {top} and is not ignored there"),
+                match line {
+                    Some(line) => format!("add {line} to {top}/.gitignore, or keep the store elsewhere"),
+                    None => "keep the store elsewhere".to_owned(),
+                },
+            )
+        }
+    };
+    Ok(Some(Fault::new(StoreErrorKind::Refused, reason).hint(hint)))
 }
 
 fn with_hint(fault: Fault) -> String {

@@ -13,6 +13,7 @@ mod cli_asked;
 mod cli_files;
 mod cli_ground;
 mod cli_service;
+mod deliveries;
 mod documents;
 mod drift;
 mod emulator;

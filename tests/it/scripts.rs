@@ -17,6 +17,9 @@
 //! | `env NAME=VALUE` | sets a variable |
 //! | `serve vault` | starts a Vault of the test's own, reached by VAULT_ADDR and VAULT_TOKEN |
 //! | `look vault PATH` | what consumers find there, without the values |
+//! | `serve github`, `serve gitlab`, `serve azure_devops` | the like for CI systems; `look KIND NAME` |
+//! | `stop KIND`, `start KIND` | the CI system turns everybody away (403), and lets them in again |
+//! | `by_hand KIND NAME` | somebody else writes it |
 //!
 //! `@app:NAME` stands for the client id of an application, and in commands `T1` for the thumbprint that the transcript calls so.
 //!
@@ -34,6 +37,7 @@ use jiff::civil::Date;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::support::ci;
 use crate::support::cli::{Bench, Ran};
 use crate::support::keys;
 use crate::support::kv2::{Kv2, TOKEN};
@@ -63,6 +67,10 @@ scripts! {
     claimed_undeclared_foreign
     client_clock
     deleted_behind_our_back
+    deliver_on_this_machine
+    deliver_to_azure_devops
+    deliver_to_github
+    deliver_to_gitlab
     drift_and_ignore
     emergency
     expired
@@ -142,6 +150,7 @@ pub(crate) struct Story {
     /// Thumbprints by the name of the credential: `@name` in an edit stands for one.
     credentials: BTreeMap<String, String>,
     vault: Option<Arc<Kv2>>,
+    ci: BTreeMap<String, Arc<dyn ci::Played>>,
     out: String,
 }
 
@@ -150,7 +159,15 @@ impl Story {
         let folder = tempfile::tempdir().unwrap();
         let bench = Bench::new(folder.path());
         let credentials = BTreeMap::new();
-        Story { folder, bench, names: Names::default(), credentials, vault: None, out: String::new() }
+        Story {
+            folder,
+            bench,
+            names: Names::default(),
+            credentials,
+            vault: None,
+            ci: BTreeMap::new(),
+            out: String::new(),
+        }
     }
 
     fn tell(mut self, script: &str) -> String {
@@ -253,16 +270,28 @@ impl Story {
                 self.bench.env.insert(name.to_owned(), value.to_owned());
             }
             "serve" => self.serve(words[1]),
+            "look" if words[1] != "vault" => {
+                let found = self.ci[words[1]].shown(words[2]);
+                self.print("", &found);
+            }
             "look" => {
                 let found = self.vault.as_ref().unwrap().shown(words[2]);
                 self.print("", &found);
             }
+            "stop" => self.ci[words[1]].stop(true),
+            "start" => self.ci[words[1]].stop(false),
+            "by_hand" => self.ci[words[1]].by_hand(words[2]),
             other => panic!("no such command: {other}"),
         }
     }
 
     fn serve(&mut self, what: &str) {
-        assert_eq!(what, "vault");
+        if what != "vault" {
+            let (played, variables) = ci::serve(what);
+            self.bench.env.extend(variables);
+            self.ci.insert(what.to_owned(), played);
+            return;
+        }
         let vault = Arc::new(Kv2::default());
         self.bench.env.insert("VAULT_ADDR".into(), serve(Arc::clone(&vault) as Arc<dyn Transport>));
         self.bench.env.insert("VAULT_TOKEN".into(), TOKEN.into());

@@ -36,6 +36,14 @@ pub(crate) fn check_forms(arguments: &[&str], variables: &[(&str, &str)]) -> ser
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
+/// What is in a sealed box, by `tests/tools/open_box.py`.
+pub(crate) fn open_box(key: &str, sealed: &str) -> Vec<u8> {
+    let script = root().join("tests/tools/open_box.py");
+    let output = Command::new(python()).arg(script).args([key, sealed]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }

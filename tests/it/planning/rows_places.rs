@@ -29,15 +29,19 @@ fn unreadable() -> Option<DeliveryState> {
     Some(DeliveryState::Unreadable { reason: "403 Forbidden".into() })
 }
 
+fn never_tells() -> Option<DeliveryState> {
+    Some(DeliveryState::NeverTells { reason: "a plan runs no program".into() })
+}
+
 const AGAIN: &[&str] = &["deliver old to github_actions contoso/infra M365_PFX: delivery differs"];
 
 fn deliveries() -> Vec<Row> {
     vec![
         Row {
-            story: "a write-only place whose change marker is as we left it is left alone",
+            story: "a write-only place whose change marker is as we left it is left alone, and how far that goes is said",
             world: || delivered(marker("7")),
             steps: &[],
-            notes: &[],
+            notes: &["info M365_PFX is compared by its marks of change"],
         },
         Row {
             story: "a write-only place that somebody else changed is delivered to again",
@@ -68,6 +72,18 @@ fn deliveries() -> Vec<Row> {
             world: || delivered(unreadable()),
             steps: &[],
             notes: &["warning M365_PFX cannot be compared 403 Forbidden"],
+        },
+        Row {
+            story: "a place that never tells anybody is left alone once it was delivered to, and that is said",
+            world: || delivered(never_tells()),
+            steps: &[],
+            notes: &["info M365_PFX cannot be compared a plan runs no program"],
+        },
+        Row {
+            story: "a place that never tells anybody is delivered to when that was never confirmed",
+            world: || healthy().delivery(SLOT, never_tells()),
+            steps: AGAIN,
+            notes: &[],
         },
         Row {
             story: "a place whose delivery was never confirmed is delivered to",
@@ -150,6 +166,12 @@ fn deliveries_and_overlap() -> Vec<Row> {
             world: || successor_delivered("2027-02-10", marker("8")),
             steps: &["deliver new to github_actions contoso/infra M365_PFX: delivery differs"],
             notes: &["waiting old M365_PFX"],
+        },
+        Row {
+            story: "a place that never tells anybody lets a predecessor go once it was delivered to",
+            world: || successor_delivered("2027-02-10", never_tells()),
+            steps: &["prove new: before removal", "retire old: overlap over"],
+            notes: &[],
         },
         Row {
             story: "a place that cannot be compared keeps the predecessor",

@@ -180,6 +180,7 @@ fn delivery_state() -> impl Strategy<Value = Option<DeliveryState>> {
         1 => Just(Some(DeliveryState::Holds(thumbprints("g0")))),
         1 => Just(Some(DeliveryState::Absent)),
         1 => Just(Some(DeliveryState::Unreadable { reason: "403".into() })),
+        1 => Just(Some(DeliveryState::NeverTells { reason: "a program".into() })),
     ]
 }
 
