@@ -4,6 +4,8 @@
 mod deliveries;
 mod directory;
 mod issuers;
+#[cfg(feature = "azure-key-vault")]
+mod key_vault;
 pub mod reach;
 pub mod shipped;
 mod stores;
@@ -57,6 +59,9 @@ impl Backends {
         if cfg!(feature = "hashicorp-vault") {
             stores.insert("hashicorp_vault");
             issuers.insert("vault_pki");
+        }
+        if cfg!(feature = "azure-key-vault") {
+            stores.insert("azure_key_vault");
         }
         Backends { stores, issuers, deliveries: BTreeSet::new(), connections: true }
     }

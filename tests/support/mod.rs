@@ -8,6 +8,7 @@ pub mod ca;
 pub mod cli;
 pub mod contract;
 pub mod deliveries;
+pub mod key_vault;
 pub mod keys;
 pub mod kv2;
 pub(crate) mod observed;
