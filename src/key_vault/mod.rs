@@ -5,23 +5,28 @@
 //! looking again. A token is asked for after the vault has said for what, from the login host that was configured, and goes to this
 //! vault alone.
 
+pub(crate) mod certificates;
 mod challenge;
-pub mod secrets;
+pub(crate) mod secrets;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Method;
 use http::header::AUTHORIZATION;
 use jiff::Timestamp;
 use reqwest::Url;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::edges::{Trouble, TroubleKind};
 use crate::entra::cloud::EndpointOverrides;
 use crate::entra::token::TokenSource;
 use crate::entra::{Endpoints, Line, OwnCredential};
+use crate::ids::Sha1;
 use crate::key::SignatureAlgorithm;
 use crate::net::{Answer, Ask, NoAnswer, RetrySettings, Sent, Service, printable};
 use challenge::Challenge;
@@ -123,9 +128,68 @@ struct Page<T> {
     next_link: Option<String>,
 }
 
-/// A moment as the service writes it: whole seconds since 1970.
-pub(crate) fn moment(seconds: i64) -> Timestamp {
-    Timestamp::from_second(seconds).unwrap_or(Timestamp::MIN)
+/// Longest value of a tag (Key Vault documentation: tags).
+pub(crate) const TAG_MAX: usize = 512;
+
+/// Most tags on a version.
+pub(crate) const TAGS_MAX: usize = 15;
+
+/// Tags of a version.
+pub(crate) type Tags = BTreeMap<String, String>;
+
+/// What is known of a version of a secret or certificate without its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Version {
+    /// The version's own id.
+    pub(crate) id: String,
+    pub(crate) enabled: bool,
+    /// In whole seconds.
+    pub(crate) created: Timestamp,
+    pub(crate) tags: Tags,
+    /// Of a secret: whether it is the other side of a certificate object.
+    pub(crate) managed: bool,
+    /// Of a certificate: its thumbprint.
+    pub(crate) sha1: Option<Sha1>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Item {
+    id: String,
+    #[serde(default)]
+    attributes: Attributes,
+    #[serde(default)]
+    tags: Option<Tags>,
+    #[serde(default)]
+    managed: Option<bool>,
+    #[serde(default)]
+    x5t: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+struct Attributes {
+    #[serde(default)]
+    enabled: Option<bool>,
+    #[serde(default)]
+    created: i64,
+}
+
+impl From<Item> for Version {
+    fn from(item: Item) -> Version {
+        let sha1 = item.x5t.and_then(|x5t| URL_SAFE_NO_PAD.decode(x5t.trim_end_matches('=')).ok());
+        Version {
+            id: last_part(&item.id),
+            enabled: item.attributes.enabled.unwrap_or(true),
+            created: Timestamp::from_second(item.attributes.created).unwrap_or(Timestamp::MIN),
+            tags: item.tags.unwrap_or_default(),
+            managed: item.managed.unwrap_or(false),
+            sha1: sha1.and_then(|bytes| bytes.try_into().ok()).map(Sha1),
+        }
+    }
+}
+
+/// The version in an id such as `https://v.vault.azure.net/secrets/app/4387e9f3`.
+fn last_part(id: &str) -> String {
+    id.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned()
 }
 
 impl KeyVault {
@@ -223,6 +287,44 @@ impl KeyVault {
             answer = self.ask_at(next, ask).await?;
         }
         Err(Trouble::new(TroubleKind::Invalid, ask.doing, "the list has no end"))
+    }
+
+    /// The versions listed there, oldest first; of one second in the order of their ids.
+    async fn versions_below(&self, path: &[&str], doing: &str) -> Result<Vec<Version>, Trouble> {
+        let ask = VaultAsk { query: &[("maxresults", "25")], ..VaultAsk::new(Method::GET, path, doing) };
+        let items: Vec<Item> = self.list(&ask).await?;
+        let mut versions: Vec<Version> = items.into_iter().map(Version::from).collect();
+        versions.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
+        Ok(versions)
+    }
+
+    /// Whether one of these names was deleted and can be recovered. `None` too where we may not know.
+    async fn deleted(&self, list: &str, names: &[&str]) -> Result<Option<String>, Trouble> {
+        #[derive(Deserialize)]
+        struct Deleted {
+            id: String,
+        }
+        let doing = format!("reading what was deleted in {}", self.service.name());
+        let path = [list];
+        let ask = VaultAsk { query: &[("maxresults", "25")], ..VaultAsk::new(Method::GET, &path, &doing) };
+        let deleted: Vec<Deleted> = match self.list(&ask).await {
+            Ok(deleted) => deleted,
+            // The write would tell.
+            Err(trouble) if trouble.kind == TroubleKind::Authorisation => return Ok(None),
+            Err(trouble) => return Err(trouble),
+        };
+        let mut found = deleted.iter().map(|one| last_part(&one.id));
+        Ok(found.find(|one| names.iter().any(|name| name.eq_ignore_ascii_case(one))))
+    }
+
+    /// Sets the tags of a version, and disables it where that is said.
+    async fn update(&self, path: &[&str], doing: &str, tags: &Tags, disable: bool) -> Result<(), Trouble> {
+        let mut body = json!({ "tags": tags });
+        if disable {
+            body["attributes"] = json!({ "enabled": false });
+        }
+        let ask = VaultAsk { body: Some(&body), ..VaultAsk::new(Method::PATCH, path, doing) };
+        self.data::<Value>(&ask).await.map(drop)
     }
 
     async fn tokens(&self, doing: &str) -> Result<Arc<TokenSource>, Trouble> {

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use crate::certificate::Certificate;
 use crate::ids::Sha256;
 use crate::issuer::Issued;
-use crate::key_vault::secrets::{TAG_MAX, TAGS_MAX, Tags};
+use crate::key_vault::{TAG_MAX, TAGS_MAX, Tags};
 use crate::observed::record::{PublicRecord, RECORD_FORMAT};
 use crate::store::kept::corrupt;
 use crate::store::{StoreError, StoreErrorKind};

@@ -1,7 +1,8 @@
 //! Everything that is seen of a secret and its waiting name without reading a value.
 
 use crate::ids::Sha256;
-use crate::key_vault::secrets::SecretVersion;
+use crate::ids::Thumbprints;
+use crate::key_vault::Version;
 use crate::observed::record::PublicRecord;
 use crate::observed::{Current, Generation, Holding, KeyState};
 use crate::store::StoreError;
@@ -12,14 +13,19 @@ use super::notes::Notes;
 /// A version and what is noted beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Copy {
-    pub(super) version: SecretVersion,
+    pub(super) version: Version,
     /// None for what somebody else wrote.
     pub(super) notes: Option<Notes>,
 }
 
 impl Copy {
-    fn of(version: SecretVersion) -> Result<Copy, StoreError> {
-        Ok(Copy { notes: Notes::of(&version.tags)?, version })
+    fn of(version: Version) -> Result<Copy, StoreError> {
+        let notes = Notes::of(&version.tags)?;
+        // Tags can be set beside a certificate of anybody's.
+        let fits = |notes: &Notes| {
+            version.sha1.is_none_or(|sha1| notes.record.thumbprints.is_some_and(|noted| noted.sha1 == sha1))
+        };
+        Ok(Copy { notes: notes.filter(fits), version })
     }
 
     fn is_of(&self, sha256: &Sha256) -> bool {
@@ -33,19 +39,43 @@ pub(super) struct View {
     pub(super) live: Vec<Copy>,
     /// Where keys are kept: those that wait, and those of generations in `live`.
     pub(super) next: Vec<Copy>,
+    /// The thumbprints of the newest, where the service was asked which that is.
+    asked: Option<Thumbprints>,
 }
 
 impl View {
-    pub(super) fn new(live: Vec<SecretVersion>, next: Vec<SecretVersion>) -> Result<View, StoreError> {
+    pub(super) fn new(live: Vec<Version>, next: Vec<Version>) -> Result<View, StoreError> {
         if live.iter().any(|version| version.managed) {
             return Err(corrupt(
                 "it is the other side of a certificate object: say object: certificate, or choose another name",
             ));
         }
-        let copies = |versions: Vec<SecretVersion>| {
+        let copies = |versions: Vec<Version>| {
             versions.into_iter().map(Copy::of).collect::<Result<Vec<Copy>, StoreError>>()
         };
-        Ok(View { live: copies(live)?, next: copies(next)? })
+        Ok(View { live: copies(live)?, next: copies(next)?, asked: None })
+    }
+
+    /// Whether the newest version cannot be told by its second.
+    pub(super) fn is_tied(&self) -> bool {
+        match self.live.as_slice() {
+            [.., before, newest] => before.version.created == newest.version.created,
+            _ => false,
+        }
+    }
+
+    /// Whether there is something under the name consumers read that has no record.
+    pub(super) fn is_unrecorded(&self) -> bool {
+        self.live.last().is_some_and(|newest| newest.notes.is_none())
+    }
+
+    /// The service said which version is the newest.
+    pub(super) fn is_newest(&mut self, id: &str, thumbprints: Thumbprints) {
+        if let Some(at) = self.live.iter().position(|copy| copy.version.id == id) {
+            let newest = self.live.remove(at);
+            self.live.push(newest);
+            self.asked = Some(thumbprints);
+        }
     }
 
     /// The newest version that holds a generation under the name consumers read.
@@ -87,7 +117,9 @@ impl View {
         let as_new: Vec<&Copy> =
             self.live.iter().filter(|copy| copy.version.created == newest.version.created).collect();
         let known = newest.notes.as_ref().and_then(Notes::sha256);
-        if as_new.iter().any(|copy| copy.notes.as_ref().and_then(Notes::sha256) != known) {
+        if self.asked.is_none()
+            && as_new.iter().any(|copy| copy.notes.as_ref().and_then(Notes::sha256) != known)
+        {
             return Err(corrupt(
                 "two versions were written in the same second, and which one consumers read cannot be told: write the value that is meant again",
             ));
@@ -100,7 +132,7 @@ impl View {
         }
         Ok(Some(match known {
             Some(sha256) => Current::Recorded(sha256),
-            None => Current::Unrecorded { thumbprints: None },
+            None => Current::Unrecorded { thumbprints: self.asked },
         }))
     }
 

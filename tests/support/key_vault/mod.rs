@@ -2,6 +2,7 @@
 //! challenge, versions with tags, soft delete, pages, errors. The official clients read from it what certroll wrote
 //! (`tests/clients/key_vault`), so that it is held to them.
 
+mod certificates;
 mod secrets;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +30,9 @@ pub struct State {
     /// By name in lower case: names do not tell case apart.
     secrets: BTreeMap<String, Vec<Version>>,
     deleted_secrets: BTreeSet<String>,
+    certificates: BTreeMap<String, certificates::Item>,
+    deleted_certificates: BTreeSet<String>,
+    made_keys: usize,
     /// Seconds; every write takes one, unless time stands still.
     clock: i64,
     /// Writes that take no time.
@@ -54,6 +58,9 @@ impl Default for KeyVaultService {
         KeyVaultService(Mutex::new(State {
             secrets: BTreeMap::new(),
             deleted_secrets: BTreeSet::new(),
+            certificates: BTreeMap::new(),
+            deleted_certificates: BTreeSet::new(),
+            made_keys: 0,
             clock: 1_767_225_600,
             still: 0,
             made: 0,
@@ -163,6 +170,15 @@ impl State {
                 let named = |name: &String| json!({ "id": format!("{origin}/secrets/{name}"), "recoveryId": format!("{origin}/deletedsecrets/{name}") });
                 page(self.deleted_secrets.iter().map(named).collect())
             }
+            ("GET", ["deletedcertificates"]) => {
+                let named = |name: &String| json!({ "id": format!("{origin}/certificates/{name}") });
+                page(self.deleted_certificates.iter().map(named).collect())
+            }
+            ("GET", ["certificates", name, "versions"]) => page(self.certificate_versions(&origin, name)),
+            (_, ["certificates", rest @ ..]) if !rest.is_empty() => {
+                self.certificates(&origin, method, rest, &body)
+            }
+            ("POST", ["keys", name, version, "sign"]) => self.sign(&origin, name, version, &body),
             ("GET", ["secrets", name, "versions"]) => page(self.secret_versions(&origin, name)),
             ("GET", ["secrets", name]) => self.read_secret(&origin, name, None),
             ("GET", ["secrets", name, version]) => self.read_secret(&origin, name, Some(version)),

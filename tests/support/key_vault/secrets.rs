@@ -58,6 +58,9 @@ impl State {
     }
 
     pub(super) fn read_secret(&self, origin: &str, name: &str, version: Option<&str>) -> Response<Vec<u8>> {
+        if let Some(linked) = self.linked_secret(origin, name, version) {
+            return linked;
+        }
         let versions = self.secrets.get(&name.to_lowercase()).map(Vec::as_slice).unwrap_or_default();
         let found = match version.filter(|version| !version.is_empty()) {
             Some(id) => versions.iter().find(|version| version.id == id),

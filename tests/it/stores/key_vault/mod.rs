@@ -1,5 +1,7 @@
 //! The stores in Azure Key Vault keep the contract, against a vault of the test's own.
 
+mod certificate;
+mod pending;
 mod secret;
 mod sign_in;
 

@@ -1,33 +1,28 @@
-//! Secret objects: two-slot, without compare-and-set.
+//! Objects with two names: two-slot, without compare-and-set.
 //!
-//! What consumers read is the newest version of `NAME`, in the declared form and nothing else. `NAME-next` keeps the key of each generation
-//! from before it is published until it is retired. Records stand in the tags of the versions and are written together with the value. A version
-//! cannot be removed: it is disabled. See `docs/stores/azure_key_vault.md` for every call and what a death after it leaves.
+//! What consumers read is the newest version of `NAME`. `NAME-next` keeps the key of each generation from before it is published until it is
+//! retired. Records stand in the tags of the versions and are written together with the value. A version cannot be removed: it is disabled. See
+//! `docs/stores/azure_key_vault.md` for every call and what a death after it leaves.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use futures_util::future::try_join;
 use jiff::SignedDuration;
-use serde_json::{Map, Value};
-use zeroize::Zeroizing;
 
 use super::notes::{Notes, others};
+use super::objects::{Contents, Objects, Whole, identity};
 use super::view::{Copy, View};
-use crate::desired::{Form, StoreBinding};
-use crate::form::{read_pem, read_pfx};
+use crate::desired::StoreBinding;
 use crate::ids::Sha256;
 use crate::issuer::Issued;
 use crate::key::{LocalSigner, PrivateKey, Secret, Signer};
-use crate::key_vault::KeyVault;
-use crate::key_vault::secrets::{NewSecret, SecretVersion, Tags};
+use crate::key_vault::{KeyVault, Tags, Version};
 use crate::observed::record::{PublicRecord, RecordedPhase};
 use crate::observed::{
     Current, Generation, Holding, KeyState, ObservedStore, Removal, Shape, Staging, StoreState,
 };
-use crate::store::kept::{FieldNames, Kept, corrupt, sha256};
+use crate::store::kept::{corrupt, sha256};
 use crate::store::{KeyRequest, Pending, StoreError, StoreErrorKind, StoreReader, StoreWriter};
 
 /// Versions are ordered by whole seconds: a write waits so long for the next one.
@@ -36,25 +31,17 @@ const NEXT_SECOND: SignedDuration = SignedDuration::from_millis(1100);
 /// Writes of one promotion, should the clock of the service not move on.
 const WRITES_MAX: usize = 3;
 
-/// Content type of what certroll keeps for itself.
-const KEPT_TYPE: &str = "application/vnd.certroll+json";
-
-/// Secret objects of one vault.
+/// Objects of one vault.
 #[derive(Debug)]
-pub struct SecretStore {
+pub(super) struct SlotStore {
     vault: Arc<KeyVault>,
+    objects: Objects,
 }
 
-/// A value as consumers read it.
-struct Rendered {
-    text: Zeroizing<String>,
-    content_type: &'static str,
-}
-
-impl SecretStore {
-    /// The secrets of that vault.
-    pub fn new(vault: Arc<KeyVault>) -> SecretStore {
-        SecretStore { vault }
+impl SlotStore {
+    /// The objects of that vault.
+    pub(super) fn new(vault: Arc<KeyVault>, objects: Objects) -> SlotStore {
+        SlotStore { vault, objects }
     }
 
     fn next_name(entry: &StoreBinding) -> String {
@@ -62,7 +49,8 @@ impl SecretStore {
     }
 
     fn error(&self, kind: StoreErrorKind, doing: &str, entry: &StoreBinding, reason: &str) -> StoreError {
-        let doing = format!("{doing} secret {} in {}", entry.entry, self.vault.service().name());
+        let doing =
+            format!("{doing} {} {} in {}", self.objects.as_str(), entry.entry, self.vault.service().name());
         StoreError { kind, doing, reason: reason.to_owned(), hint: None }
     }
 
@@ -72,23 +60,31 @@ impl SecretStore {
 
     /// Two lists; a third one, of what was deleted, where a name is not there.
     async fn view(&self, entry: &StoreBinding) -> Result<View, StoreError> {
-        let next_name = SecretStore::next_name(entry);
-        let (live, next) =
-            try_join(self.vault.secret_versions(&entry.entry), self.vault.secret_versions(&next_name))
-                .await?;
+        let next_name = SlotStore::next_name(entry);
+        let (live, next) = try_join(
+            self.objects.versions(&self.vault, &entry.entry),
+            self.objects.versions(&self.vault, &next_name),
+        )
+        .await?;
         let absent = [(live.is_empty(), entry.entry.as_str()), (next.is_empty(), next_name.as_str())];
         let absent: Vec<&str> =
             absent.into_iter().filter(|(absent, _)| *absent).map(|(_, name)| name).collect();
         if !absent.is_empty()
-            && let Some(deleted) = self.vault.deleted_secret(&absent).await?
+            && let Some(deleted) = self.objects.deleted(&self.vault, &absent).await?
         {
-            let doing = "reading";
-            let reason = format!("secret {deleted} was deleted and its name is taken until it is purged");
-            let hint = format!("recover it (az keyvault secret recover --name {deleted}), or purge it");
+            let (doing, word) = ("reading", self.objects.as_str());
+            let reason = format!("{word} {deleted} was deleted and its name is taken until it is purged");
+            let hint = format!("recover it (az keyvault {word} recover --name {deleted}), or purge it");
             let error = self.error(StoreErrorKind::Refused, doing, entry, &format!("{reason}: {hint}"));
             return Err(error);
         }
-        View::new(live, next)
+        let mut view = View::new(live, next)?;
+        if self.objects == Objects::Certificates && (view.is_tied() || view.is_unrecorded()) {
+            // Asking for the newest version hands out no key of a certificate.
+            let (id, certificate) = self.vault.certificate(&entry.entry, "").await?;
+            view.is_newest(&id, certificate.thumbprints);
+        }
+        Ok(view)
     }
 
     /// Key and certificates of a generation. What consumers read is compared with what was written for them first.
@@ -115,8 +111,8 @@ impl SecretStore {
                 "the generation's key is disabled",
             ));
         }
-        let text = self.vault.secret(&SecretStore::next_name(entry), &kept.version.id).await?;
-        Kept::parse(&text)?.open(&thumbprints)
+        let text = self.vault.secret(&SlotStore::next_name(entry), &kept.version.id).await?;
+        self.objects.open_kept(&text, &thumbprints)
     }
 
     /// Refuses when what consumers read is not what was written for them. Tags can be set beside a value of anybody's.
@@ -144,9 +140,7 @@ impl SecretStore {
     ) -> Result<(PrivateKey, Issued), StoreError> {
         let found = view.newest_live(sha256).ok_or_else(|| self.missing(doing, entry))?;
         let text = self.vault.secret(&entry.entry, &found.version.id).await?;
-        let pfx = || STANDARD.decode(text.trim()).ok().and_then(|pfx| read_pfx(&pfx, None).ok());
-        let identity = read_pem(text.as_bytes()).ok().or_else(pfx);
-        let identity = identity.filter(|identity| identity.certificate.thumbprints.sha256 == *sha256);
+        let identity = identity(&text).filter(|identity| identity.certificate.thumbprints.sha256 == *sha256);
         match identity {
             Some(identity) => {
                 let issued = Issued { certificate: identity.certificate, chain: identity.chain };
@@ -163,7 +157,7 @@ impl SecretStore {
     async fn note(&self, name: &str, copy: &Copy, notes: &Notes, disable: bool) -> Result<(), StoreError> {
         let tags = notes.to_tags(&copy.version.tags)?;
         if tags != copy.version.tags || disable && copy.version.enabled {
-            self.vault.update_secret(name, &copy.version.id, &tags, disable).await?;
+            self.objects.update(&self.vault, name, &copy.version.id, &tags, disable).await?;
         }
         Ok(())
     }
@@ -173,23 +167,17 @@ impl SecretStore {
     async fn write_live(
         &self,
         entry: &StoreBinding,
-        before: Option<&SecretVersion>,
-        value: &Rendered,
+        before: Option<&Version>,
+        contents: &Contents,
         record: &PublicRecord,
         tags: &Tags,
-    ) -> Result<(SecretVersion, usize), StoreError> {
-        let new = NewSecret {
-            value: &value.text,
-            content_type: value.content_type,
-            not_before: record.not_before,
-            not_after: record.not_after,
-            tags,
-        };
-        let mut written = self.vault.set_secret(&entry.entry, &new).await?;
+    ) -> Result<(Version, usize), StoreError> {
+        let write = || self.objects.write(&self.vault, &entry.entry, contents, record, tags);
+        let mut written = write().await?;
         let mut writes = 1;
         while writes < WRITES_MAX && before.is_some_and(|before| written.created <= before.created) {
             self.vault.service().way().clock.sleep(NEXT_SECOND).await;
-            written = self.vault.set_secret(&entry.entry, &new).await?;
+            written = write().await?;
             writes += 1;
         }
         Ok((written, writes))
@@ -201,39 +189,8 @@ fn is(sha256: &Sha256) -> impl Fn(Option<Current>) -> bool {
     move |current| current == meant
 }
 
-/// The value in the entry's form. One part is the value itself; several are one JSON object, so that they change together.
-fn rendered(
-    kept: &mut Kept,
-    form: &Form,
-    password: Option<&Secret>,
-    stem: &str,
-) -> Result<Rendered, StoreError> {
-    let named = std::collections::BTreeMap::new();
-    let mut parts = kept.render(form, &FieldNames::new(&named), password, stem)?;
-    if parts.len() == 1
-        && let Some((_, text)) = parts.pop()
-    {
-        let content_type = match form.format {
-            format if format.is_pfx() => "application/x-pkcs12",
-            crate::desired::Format::Pem => "application/x-pem-file",
-            _ => "text/plain",
-        };
-        return Ok(Rendered { text, content_type });
-    }
-    let object: Map<String, Value> =
-        parts.iter().map(|(name, text)| (name.clone(), Value::String(text.to_string()))).collect();
-    let mut object = Value::Object(object);
-    let text = Zeroizing::new(object.to_string());
-    for value in object.as_object_mut().into_iter().flat_map(Map::values_mut) {
-        if let Value::String(text) = value {
-            zeroize::Zeroize::zeroize(text);
-        }
-    }
-    Ok(Rendered { text, content_type: "application/json" })
-}
-
 #[async_trait]
-impl StoreReader for SecretStore {
+impl StoreReader for SlotStore {
     fn shape(&self, _entry: &StoreBinding) -> Shape {
         Shape {
             staging: Staging::TwoSlot,
@@ -253,7 +210,19 @@ impl StoreReader for SecretStore {
             Ok(holding) => StoreState::Known(holding),
             Err(error) => StoreState::Unreadable { reason: error.to_string() },
         };
-        ObservedStore { shape, state, warnings: Vec::new() }
+        let warnings = match (self.objects, &state) {
+            (Objects::Certificates, StoreState::Known(_) | StoreState::Absent) => {
+                super::rotators(&self.vault, &entry.entry, None).await
+            }
+            _ => Ok(Vec::new()),
+        };
+        match warnings {
+            Ok(warnings) => ObservedStore { shape, state, warnings },
+            Err(trouble) => {
+                let reason = StoreError::from(trouble).to_string();
+                ObservedStore { shape, state: StoreState::Unreadable { reason }, warnings: Vec::new() }
+            }
+        }
     }
 
     /// From the tags; only a chain too long for them is read from where the key is, by `apply` and `verify`, which read that anyway.
@@ -272,7 +241,7 @@ impl StoreReader for SecretStore {
 }
 
 #[async_trait]
-impl StoreWriter for SecretStore {
+impl StoreWriter for SlotStore {
     async fn stage(
         &self,
         entry: &StoreBinding,
@@ -286,17 +255,11 @@ impl StoreWriter for SecretStore {
             let found = view.holding()?.generation(&staged).cloned();
             return found.ok_or_else(|| self.missing(doing, entry));
         }
-        let kept = Kept::new(key, issued, record).to_text()?;
+        let whole = Whole { key, issued, record };
+        let kept = self.objects.kept(&entry.form, &whole)?;
         let tags = Notes::new(record, issued, None).to_tags(&Tags::new())?;
-        let new = NewSecret {
-            value: &kept,
-            content_type: KEPT_TYPE,
-            not_before: record.not_before,
-            not_after: record.not_after,
-            tags: &tags,
-        };
-        let name = SecretStore::next_name(entry);
-        let written = self.vault.set_secret(&name, &new).await?;
+        let name = SlotStore::next_name(entry);
+        let written = self.objects.write(&self.vault, &name, &kept, record, &tags).await?;
         // Somebody may have staged at the same time: look again, and agree on one.
         let after = self.view(entry).await?;
         let gone = || self.error(StoreErrorKind::Rival, doing, entry, "what was staged is gone");
@@ -317,7 +280,7 @@ impl StoreWriter for SecretStore {
         _request: &KeyRequest,
         _record: &PublicRecord,
     ) -> Result<Pending, StoreError> {
-        let reason = "a secret object makes no keys";
+        let reason = "keys are made in the vault only where they are not exportable";
         Err(self.error(StoreErrorKind::Unsupported, "requesting a key in", entry, reason))
     }
 
@@ -328,7 +291,7 @@ impl StoreWriter for SecretStore {
         _issued: &Issued,
         _record: &PublicRecord,
     ) -> Result<Generation, StoreError> {
-        let reason = "a secret object makes no keys";
+        let reason = "keys are made in the vault only where they are not exportable";
         Err(self.error(StoreErrorKind::Unsupported, "attaching a certificate in", entry, reason))
     }
 
@@ -378,12 +341,12 @@ impl StoreWriter for SecretStore {
                 return Err(rival("somebody else changed what is current"));
             }
             let (key, issued) = self.open(doing, entry, &view, held).await?;
-            let value = rendered(&mut Kept::new(&key, &issued, record), &entry.form, password, &entry.entry)?;
+            let whole = Whole { key: &key, issued: &issued, record };
+            let contents = self.objects.rendered(&entry.form, &whole, password, &entry.entry)?;
             let before = view.live.last().map(|copy| &copy.version);
             let beside = before.map(|version| others(&version.tags)).unwrap_or_default();
-            let digest = crate::store::kept::sha256(value.text.as_bytes());
-            let tags = Notes::new(record, &issued, Some(digest)).to_tags(&beside)?;
-            let (written, writes) = self.write_live(entry, before, &value, record, &tags).await?;
+            let tags = self.objects.notes(&whole, &contents).to_tags(&beside)?;
+            let (written, writes) = self.write_live(entry, before, &contents, record, &tags).await?;
             // Nothing refuses a rival's write: what was written in between shows as a version too many.
             let after = self.view(entry).await?;
             let newest = after.live.last().map(|copy| &copy.version.id);
@@ -404,7 +367,7 @@ impl StoreWriter for SecretStore {
         let thumbprints = record.thumbprints.ok_or_else(|| self.missing(doing, entry))?;
         let view = self.view(entry).await?;
         if let Some((live, copy)) = view.recorded(&thumbprints.sha256) {
-            let name = if live { entry.entry.clone() } else { SecretStore::next_name(entry) };
+            let name = if live { entry.entry.clone() } else { SlotStore::next_name(entry) };
             let notes = copy.notes.clone().unwrap_or_else(|| Notes::of_adopted(record));
             return self.note(&name, copy, &Notes { record: record.clone(), ..notes }, false).await;
         }
@@ -414,11 +377,17 @@ impl StoreWriter for SecretStore {
             _ => None,
         };
         let newest = newest.ok_or_else(|| self.missing(doing, entry))?;
-        let text = self.vault.secret(&entry.entry, &newest.version.id).await?;
-        if !holds(&text, &thumbprints.sha256) {
+        let (holds, value) = match newest.version.sha1 {
+            Some(sha1) => (sha1 == thumbprints.sha1, None),
+            None => {
+                let text = self.vault.secret(&entry.entry, &newest.version.id).await?;
+                (holds(&text, &thumbprints.sha256), Some(sha256(text.as_bytes())))
+            }
+        };
+        if !holds {
             return Err(self.missing(doing, entry));
         }
-        let notes = Notes { value: Some(sha256(text.as_bytes())), ..Notes::of_adopted(record) };
+        let notes = Notes { value, ..Notes::of_adopted(record) };
         self.note(&entry.entry, newest, &notes, false).await
     }
 
@@ -434,7 +403,7 @@ impl StoreWriter for SecretStore {
         if holding.current == Some(Current::Recorded(sha256)) {
             return Err(self.error(StoreErrorKind::Refused, doing, entry, "it is what consumers read"));
         }
-        let next_name = SecretStore::next_name(entry);
+        let next_name = SlotStore::next_name(entry);
         let kept = view.kept(&sha256).into_iter().map(|copy| (next_name.as_str(), copy));
         let live = view.all_live(&sha256).into_iter().map(|copy| (entry.entry.as_str(), copy));
         let others = kept.chain(live).filter(|(_, copy)| copy.version.id != recorded.version.id);
@@ -456,7 +425,6 @@ impl StoreWriter for SecretStore {
 fn holds(text: &str, sha256: &Sha256) -> bool {
     let pem = crate::certificate::Certificate::all_from_pem(text.as_bytes());
     let leaf = pem.ok().and_then(|all| all.into_iter().next());
-    let pfx = || STANDARD.decode(text.trim()).ok().and_then(|pfx| read_pfx(&pfx, None).ok());
-    let leaf = leaf.or_else(|| pfx().map(|identity| identity.certificate));
+    let leaf = leaf.or_else(|| identity(text).map(|identity| identity.certificate));
     leaf.is_some_and(|leaf| leaf.thumbprints.sha256 == *sha256)
 }
