@@ -16,7 +16,10 @@
 //! | `type TEXT` | what a person answers to the next command |
 //! | `env NAME=VALUE` | sets a variable |
 //! | `serve vault` | starts a Vault of the test's own, reached by VAULT_ADDR and VAULT_TOKEN |
+//! | `serve key-vault` | starts an Azure Key Vault of the test's own, reached by the connection `kv` |
 //! | `look vault PATH` | what consumers find there, without the values |
+//! | `look secret NAME`, `look certificate NAME` | the same in the Key Vault |
+//! | `authority FILE` | a CA's certificate in a file, its key in CERTROLL_SECRET_CA_KEY |
 //!
 //! `@app:NAME` stands for the client id of an application, and in commands `T1` for the thumbprint that the transcript calls so.
 //!
@@ -34,7 +37,9 @@ use jiff::civil::Date;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::support::ca::TestCa;
 use crate::support::cli::{Bench, Ran};
+use crate::support::key_vault::{CLIENT, CLIENT_SECRET, KeyVaultService, TENANT};
 use crate::support::keys;
 use crate::support::kv2::{Kv2, TOKEN};
 use crate::support::serve::serve;
@@ -69,6 +74,8 @@ scripts! {
     from_nothing
     hold_and_rollback
     key_and_form_change
+    key_never_leaves
+    keys_in_key_vault
     keys_in_vault
     life_is_limited
     limits
@@ -140,6 +147,7 @@ pub(crate) struct Story {
     /// Thumbprints by the name of the credential: `@name` in an edit stands for one.
     credentials: BTreeMap<String, String>,
     vault: Option<Arc<Kv2>>,
+    key_vault: Option<Arc<KeyVaultService>>,
     out: String,
 }
 
@@ -148,7 +156,15 @@ impl Story {
         let folder = tempfile::tempdir().unwrap();
         let bench = Bench::new(folder.path());
         let credentials = BTreeMap::new();
-        Story { folder, bench, names: Names::default(), credentials, vault: None, out: String::new() }
+        Story {
+            folder,
+            bench,
+            names: Names::default(),
+            credentials,
+            vault: None,
+            key_vault: None,
+            out: String::new(),
+        }
     }
 
     fn tell(mut self, script: &str) -> String {
@@ -252,14 +268,41 @@ impl Story {
             }
             "serve" => self.serve(words[1]),
             "look" => {
-                let found = self.vault.as_ref().unwrap().shown(words[2]);
+                let found = match words[1] {
+                    "secret" => self.key_vault.as_ref().unwrap().secret_shown(words[2]),
+                    "certificate" => self.key_vault.as_ref().unwrap().certificate_shown(words[2]),
+                    _ => self.vault.as_ref().unwrap().shown(words[2]),
+                };
                 self.print("", &found);
+            }
+            "authority" => {
+                let (certificate, key) = (TestCa::new().certificate().to_pem(), keys::key(11));
+                std::fs::write(self.path(words[1]), certificate).unwrap();
+                let key = certroll::pem::encode("PRIVATE KEY", key.expose_pkcs8()).to_string();
+                self.bench.env.insert("CERTROLL_SECRET_CA_KEY".into(), key);
             }
             other => panic!("no such command: {other}"),
         }
     }
 
     fn serve(&mut self, what: &str) {
+        if what == "key-vault" {
+            let vault = Arc::new(KeyVaultService::default());
+            let url = serve(Arc::clone(&vault) as Arc<dyn Transport>);
+            vault.state().authority = format!("{url}/{TENANT}");
+            for (setting, value) in [
+                ("ADDRESS", url.as_str()),
+                ("LOGIN_HOST", &url),
+                ("SCOPE", "https://vault.azure.net/.default"),
+                ("TENANT_ID", TENANT),
+                ("CLIENT_ID", CLIENT),
+                ("CLIENT_SECRET", CLIENT_SECRET),
+            ] {
+                self.bench.env.insert(format!("CERTROLL_CONN_KV_{setting}"), value.to_owned());
+            }
+            self.key_vault = Some(vault);
+            return;
+        }
         assert_eq!(what, "vault");
         let vault = Arc::new(Kv2::default());
         self.bench.env.insert("VAULT_ADDR".into(), serve(Arc::clone(&vault) as Arc<dyn Transport>));

@@ -23,8 +23,8 @@ pub const TENANT: &str = "8f5e2c0a-1b9d-4f27-9a6e-3c7d5b8e4f10";
 pub const CLIENT: &str = "5c1d8e3a-7f10-4a2b-8c3d-9e4f5a6b7c8d";
 pub const CLIENT_SECRET: &str = "the-clients-secret-of-the-test";
 
-/// Entries of a page, fewer than are asked for, so that every list has several.
-const PAGE: usize = 3;
+/// Most entries of a page, unless a test wants fewer.
+const PAGE: usize = 25;
 
 pub struct State {
     /// By name in lower case: names do not tell case apart.
@@ -48,6 +48,8 @@ pub struct State {
     /// Claims each token was asked with.
     pub asked_with: Vec<Option<String>>,
     firewall: bool,
+    /// Entries of a page.
+    pub page: usize,
 }
 
 /// The server.
@@ -70,6 +72,7 @@ impl Default for KeyVaultService {
             claims: None,
             asked_with: Vec::new(),
             firewall: false,
+            page: PAGE,
         }))
     }
 }
@@ -151,18 +154,20 @@ impl State {
         if of("api-version").is_none() {
             return error(400, "BadParameter", None, "api-version must be specified");
         }
-        let origin = match request.uri().authority() {
-            Some(_) => format!("https://{HOST}"),
-            None => format!("http://{}", request.headers()["host"].to_str().unwrap()),
+        let host = request.headers().get("host").and_then(|host| host.to_str().ok());
+        let origin = match host.filter(|host| *host != HOST) {
+            None => format!("https://{HOST}"),
+            Some(host) => format!("http://{host}"),
         };
         let skip = of("$skiptoken").or(of("%24skiptoken")).and_then(|skip| skip.parse().ok()).unwrap_or(0);
         let body: Value = serde_json::from_slice(request.body()).unwrap_or(Value::Null);
         let parts: Vec<&str> = path.split('/').collect();
         let method = request.method().as_str();
+        let size = self.page;
         let page = |all: Vec<Value>| {
-            let next = (skip + PAGE < all.len())
-                .then(|| format!("{origin}/{path}?api-version=7.4&$skiptoken={}", skip + PAGE));
-            let value: Vec<Value> = all.into_iter().skip(skip).take(PAGE).collect();
+            let next = (skip + size < all.len())
+                .then(|| format!("{origin}/{path}?api-version=7.4&$skiptoken={}", skip + size));
+            let value: Vec<Value> = all.into_iter().skip(skip).take(size).collect();
             answer(200, &json!({ "value": value, "nextLink": next }))
         };
         match (method, parts.as_slice()) {
@@ -178,6 +183,8 @@ impl State {
             (_, ["certificates", rest @ ..]) if !rest.is_empty() => {
                 self.certificates(&origin, method, rest, &body)
             }
+            // Whoever signs need not read the key.
+            ("GET", ["keys", ..]) => error(403, "Forbidden", Some("ForbiddenByRbac"), "no keys/read"),
             ("POST", ["keys", name, version, "sign"]) => self.sign(&origin, name, version, &body),
             ("GET", ["secrets", name, "versions"]) => page(self.secret_versions(&origin, name)),
             ("GET", ["secrets", name]) => self.read_secret(&origin, name, None),

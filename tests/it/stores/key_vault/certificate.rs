@@ -14,7 +14,7 @@ use certroll::store::key_vault::KeyVaultStore;
 use certroll::store::{StoreErrorKind, StoreReader, StoreWriter};
 
 use super::super::binding;
-use super::vault;
+use super::{changes, documented, vault};
 use crate::support::contract::{self, Bench, Rotation};
 use crate::support::key_vault::KeyVaultService;
 use crate::support::keys;
@@ -192,4 +192,32 @@ async fn a_deleted_or_disabled_certificate_is_unreadable_and_never_empty() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[tokio::test]
+async fn every_call_that_changes_something_is_in_the_documentation() {
+    let service = Arc::<KeyVaultService>::default();
+    let entry = entry(Format::Pem);
+    let first = make_current(&store(&service, &Trouble::quiet()), &entry).await;
+    let documented = |call| documented("Certificate objects whose key can leave", call);
+    let trouble = Trouble::quiet();
+    let store = store(&service, &trouble);
+    let second = contract::stage(&store, &entry, Rotation::Second, 2).await.unwrap();
+    assert_eq!(changes(&trouble), documented("stage"));
+    trouble.restart();
+    let current = Some(Current::Recorded(first.record.thumbprints.unwrap().sha256));
+    let record = PublicRecord {
+        phase: RecordedPhase::Promoted,
+        promoted_at: Some(Rotation::Second.promoted_at()),
+        ..second.record.clone()
+    };
+    store.promote(&entry, &second, current.as_ref(), None, &record).await.unwrap();
+    assert_eq!(changes(&trouble), documented("promote"));
+    trouble.restart();
+    let rejected = PublicRecord { rejected: true, ..first.record.clone() };
+    store.write_record(&entry, &rejected).await.unwrap();
+    assert_eq!(changes(&trouble), documented("write_record"));
+    trouble.restart();
+    store.remove(&entry, &first).await.unwrap();
+    assert_eq!(changes(&trouble), documented("remove"));
 }

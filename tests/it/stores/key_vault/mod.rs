@@ -1,6 +1,7 @@
 //! The stores in Azure Key Vault keep the contract, against a vault of the test's own.
 
 mod certificate;
+mod clients;
 mod pending;
 mod secret;
 mod sign_in;
@@ -56,4 +57,31 @@ fn vault_at(
     let sign_in = SignIn { line, login: LOGIN.into(), credential, scope: scope.map(str::to_owned) };
     let service = Service::new("key vault contoso-prod", address, way).unwrap();
     Arc::new(KeyVault::new(service, API_VERSION, sign_in).unwrap())
+}
+
+/// The calls that change something, in the words of the documentation.
+fn changes(trouble: &Trouble) -> Vec<String> {
+    let calls = trouble.journal();
+    let changing = calls.iter().filter(|call| !call.starts_with("GET") && !call.contains("/oauth2/"));
+    let words = changing.map(|call| {
+        let (method, path) = call.split_once(" /").unwrap();
+        let parts: Vec<&str> = path.split('/').collect();
+        let what = match parts.as_slice() {
+            [_, _, what @ ("import" | "create" | "pending")] => format!(" {what}"),
+            [_, _, "pending", "merge"] => " merge".to_owned(),
+            _ => String::new(),
+        };
+        format!("{method} {}{what}", parts[1].replace("cloudm", "NAME"))
+    });
+    words.collect()
+}
+
+/// The first column of a table in the page.
+fn documented(objects: &str, call: &str) -> Vec<String> {
+    let page = include_str!("../../../../docs/stores/azure_key_vault.md");
+    let heading = format!("{objects}: if the process dies");
+    let part = page.split("\n## ").find(|part| part.starts_with(&heading)).unwrap();
+    let section = part.split("\n### ").find(|section| section.starts_with(&format!("`{call}`"))).unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    rows.map(|(row, _)| row.to_owned()).collect()
 }

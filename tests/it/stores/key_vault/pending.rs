@@ -5,13 +5,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use certroll::certificate::{Certificate, KeyKind};
 use certroll::desired::{Format, Password, StoreBinding};
+use certroll::issuer::{Issuer, SubjectKey};
 use certroll::key::SignatureAlgorithm;
 use certroll::observed::StoreState;
+use certroll::observed::record::{PublicRecord, RecordedPhase};
 use certroll::store::key_vault::KeyVaultStore;
 use certroll::store::{KeyRequest, StoreErrorKind, StoreReader, StoreWriter};
 
 use super::super::binding;
-use super::vault;
+use super::{changes, documented, vault};
+use crate::support::ca::TestCa;
 use crate::support::contract::{self, Bench, Rotation};
 use crate::support::key_vault::KeyVaultService;
 use crate::support::keys;
@@ -89,10 +92,10 @@ fn wanted() -> KeyRequest {
     KeyRequest { key: KeyKind::Rsa2048, subject: contract::SUBJECT.into() }
 }
 
-async fn any_record() -> certroll::observed::record::PublicRecord {
+async fn any_record() -> PublicRecord {
     let made = keys::self_signed("CN=x", Rotation::First.start(), 1, &keys::key(9)).await;
     let record = contract::staged(Rotation::First, &made.certificate);
-    certroll::observed::record::PublicRecord { thumbprints: None, ..record }
+    PublicRecord { thumbprints: None, ..record }
 }
 
 #[tokio::test]
@@ -133,10 +136,7 @@ async fn the_vault_signs_both_ways_an_assertion_can_be_signed() {
     let store = KeyVaultStore::new(vault(&service, &Trouble::quiet()));
     let made = keys::self_signed(contract::SUBJECT, Rotation::First.start(), 1, &keys::key(4)).await;
     service.import_by_hand("cloudm", &keys::key(4), &made.certificate);
-    let record = certroll::observed::record::PublicRecord {
-        rotation_id: None,
-        ..contract::staged(Rotation::First, &made.certificate)
-    };
+    let record = PublicRecord { rotation_id: None, ..contract::staged(Rotation::First, &made.certificate) };
     store.write_record(&entry(), &record).await.unwrap();
     let StoreState::Known(holding) = store.observe(&entry()).await.state else { panic!("unreadable") };
     let signer = store.signer(&entry(), holding.current_generation().unwrap()).await.unwrap();
@@ -146,4 +146,50 @@ async fn the_vault_signs_both_ways_an_assertion_can_be_signed() {
     use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
     let key = crate::support::stores::public_key(&made.certificate);
     UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key).verify(b"message", &rs256).unwrap();
+}
+
+#[tokio::test]
+async fn every_call_that_changes_something_is_in_the_documentation() {
+    let (service, trouble) = (Arc::<KeyVaultService>::default(), Trouble::quiet());
+    let store = KeyVaultStore::new(vault(&service, &trouble));
+    let documented = |call| documented("Certificate objects whose key never leaves", call);
+    let mut before = None;
+    for rotation in [Rotation::First, Rotation::Second] {
+        let id = Some(rotation.id());
+        let record = PublicRecord { rotation_id: id, phase: RecordedPhase::Requested, ..any_record().await };
+        trouble.restart();
+        let pending = store.request(&entry(), &wanted(), &record).await.unwrap();
+        assert_eq!(changes(&trouble), documented("request"));
+        let request = keys::request(contract::SUBJECT, rotation.start(), 1);
+        let issued = TestCa::new().issue(&request, SubjectKey::Request(&pending.csr)).await.unwrap();
+        let record = PublicRecord { rotation_id: id, ..contract::staged(rotation, &issued.certificate) };
+        trouble.restart();
+        let attached = store.attach(&entry(), &pending.generation, &issued, &record).await.unwrap();
+        assert_eq!(changes(&trouble), documented("attach"));
+        let current = store.observe(&entry()).await;
+        let StoreState::Known(holding) = current.state else { panic!("unreadable") };
+        let promoted = PublicRecord {
+            phase: RecordedPhase::Promoted,
+            promoted_at: Some(rotation.promoted_at()),
+            ..record
+        };
+        trouble.restart();
+        let done = store.promote(&entry(), &attached, holding.current.as_ref(), None, &promoted).await;
+        assert_eq!(changes(&trouble), documented("promote"));
+        let done = done.unwrap();
+        trouble.restart();
+        let noted = PublicRecord { requested_at: rotation.promoted_at(), ..promoted };
+        store.write_record(&entry(), &noted).await.unwrap();
+        assert_eq!(changes(&trouble), documented("write_record"));
+        if let Some(before) = before.replace(done) {
+            trouble.restart();
+            store.remove(&entry(), &before).await.unwrap();
+            assert_eq!(changes(&trouble), documented("remove"));
+        }
+    }
+    let record = PublicRecord { rotation_id: None, ..any_record().await };
+    let pending = store.request(&entry(), &wanted(), &record).await.unwrap();
+    trouble.restart();
+    store.remove(&entry(), &pending.generation).await.unwrap();
+    assert_eq!(changes(&trouble), documented("remove, while it waits"));
 }

@@ -15,7 +15,7 @@ use certroll::store::key_vault::KeyVaultStore;
 use certroll::store::{StoreErrorKind, StoreReader, StoreWriter};
 
 use super::super::binding;
-use super::vault;
+use super::{changes, documented, vault};
 use crate::support::contract::{self, Bench, Rotation};
 use crate::support::key_vault::KeyVaultService;
 use crate::support::keys;
@@ -157,6 +157,22 @@ async fn a_pfx_without_password_or_with_one_the_consumer_has_is_the_value_itself
 }
 
 #[tokio::test]
+async fn a_list_of_many_pages_is_read_to_its_end() {
+    let service = Arc::<KeyVaultService>::default();
+    let (store, entry) = (store(&service, &Trouble::quiet()), entry(Format::Pem));
+    for number in 0..7 {
+        service.set_by_hand("cloudm", &format!("value {number}"), &[]);
+    }
+    let staged = contract::stage(&store, &entry, Rotation::First, 1).await.unwrap();
+    let (there, record) = (Current::Unrecorded { thumbprints: None }, promoted(Rotation::First, &staged));
+    store.promote(&entry, &staged, Some(&there), None, &record).await.unwrap();
+    for page in [1, 2, 7, 8] {
+        service.state().page = page;
+        assert_eq!(known(&store, &entry).await.current, current_of(&staged), "pages of {page}");
+    }
+}
+
+#[tokio::test]
 async fn tags_of_others_go_along_to_the_next_version() {
     let service = Arc::<KeyVaultService>::default();
     service.set_by_hand("cloudm", "something else", &[("cost-center", "4711")]);
@@ -271,28 +287,6 @@ async fn what_somebody_else_made_is_adopted_by_the_tags_of_its_version() {
     assert_eq!(signer.certificate(), &issued.certificate);
 }
 
-/// The calls that change something, in the words of the documentation.
-fn changes(trouble: &Trouble) -> Vec<String> {
-    let calls = trouble.journal();
-    let changing = calls.iter().filter(|call| !call.starts_with("GET") && !call.contains("/oauth2/"));
-    let words = changing.map(|call| {
-        let (method, path) = call.split_once(" /secrets/").unwrap();
-        let name = path.split('/').next().unwrap().replace("cloudm", "NAME");
-        format!("{method} {name}")
-    });
-    words.collect()
-}
-
-/// The first column of a table in the page.
-fn documented(call: &str) -> Vec<String> {
-    let page = include_str!("../../../../docs/stores/azure_key_vault.md");
-    let page =
-        page.split("\n## ").find(|part| part.starts_with("Secret objects: if the process dies")).unwrap();
-    let section = page.split("\n### ").find(|section| section.starts_with(&format!("`{call}`"))).unwrap();
-    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
-    rows.map(|(row, _)| row.to_owned()).collect()
-}
-
 #[tokio::test]
 async fn every_call_that_changes_something_is_in_the_documentation() {
     let service = Arc::<KeyVaultService>::default();
@@ -302,17 +296,17 @@ async fn every_call_that_changes_something_is_in_the_documentation() {
     let store = store(&service, &trouble);
 
     let second = contract::stage(&store, &entry, Rotation::Second, 2).await.unwrap();
-    assert_eq!(changes(&trouble), documented("stage"));
+    assert_eq!(changes(&trouble), documented("Secret objects", "stage"));
     trouble.restart();
     let record = promoted(Rotation::Second, &second);
     let second = store.promote(&entry, &second, current_of(&first).as_ref(), None, &record).await.unwrap();
-    assert_eq!(changes(&trouble), documented("promote"));
+    assert_eq!(changes(&trouble), documented("Secret objects", "promote"));
     trouble.restart();
     let rejected = PublicRecord { rejected: true, ..first.record.clone() };
     store.write_record(&entry, &rejected).await.unwrap();
-    assert_eq!(changes(&trouble), documented("write_record"));
+    assert_eq!(changes(&trouble), documented("Secret objects", "write_record"));
     trouble.restart();
     store.remove(&entry, &first).await.unwrap();
-    assert_eq!(changes(&trouble), documented("remove"));
+    assert_eq!(changes(&trouble), documented("Secret objects", "remove"));
     assert_eq!(known(&store, &entry).await.current, current_of(&second));
 }
