@@ -8,7 +8,7 @@ use crate::cli::wants_colour;
 use crate::cli::world::World;
 use crate::cli::{files, json};
 use crate::desired::file::{Disk, LoadOptions, Loaded, PathKind, SourceError, Sources, load};
-use crate::desired::{Desired, StoreKind};
+use crate::desired::{Desired, Issuer, StoreKind};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::error::{Error, Kind};
 
@@ -120,11 +120,23 @@ pub fn show(found: &[Diagnostic], global: &Global, world: &World) {
     }
 }
 
-/// Folders of stores count from the working directory that was passed in.
+/// Folders of stores, and files and folders of issuers, count from the working directory that was passed in.
 fn from_working_directory(mut desired: Desired, cwd: &Path) -> Desired {
     for store in desired.stores.values_mut() {
         if let StoreKind::File { directory } = &mut store.kind {
             *directory = cwd.join(&*directory);
+        }
+    }
+    for declared in desired.certificates.values_mut() {
+        match &mut declared.issuer {
+            Issuer::CaFile { certificate, chain, .. } => {
+                *certificate = cwd.join(&*certificate);
+                if let Some(chain) = chain {
+                    *chain = cwd.join(&*chain);
+                }
+            }
+            Issuer::Csr { directory } => *directory = cwd.join(&*directory),
+            _ => {}
         }
     }
     desired

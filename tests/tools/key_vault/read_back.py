@@ -31,9 +31,14 @@ BASE = sys.argv[1]
 class Loopback(RequestsTransport):
     def send(self, request, **kwargs):
         assert request.url.startswith(VAULT), request.url
-        request.url = BASE + request.url[len(VAULT):]
+        meant = request.url
+        request.url = BASE + meant[len(VAULT):]
         request.headers["Host"] = HOST
-        return super().send(request, **kwargs)
+        try:
+            return super().send(request, **kwargs)
+        finally:
+            # The client sends the same request again after the challenge.
+            request.url = meant
 
 
 class Credential:
