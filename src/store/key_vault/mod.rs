@@ -5,6 +5,7 @@ mod objects;
 mod pending;
 mod slots;
 mod view;
+mod waiting;
 
 use std::sync::Arc;
 
