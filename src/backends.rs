@@ -6,6 +6,8 @@ mod ci;
 mod deliveries;
 mod directory;
 mod issuers;
+#[cfg(feature = "azure-key-vault")]
+mod key_vault;
 pub mod reach;
 pub mod shipped;
 mod stores;
@@ -59,6 +61,9 @@ impl Backends {
         if cfg!(feature = "hashicorp-vault") {
             stores.insert("hashicorp_vault");
             issuers.insert("vault_pki");
+        }
+        if cfg!(feature = "azure-key-vault") {
+            stores.insert("azure_key_vault");
         }
         let mut deliveries = BTreeSet::from(["file", "exec"]);
         if cfg!(feature = "ci-deliveries") {

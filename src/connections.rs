@@ -42,6 +42,7 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ("federated_token_file", "a token of another issuer, in a file"),
     ("login_host", "login host of the cloud"),
     ("scope", "scope a token is asked for"),
+    ("api_version", "version of the Key Vault API; 7.4 without it"),
     ("kubeconfig", "kubeconfig file; without it KUBECONFIG, then the cluster it runs in"),
 ];
 

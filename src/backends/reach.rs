@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::connections::Operator;
+use crate::desired::Cloud;
 use crate::edges::{Trouble, TroubleKind};
 use crate::ids::Name;
 use crate::net::{HttpsOptions, HttpsTransport, Service, Transport, Trust, Way};
@@ -59,13 +60,21 @@ pub struct Reach {
     pub way: Way,
     /// Makes further transports.
     pub transports: Arc<dyn Transports>,
+    /// The cloud of the declared tenants, where they share one.
+    pub cloud: Option<Cloud>,
+    /// Key Vaults that were reached already, by connection and name.
+    #[cfg(feature = "azure-key-vault")]
+    pub(super) key_vaults: Opened<crate::key_vault::KeyVault>,
     /// Vaults that were reached already.
     #[cfg(feature = "hashicorp-vault")]
     pub(super) vaults: Opened<crate::vault::Vault>,
 }
 
 /// What was opened for a connection, or for none, so that all who name the same share it.
-pub(super) struct Opened<T>(Arc<Mutex<BTreeMap<Option<Name>, Arc<T>>>>);
+pub(super) struct Opened<T>(Arc<Mutex<BTreeMap<Key, Arc<T>>>>);
+
+/// A connection, and which of the places it leads to.
+type Key = (Option<Name>, String);
 
 impl<T> Clone for Opened<T> {
     fn clone(&self) -> Opened<T> {
@@ -80,18 +89,20 @@ impl<T> Default for Opened<T> {
 }
 
 impl<T> Opened<T> {
-    /// The one that was opened, or a new one.
+    /// The one that was opened, or a new one. `place` tells several of one connection apart.
     pub(super) fn get_or_open(
         &self,
         connection: Option<&Name>,
+        place: &str,
         open: impl FnOnce() -> Result<Arc<T>, Trouble>,
     ) -> Result<Arc<T>, Trouble> {
         let mut opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = opened.get(&connection.cloned()) {
+        let key = (connection.cloned(), place.to_owned());
+        if let Some(known) = opened.get(&key) {
             return Ok(Arc::clone(known));
         }
         let new = open()?;
-        opened.insert(connection.cloned(), Arc::clone(&new));
+        opened.insert(key, Arc::clone(&new));
         Ok(new)
     }
 }
@@ -103,9 +114,25 @@ impl Reach {
             operator: Arc::new(operator),
             way,
             transports,
+            cloud: Some(Cloud::Public),
+            #[cfg(feature = "azure-key-vault")]
+            key_vaults: Opened::default(),
             #[cfg(feature = "hashicorp-vault")]
             vaults: Opened::default(),
         }
+    }
+
+    /// For tenants of these clouds. An emulated tenant's services are those of the public cloud.
+    #[must_use]
+    pub fn in_clouds(self, clouds: impl IntoIterator<Item = Cloud>) -> Reach {
+        let mut all: Vec<Cloud> = clouds.into_iter().filter(|cloud| *cloud != Cloud::Emulator).collect();
+        all.dedup();
+        let cloud = match all.as_slice() {
+            [] => Some(Cloud::Public),
+            [one] => Some(*one),
+            _ => None,
+        };
+        Reach { cloud, ..self }
     }
 
     /// The service of that name at that address; it may have certificate authorities of its own, in a PEM file.

@@ -253,7 +253,8 @@ impl Way<'_> {
             in_flight: Arc::clone(&self.slots),
             retry: RetrySettings::default(),
         };
-        Ok(Reach::new(operator, way, Arc::new(transports)))
+        let clouds = desired.tenants.values().map(|tenant| tenant.cloud);
+        Ok(Reach::new(operator, way, Arc::new(transports)).in_clouds(clouds))
     }
 
     fn to(&self, tenant: &Tenant, operator: &Operator) -> Result<Connection, Trouble> {

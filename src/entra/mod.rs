@@ -29,7 +29,7 @@ mod batch;
 mod envelope;
 mod odata;
 mod tenant;
-mod token;
+pub(crate) mod token;
 mod wire;
 
 pub use cloud::{EndpointOverrides, Endpoints};

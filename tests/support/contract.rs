@@ -390,7 +390,10 @@ async fn old_is_removed(bench: &dyn Bench) {
     // One that waits and is not wanted any more goes, too.
     let third = prepare(bench, Rotation::First, 3).await.unwrap();
     assert_ne!(thumbprints(&third), thumbprints(&gone), "a destroyed key came back");
-    assert_eq!(store.remove(&entry, &third).await.unwrap(), KeyState::Destroyed);
+    // A pending key is given up with its operation; a second name has versions like the first one.
+    let pending = store.shape(&entry).staging == Staging::AppendIsLive;
+    let expected = if pending { KeyState::Destroyed } else { expected };
+    assert_eq!(store.remove(&entry, &third).await.unwrap(), expected);
     assert_eq!(bench.consume().await.unwrap().thumbprints, thumbprints(&second));
 }
 

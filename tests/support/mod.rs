@@ -12,6 +12,7 @@ pub mod contract;
 pub mod deliveries;
 pub mod github;
 pub mod gitlab;
+pub mod key_vault;
 pub mod keys;
 pub mod kv2;
 pub(crate) mod observed;
