@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::desired::{Declared, Desired, Issuer, Prove};
-use crate::ids::{Address, KeyId, Sha1};
+use crate::ids::{Address, KeyId, Sha1, Thumbprints};
 use crate::observed::{Credential, Current, Holding, Observed};
 use crate::plan::policy::Policy;
 use crate::plan::predict::{Context, World};
@@ -269,7 +269,9 @@ impl Guard<'_> {
             rule(proven, "removes a credential whose successor was not proven in the same run")?;
             let overridden = matches!(because, Because::Revoked | Because::RevokePrevious);
             rule(
-                overridden || credential.is_expired_at(self.now) || self.overlap_is_over(successor),
+                overridden
+                    || credential.is_expired_at(self.now)
+                    || self.overlap_is_over(successor, credential),
                 "removes a credential before the overlap is over",
             )
         } else {
@@ -328,7 +330,7 @@ impl Guard<'_> {
     }
 
     /// Counted from what was observed, never from what this plan is about to do.
-    fn overlap_is_over(&self, successor: Sha1) -> bool {
+    fn overlap_is_over(&self, successor: Sha1, leaving: &Credential) -> bool {
         if offered(self.observed) != Some(successor) {
             return false;
         }
@@ -348,6 +350,12 @@ impl Guard<'_> {
         }
         let in_use: Option<Vec<Timestamp>> = moments.into_iter().collect();
         let latest = in_use.and_then(|moments| moments.into_iter().max());
+        // What began later than its successor was in use later, too.
+        let of_leaving = |thumbprints: &Thumbprints| leaving.is_of(thumbprints);
+        let held =
+            holding.generations.iter().filter(|one| one.record.thumbprints.as_ref().is_some_and(of_leaving));
+        let began = held.filter_map(|one| one.record.promoted_at).chain(leaving.start);
+        let latest = latest.map(|latest| began.chain([latest]).max().unwrap_or(latest));
         latest.is_some_and(|latest| self.declared.overlap.after(latest) <= self.now)
     }
 

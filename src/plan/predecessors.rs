@@ -215,7 +215,7 @@ fn verdict(
         (true, _) => Because::RevokePrevious,
         (false, true) => Because::ExpiredPredecessor,
         (false, false) => {
-            let over = current.and_then(|current| overlap_end(situation, current).ok());
+            let over = current.and_then(|current| overlap_end(situation, current, candidate).ok());
             Because::OverlapOver { since: over.unwrap_or(situation.now) }
         }
     })
@@ -359,7 +359,7 @@ pub fn is_delivered(situation: &Situation<'_>, current: &CurrentView<'_>, slot: 
 }
 
 fn overlap_runs(asked: &Asked<'_>) -> Option<Note> {
-    match overlap_end(asked.situation, asked.current?) {
+    match overlap_end(asked.situation, asked.current?, asked.candidate) {
         // Strictly over: with an overlap of zero a run must not leave a removal for a plan of the same moment.
         Ok(end) if end < asked.situation.now => None,
         Ok(end) => Some(Note::new(NoteKind::Later, "retire").at(end)),
@@ -374,8 +374,14 @@ pub fn is_acknowledgement_overdue(situation: &Situation<'_>, current: &CurrentVi
     promoted.is_some_and(|promoted| situation.declared.overlap.after(promoted) <= situation.now)
 }
 
-/// When the overlap ends: counted from the latest of promoted, every delivery confirmed and, where a person is needed, acknowledged.
-pub fn overlap_end(situation: &Situation<'_>, current: &CurrentView<'_>) -> Result<Timestamp, Note> {
+/// When the overlap ends: counted from the latest of promoted, every delivery confirmed and, where a person is needed, acknowledged. One
+/// that began after that was in use later than the current one's record knows (an older key was put back, or another store has this
+/// one), and nobody knows when its consumers turned back: then it counts from its own beginning.
+fn overlap_end(
+    situation: &Situation<'_>,
+    current: &CurrentView<'_>,
+    candidate: &Candidate<'_>,
+) -> Result<Timestamp, Note> {
     let unknown = || Note::new(NoteKind::Later, "is kept: the overlap begins once the promotion is recorded");
     let record = current.generation.map(|generation| &generation.record).ok_or_else(unknown)?;
     let promoted = record.promoted_at.ok_or_else(unknown)?;
@@ -384,6 +390,9 @@ pub fn overlap_end(situation: &Situation<'_>, current: &CurrentView<'_>) -> Resu
     let acknowledged =
         situation.declared.acknowledge.then(|| situation.current_acknowledged_at(current)).flatten();
     let in_use = delivered.chain(acknowledged).chain([promoted]).max().unwrap_or(promoted);
+    let held =
+        situation.held_generation(candidate.credential).and_then(|generation| generation.record.promoted_at);
+    let in_use = candidate.credential.start.into_iter().chain(held).chain([in_use]).max().unwrap_or(in_use);
     Ok(situation.declared.overlap.after(in_use))
 }
 

@@ -45,6 +45,26 @@ async fn p4_a_rotation_to_another_specification_than_was_reviewed_is_not_begun()
 }
 
 #[tokio::test]
+async fn p4_a_credential_under_another_name_than_was_reviewed_is_not_published() {
+    let mut world = World::with_one(Shelf::File);
+    let reviewed = world.plan().await.0;
+    world.declared("backup").description = "unreviewed".to_owned();
+    assert_eq!(writes(&world, &reviewed).await, 0);
+}
+
+#[tokio::test]
+async fn p4_a_credential_of_another_life_than_was_reviewed_is_not_published() {
+    let world = World::with_one(Shelf::File);
+    let mut reviewed = world.plan().await.0;
+    for planned in &mut reviewed.certificates[0].steps {
+        if let Step::Publish { lifetime_max_seconds, .. } = &mut planned.step {
+            *lifetime_max_seconds = Some(90 * 86_400);
+        }
+    }
+    assert_eq!(writes(&world, &reviewed).await, 0);
+}
+
+#[tokio::test]
 async fn p4_an_entry_of_others_is_not_dropped_by_a_publication_that_was_reviewed_without_that() {
     let mut world = World::new(Shelf::File);
     let (object, _) = world.declare("backup", &[foreign_entry(1, "2026-01-01T00:00:00Z").await]);

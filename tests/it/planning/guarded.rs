@@ -80,6 +80,15 @@ fn p1_no_predecessor_goes_before_the_overlap_is_over() {
     assert_eq!(refused(&plan_of(&overlap_over()), &overlap_runs()), (2, rule));
 }
 
+/// A key was put back by hand, or a backup of the store: the record of what is current is old, and what it replaced was in use since.
+#[test]
+fn p1_nothing_goes_that_began_after_its_successor_before_an_overlap_of_its_own() {
+    let world = world().with(former("newer", "2027-02-25")).with(current("old", "2026-12-01"));
+    let plan = with_step(&world, retire(&world, "newer"), overlap_is_over(&world));
+    let (_, rule) = refused(&plan, &world);
+    assert!(rule.contains("overlap is over") || rule.contains("proven"), "{rule}");
+}
+
 /// The old one was promoted long ago; the overlap of the new one has not even begun.
 #[test]
 fn p1_no_predecessor_goes_in_the_run_that_promotes_its_successor() {

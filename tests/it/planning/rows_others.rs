@@ -51,6 +51,24 @@ fn overlap() -> Vec<Row> {
             notes: &[],
         },
         Row {
+            story: "an older key that was made current again by hand does not end the overlap of the newer one",
+            world: || world().with(former("newer", "2027-02-25")).with(current("old", "2026-12-01")),
+            steps: &[],
+            notes: &["later newer 2027-03-11T00:00:00Z retire"],
+        },
+        Row {
+            story: "an orphan that began after the current one was promoted is kept for an overlap of its own",
+            world: || {
+                world().with(current("old", "2026-12-01")).credential(orphan(
+                    "backup",
+                    "elsewhere",
+                    "2027-02-25",
+                ))
+            },
+            steps: &[],
+            notes: &["warning elsewhere another machine", "later elsewhere 2027-03-1"],
+        },
+        Row {
             story: "an overlap of a calendar month lasts a calendar month",
             world: || {
                 overlap_over().declare(|declared| declared.overlap = period("P1M")).at("2027-02-28T23:59:59Z")
