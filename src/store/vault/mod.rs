@@ -8,7 +8,7 @@ mod book;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures_util::future::try_join3;
+use futures_util::future::join3;
 use serde_json::Value;
 
 use book::{At, Book, Page, View};
@@ -69,12 +69,14 @@ impl VaultStore {
     /// Three requests where the records know everything that is there; one more for each name they do not.
     async fn view(&self, entry: &StoreBinding) -> Result<View, StoreError> {
         let (book_name, next_name) = (VaultStore::book_name(entry), VaultStore::next_name(entry));
-        let (book, live, next) = try_join3(
+        let (book, live, next) = join3(
             self.kv.read(&book_name, None),
             self.kv.metadata(&entry.entry),
             self.kv.metadata(&next_name),
         )
-        .await?;
+        .await;
+        // In this order whichever came first, so that the same trouble is told in the same words.
+        let (book, live, next) = (book?, live?, next?);
         let (book_version, book) = match book {
             Some((version, fields)) => (version, Book::parse(&fields)?),
             // A deleted book still counts its versions.
