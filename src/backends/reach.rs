@@ -15,10 +15,13 @@ pub trait Transports: Send + Sync {
     fn transport(&self, extra_roots: Option<&[u8]>) -> Result<Arc<dyn Transport>, Trouble>;
 }
 
+/// Certificate authorities besides those of the run, as PEM.
+type Roots = Option<Vec<u8>>;
+
 /// Transports over the network. Services that trust the same share one, and its connections.
 pub struct HttpsTransports {
     trust: Trust,
-    made: Mutex<BTreeMap<Option<Vec<u8>>, Arc<dyn Transport>>>,
+    made: Mutex<BTreeMap<Roots, Arc<dyn Transport>>>,
 }
 
 impl HttpsTransports {

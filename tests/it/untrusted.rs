@@ -214,7 +214,8 @@ fn a_declaration_cannot_choose_where_tokens_and_secrets_go() {
         }
     }
     // A connection that the operator has not set up leads nowhere either.
-    let folder = declared(&declaration().replacen(&tenant, &format!("{{ id: {TENANT}, connection: mine }}"), 1));
+    let folder =
+        declared(&declaration().replacen(&tenant, &format!("{{ id: {TENANT}, connection: mine }}"), 1));
     for args in [&["plan"][..], &["drift"], &["verify"], &["apply", "--auto-approve"]] {
         let (code, said) = run(folder.path(), &hosts, args);
         assert_eq!(code, 1, "{args:?}: {said}");
