@@ -26,7 +26,7 @@ use crate::issuer::Issued;
 use crate::key::{LocalSigner, PrivateKey, Secret, Signer};
 use crate::observed::record::PublicRecord;
 use crate::observed::{Current, Generation, KeyState, ObservedStore, Removal, Shape, Staging, StoreState};
-use crate::store::{KeyRequest, Pending, StoreError, StoreErrorKind, StoreReader, StoreWriter};
+use crate::store::{StoreError, StoreErrorKind, StoreReader, StoreWriter};
 pub use disk::{Action, Probe};
 use disk::{Fault, Folder};
 pub use name::entry_problem;
@@ -379,25 +379,6 @@ impl StoreWriter for FileStore {
         self.locked(entry, "staging a key in", move |entry| entry.stage(&key, &issued, &record)).await
     }
 
-    async fn request(
-        &self,
-        entry: &StoreBinding,
-        _request: &KeyRequest,
-        _record: &PublicRecord,
-    ) -> Result<Pending, StoreError> {
-        Err(unsupported(entry, "making a key in"))
-    }
-
-    async fn attach(
-        &self,
-        entry: &StoreBinding,
-        _generation: &Generation,
-        _issued: &Issued,
-        _record: &PublicRecord,
-    ) -> Result<Generation, StoreError> {
-        Err(unsupported(entry, "attaching a certificate in"))
-    }
-
     async fn signer(
         &self,
         entry: &StoreBinding,
@@ -440,9 +421,4 @@ impl StoreWriter for FileStore {
         let generation = generation.clone();
         self.locked(entry, "removing a key from", move |entry| entry.remove(&generation)).await
     }
-}
-
-fn unsupported(entry: &StoreBinding, verb: &str) -> StoreError {
-    let reason = "a file store holds no keys whose certificate is still awaited";
-    error(format!("{verb} {}/{}", entry.store, entry.entry), Fault::new(StoreErrorKind::Unsupported, reason))
 }

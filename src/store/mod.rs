@@ -131,13 +131,16 @@ pub trait StoreWriter: StoreReader {
     ) -> Result<Generation, StoreError>;
 
     /// Makes a key that stays in the store and returns its signing request; a second call returns the pending one.
-    /// Only stores that hold pending keys.
+    /// Only stores that hold pending keys; the others are this.
     async fn request(
         &self,
         entry: &StoreBinding,
         request: &KeyRequest,
         record: &PublicRecord,
-    ) -> Result<Pending, StoreError>;
+    ) -> Result<Pending, StoreError> {
+        let _ = (request, record);
+        Err(makes_no_keys("requesting a key in", entry))
+    }
 
     /// Keeps the certificate that answers a pending request beside it. Consumers still see nothing.
     async fn attach(
@@ -146,7 +149,10 @@ pub trait StoreWriter: StoreReader {
         generation: &Generation,
         issued: &Issued,
         record: &PublicRecord,
-    ) -> Result<Generation, StoreError>;
+    ) -> Result<Generation, StoreError> {
+        let _ = (generation, issued, record);
+        Err(makes_no_keys("attaching a certificate in", entry))
+    }
 
     /// A signer for that generation's key.
     async fn signer(
@@ -175,4 +181,13 @@ pub trait StoreWriter: StoreReader {
 
     /// Destroys the generation's key or, where the store cannot, disables it. Refuses to touch what is current.
     async fn remove(&self, entry: &StoreBinding, generation: &Generation) -> Result<KeyState, StoreError>;
+}
+
+fn makes_no_keys(doing: &str, entry: &StoreBinding) -> StoreError {
+    StoreError {
+        kind: StoreErrorKind::Unsupported,
+        doing: format!("{doing} {}/{}", entry.store, entry.entry),
+        reason: "this store holds no keys whose certificate is still awaited".to_owned(),
+        hint: None,
+    }
 }

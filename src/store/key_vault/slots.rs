@@ -23,7 +23,7 @@ use crate::observed::{
     Current, Generation, Holding, KeyState, ObservedStore, Removal, Shape, Staging, StoreState,
 };
 use crate::store::kept::{corrupt, sha256};
-use crate::store::{KeyRequest, Pending, StoreError, StoreErrorKind, StoreReader, StoreWriter};
+use crate::store::{StoreError, StoreErrorKind, StoreReader, StoreWriter};
 
 /// Versions are ordered by whole seconds: a write waits so long for the next one.
 const NEXT_SECOND: SignedDuration = SignedDuration::from_millis(1100);
@@ -272,27 +272,6 @@ impl StoreWriter for SlotStore {
             }
         }
         after.holding()?.generation(&chosen).cloned().ok_or_else(gone)
-    }
-
-    async fn request(
-        &self,
-        entry: &StoreBinding,
-        _request: &KeyRequest,
-        _record: &PublicRecord,
-    ) -> Result<Pending, StoreError> {
-        let reason = "keys are made in the vault only where they are not exportable";
-        Err(self.error(StoreErrorKind::Unsupported, "requesting a key in", entry, reason))
-    }
-
-    async fn attach(
-        &self,
-        entry: &StoreBinding,
-        _generation: &Generation,
-        _issued: &Issued,
-        _record: &PublicRecord,
-    ) -> Result<Generation, StoreError> {
-        let reason = "keys are made in the vault only where they are not exportable";
-        Err(self.error(StoreErrorKind::Unsupported, "attaching a certificate in", entry, reason))
     }
 
     async fn signer(

@@ -14,7 +14,7 @@ use serde_json::Value;
 use book::{At, Book, Page, View};
 
 use super::kept::{FieldNames, Kept, certificates_pem, issued};
-use super::{KeyRequest, Pending, StoreError, StoreErrorKind, StoreReader, StoreWriter};
+use super::{StoreError, StoreErrorKind, StoreReader, StoreWriter};
 use crate::certificate::Certificate;
 use crate::desired::StoreBinding;
 use crate::ids::Sha256;
@@ -350,27 +350,6 @@ impl StoreWriter for VaultStore {
         book.put(Page { record: record.clone(), certificates, live: Vec::new(), next: vec![at] });
         self.put_book(entry, &mut view, book).await?;
         Ok(Generation { handle: sha256.to_string(), record: record.clone(), key: KeyState::Held })
-    }
-
-    async fn request(
-        &self,
-        entry: &StoreBinding,
-        _request: &KeyRequest,
-        _record: &PublicRecord,
-    ) -> Result<Pending, StoreError> {
-        let reason = "a KV engine makes no keys";
-        Err(self.error(StoreErrorKind::Unsupported, "requesting a key in", entry, reason))
-    }
-
-    async fn attach(
-        &self,
-        entry: &StoreBinding,
-        _generation: &Generation,
-        _issued: &Issued,
-        _record: &PublicRecord,
-    ) -> Result<Generation, StoreError> {
-        let reason = "a KV engine makes no keys";
-        Err(self.error(StoreErrorKind::Unsupported, "attaching a certificate in", entry, reason))
     }
 
     async fn signer(

@@ -16,7 +16,7 @@ use certroll::observed::record::{PublicRecord, RecordedPhase};
 use certroll::observed::{
     Current, Generation, Holding, KeyState, ObservedStore, Removal, Shape, Staging, StoreState,
 };
-use certroll::store::{KeyRequest, Pending, StoreError, StoreErrorKind, StoreReader, StoreWriter};
+use certroll::store::{StoreError, StoreErrorKind, StoreReader, StoreWriter};
 use zeroize::Zeroizing;
 
 use crate::support::trouble::Trouble;
@@ -391,25 +391,6 @@ impl StoreWriter for TwoSlot {
             )?;
         }
         Ok(chosen)
-    }
-
-    async fn request(
-        &self,
-        _entry: &StoreBinding,
-        _request: &KeyRequest,
-        _record: &PublicRecord,
-    ) -> Result<Pending, StoreError> {
-        Err(error(StoreErrorKind::Unsupported, "this store makes no keys"))
-    }
-
-    async fn attach(
-        &self,
-        _entry: &StoreBinding,
-        _generation: &Generation,
-        _issued: &Issued,
-        _record: &PublicRecord,
-    ) -> Result<Generation, StoreError> {
-        Err(error(StoreErrorKind::Unsupported, "this store makes no keys"))
     }
 
     async fn signer(
