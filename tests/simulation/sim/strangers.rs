@@ -22,7 +22,13 @@ impl World {
         }
         match event.verb.as_str() {
             "object" => self.object(event),
-            "certificate" => self.certificate(event),
+            "certificate" => {
+                self.certificate(event);
+                // Who is to acknowledge from now on begins with what the store offers: how long one holds a key changes with it.
+                if event.with.contains_key("acknowledge") {
+                    consumers.restart(&event.who);
+                }
+            }
             "tenant" => self.tenant(event),
             "rules" => self.rules(event),
             "brings" => self.brings(event),
