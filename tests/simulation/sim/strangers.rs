@@ -121,7 +121,8 @@ impl World {
         let known = state.declaration.certificates.contains_key(&event.who);
         let there = event.get("on").is_some_and(|on| state.declaration.targets.contains_key(on));
         // An edit of what is declared no longer (or not yet) says nothing of how long an overlap is.
-        if !known && !(there && event.with.contains_key("overlap")) {
+        let declares = there && event.with.contains_key("overlap");
+        if !known && !declares {
             return;
         }
         let on = event.get("on").or(state.declaration.says(&event.who, "on")).unwrap_or_default().to_owned();
