@@ -17,6 +17,7 @@ use crate::plan::situation::Situation;
 use crate::plan::step::{Evidence, GenerationRef, Step};
 pub use crate::plan::together::settles;
 use crate::plan::{CertificatePlan, Plan};
+use crate::settings::Settings;
 
 /// Why a plan is refused: a bug in the planner, found before anything was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -136,10 +137,10 @@ fn check_certificate(
     };
     let mut world = before.clone();
     for (index, planned) in certificate.steps.iter().enumerate() {
-        let could_sign_in = offered_can_sign_in(&world, now);
+        let could_sign_in = offered_can_sign_in(&world, now, &policy.settings);
         let verdict = guard.allows(&planned.step, &planned.because, &world).and_then(|()| {
             planned.step.predict(&mut world, &context);
-            match could_sign_in && !offered_can_sign_in(&world, now) {
+            match could_sign_in && !offered_can_sign_in(&world, now, &policy.settings) {
                 true => Err("what consumers read could sign in before it and cannot after it"),
                 false => Ok(()),
             }
@@ -158,9 +159,12 @@ fn offered(world: &World) -> Option<Sha1> {
     }
 }
 
-fn offered_can_sign_in(world: &World, now: Timestamp) -> bool {
+/// A beginning counts as reached that is no further away than clocks may differ: another machine may have published by a faster one.
+fn offered_can_sign_in(world: &World, now: Timestamp, settings: &Settings) -> bool {
     let Some(sha1) = offered(world) else { return false };
-    world.target.credentials.iter().any(|c| c.sha1() == Some(sha1) && c.is_valid_at(now))
+    let begun = |start: Timestamp| start.duration_since(now) <= settings.skew_refuse;
+    let valid = |c: &Credential| c.start.is_none_or(begun) && !c.is_expired_at(now);
+    world.target.credentials.iter().any(|c| c.sha1() == Some(sha1) && valid(c))
 }
 
 fn on_target(world: &World, sha1: Sha1) -> bool {

@@ -4,6 +4,7 @@
 
 mod sim;
 mod support;
+mod together;
 
 use std::collections::BTreeSet;
 use std::path::Path;

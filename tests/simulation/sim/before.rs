@@ -1,6 +1,9 @@
 //! What was there before certroll, and what others leave behind: objects, keys somebody made by hand, credentials that expire, entries of
 //! a store that are lost.
 
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use certroll::certificate::SignatureHash;
@@ -30,6 +33,7 @@ impl World {
         let properties = match event.get("kind") {
             Some("service_principal") => json!({"appOwnerOrganizationId": tenant_id.to_string()}),
             Some("managed_identity") => json!({"servicePrincipalType": "ManagedIdentity"}),
+            Some("legacy") => json!({"servicePrincipalType": "Legacy"}),
             // Somebody else's: of the other tenant.
             Some("guest") => json!({"appOwnerOrganizationId": Uuid::from_u128(7).to_string()}),
             _ => Value::Null,
@@ -121,11 +125,15 @@ impl World {
         let folder = self.folder().join("keys").join(entry);
         let handle = format!("generations/legacy-{}", sha1.to_lowercase());
         let generation = folder.join(&handle);
-        std::fs::create_dir_all(&generation).unwrap();
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&generation).unwrap();
         let body = STANDARD.encode(key.expose_pkcs8());
         let pem = format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n");
-        std::fs::write(generation.join(format!("{entry}.key")), pem).unwrap();
-        std::fs::write(generation.join(format!("{entry}.crt")), issued.certificate.to_pem()).unwrap();
+        for (extension, text) in [("key", pem), ("crt", issued.certificate.to_pem())] {
+            let path = generation.join(format!("{entry}.{extension}"));
+            let file =
+                std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+            file.unwrap().write_all(text.as_bytes()).unwrap();
+        }
         std::os::unix::fs::symlink(handle, folder.join("current")).unwrap();
     }
 

@@ -314,4 +314,14 @@ fn elsewhere(kind: &str, name: &str) -> Option<&'static str> {
 }
 
 /// Kind, beginning of the name, why.
-pub const NOT_HERE: &[(&str, &str, &str)] = &[];
+pub const NOT_HERE: &[(&str, &str, &str)] = &[
+    ("row", " is live at once, so a key there cannot be proven", LOADER_REFUSES),
+    ("row", "say prove: after_promotion for this certificate", LOADER_REFUSES),
+    ("row", " was not looked for", ALL_IS_READ),
+    ("row", "it was not looked at", ALL_IS_READ),
+    ("row", "the store was not read", ALL_IS_READ),
+    ("row", "the tenant was not read", ALL_IS_READ),
+];
+
+const LOADER_REFUSES: &str = "the loader refuses a key that is not exportable without prove: after_promotion";
+const ALL_IS_READ: &str = "every run here looks at everything that is declared before it plans";

@@ -57,6 +57,15 @@ impl Declaration {
         format!("{}/{certificate}", target.map_or(TENANTS[0].0, |target| target.tenant))
     }
 
+    /// That address is no longer declared: whoever moved there, over however many names, has nothing to move to any more.
+    pub fn nobody_moves_to(&mut self, address: String) {
+        let mut gone = vec![address];
+        while let Some(to) = gone.pop() {
+            gone.extend(self.moved.iter().filter(|moved| moved.1 == to).map(|moved| moved.0.clone()));
+            self.moved.retain(|moved| moved.1 != to);
+        }
+    }
+
     /// The shipped loader's understanding of it. `folder` is where the file stands.
     pub fn load(&self, folder: &Path) -> Result<Desired, String> {
         let yaml = self.yaml();
@@ -102,18 +111,24 @@ impl Declaration {
         self.targets.get(target).map_or(TENANTS[0].0, |target| target.tenant)
     }
 
-    fn target(&self, name: &str) -> String {
+    fn target(&self, name: &str, by_name: bool) -> String {
         let target = &self.targets[name];
         let kind = if target.service_principal { "service_principal" } else { "application" };
-        format!("{kind}: {{ app_id: {} }}", target.app_id)
+        match by_name {
+            true => format!("{kind}: {{ display_name: {name} }}"),
+            false => format!("{kind}: {{ app_id: {} }}", target.app_id),
+        }
     }
 
     fn key(&self, yaml: &mut String, name: &str, key: &str, value: &str) {
         let list =
             |value: &str| value.split(',').map(|one| format!("\"{one}\"")).collect::<Vec<_>>().join(", ");
         let written = match key {
-            "on" => format!("tenant: {}\n    {}", self.tenant(value), self.target(value)),
-            "format" | "entry" => return,
+            "on" => {
+                let by_name = self.says(name, "by") == Some("name");
+                format!("tenant: {}\n    {}", self.tenant(value), self.target(value, by_name))
+            }
+            "format" | "entry" | "by" => return,
             "adopt" if self.says(name, "elsewhere").is_some() => return,
             "store" => {
                 let entry = self.says(name, "entry").unwrap_or(name);
@@ -156,7 +171,7 @@ impl Declaration {
             yaml.push_str("removed:\n");
         }
         for (address, target, retire) in &self.removed {
-            let target = self.target(target);
+            let target = self.target(target, false);
             _ = writeln!(yaml, "  - {{ address: {address}, target: {{ {target} }}, retire: {retire} }}");
         }
         if !self.acknowledgements.is_empty() {

@@ -14,6 +14,8 @@ struct Certificate {
     places: Vec<String>,
     /// `files`, `slots`, `cas`, `vault`, or who has the key instead: `provider`, `rotator`.
     kept: &'static str,
+    /// Nothing but a person's word shows that the successor works.
+    believed: bool,
 }
 
 struct Generator {
@@ -87,7 +89,8 @@ impl Generator {
             0..12 => event.with("kind", "service_principal"),
             12..14 => event.with("kind", "managed_identity"),
             14..16 => event.with("kind", "guest"),
-            16..19 => event.with("alone", "yes"),
+            16..18 => event.with("alone", "yes"),
+            18 => event.with("kind", "legacy"),
             _ => event,
         };
         self.add(event);
@@ -124,6 +127,9 @@ impl Generator {
             false => *self.dice.pick(&["provider", "rotator"]),
         };
         let mut event = Event::new("certificate", &name).with("on", &on);
+        if self.dice.percent(12) {
+            event = event.with("by", "name");
+        }
         // The whole of a life, how it is timed, and the overlap.
         let (validity, timing, value, overlap) = *self.dice.pick(&[
             ("60d", "rotation_period", "15d", "3d"),
@@ -140,7 +146,7 @@ impl Generator {
             ("20d", "rotation_period", "60h", "1d"),
         ]);
         event = event.with("overlap", overlap);
-        let (mut acknowledges, mut places) = (false, Vec::new());
+        let (mut acknowledges, mut believed, mut places) = (false, false, Vec::new());
         match kept {
             "provider" => {
                 event = event.with("acknowledge", "required");
@@ -152,7 +158,7 @@ impl Generator {
                 acknowledges = self.dice.percent(20);
                 if store != "vault" && self.dice.percent(6) {
                     // Nobody but a person can say then that the successor works.
-                    acknowledges = true;
+                    (acknowledges, believed) = (true, true);
                     event = event.with("read_back", "yes");
                 }
                 if self.dice.percent(8) {
@@ -170,6 +176,9 @@ impl Generator {
                         places.push(format!("{}_OTHER", name.to_uppercase()));
                     }
                     event = event.with("deliver", places.join(","));
+                }
+                if store != "vault" && self.dice.percent(3) {
+                    event = event.with("key", "rsa-3072");
                 }
                 if store == "files" {
                     let format =
@@ -198,7 +207,7 @@ impl Generator {
         } else {
             self.add(event);
         }
-        self.certificates.push(Certificate { name, on, acknowledges, places, kept });
+        self.certificates.push(Certificate { name, on, acknowledges, places, kept, believed });
     }
 
     /// Somebody made a key by hand before; most declarations say so.
@@ -318,7 +327,7 @@ impl Generator {
         let at = self.dice.below(self.certificates.len() as u64) as usize;
         let (name, on) = (self.certificates[at].name.clone(), self.certificates[at].on.clone());
         let kept = self.certificates[at].kept;
-        let choice = self.dice.below(42);
+        let choice = self.dice.below(46);
         let mut event = match choice {
             0..4 => Event::new("stranger", &on).with("does", "takes").with("of", &name),
             4 => Event::new("stranger", &on).with("does", "adds"),
@@ -329,23 +338,45 @@ impl Generator {
                     ("disables", "enables"),
                     ("locks", "unlocks"),
                     ("blocks", "unblocks"),
+                    ("retitles", "titles"),
+                    ("doubles", "undoubles"),
+                    ("forbids", "permits"),
                 ]);
                 let at = self.elapsed + self.dice.between(3_600, 12 * 86_400);
                 self.ends.push((at, Event::new("stranger", &on).with("does", ends)));
                 Event::new("stranger", &on).with("does", words)
             }
             7..10 => {
-                let words = self.dice.pick(&["restores", "enables", "unlocks", "unblocks"]).to_string();
+                let words = self
+                    .dice
+                    .pick(&["restores", "enables", "unlocks", "unblocks", "titles", "undoubles"])
+                    .to_string();
                 Event::new("stranger", &on).with("does", words)
             }
             10 => {
                 let event = Event::new("stranger", &on).with("does", "limits");
-                if self.dice.percent(50) { event.with("to", "P45D") } else { event }
+                if self.dice.percent(50) {
+                    event.with("to", *self.dice.pick(&["P45D", "P6D"]))
+                } else {
+                    event
+                }
             }
             11..14 if kept == "provider" => Event::new("sends", &name)
                 .with("days", 120)
                 .with("instead", if self.dice.percent(50) { "yes" } else { "no" }),
             11..14 if kept == "rotator" => Event::new("stranger", &on).with("does", "rotates"),
+            14..20 if matches!(kept, "provider" | "rotator") => {
+                let (key, value) = *self.dice.pick(&[
+                    ("retire", "never"),
+                    ("retire", "-"),
+                    ("hold", "2099-01-01"),
+                    ("hold", "-"),
+                    ("windows", "tue+sat/20:00/06:00/Europe/London"),
+                    ("windows", "-"),
+                ]);
+                Event::new("certificate", &name).with(key, value)
+            }
+            20 if kept == "rotator" => Event::new("revoke", &name),
             _ if matches!(kept, "provider" | "rotator") => Event::new("ack", &name),
             11 => Event::new("revoke", &name),
             12 => self.replace(&name),
@@ -363,8 +394,7 @@ impl Generator {
             }
             20 | 21 => return self.hold(&name, after),
             22 => return self.reviewed(after),
-            // Once each: the language knows no chain of renames.
-            23 if !name.starts_with(['r', 'm']) => self.rename(at),
+            23 => self.rename(at),
             24 if self.certificates.len() > 1 => return self.drop_and_declare(at, after),
             25..28 if !self.certificates[at].places.is_empty() => self.place(at),
             28 => {
@@ -388,7 +418,7 @@ impl Generator {
                 Event::new("tenant", self.dice.pick::<&str>(&["contoso", "fabrikam"])).with("freeze", freeze)
             }
             32 if self.dice.percent(40) => Event::new("loses", &name),
-            33 if !name.starts_with(['r', 'm']) => return self.moves(at, after),
+            33 => return self.moves(at, after),
             34 if kept == "files" => {
                 Event::new("certificate", &name).with("format", *self.dice.pick(&["pem", "pem-pair", "pfx"]))
             }
@@ -399,6 +429,21 @@ impl Generator {
             39 => return self.twins(after),
             40 => Event::new("plan", "glance").with("ahead", self.dice.between(1, 90)),
             41 => Event::new("revoke", &name),
+            42 if !self.certificates[at].believed => {
+                let asks = !self.certificates[at].acknowledges;
+                self.certificates[at].acknowledges = asks;
+                Event::new("certificate", &name).with("acknowledge", if asks { "required" } else { "-" })
+            }
+            43 if kept != "vault" && self.dice.percent(15) => {
+                Event::new("certificate", &name).with("key", *self.dice.pick(&["rsa-2048", "rsa-3072"]))
+            }
+            45 => {
+                let Some(other) = self.other_object(&on) else { return 0 };
+                let at = self.elapsed + self.dice.between(3_600, 20 * 86_400);
+                self.ends.push((at, Event::new("certificate", &name).with("on", &on)));
+                Event::new("certificate", &name).with("on", other)
+            }
+            44 => Event::new("certificate", &name).with("by", *self.dice.pick(&["name", "-"])),
             _ => Event::new("restart", &name),
         };
         event.after = after;
@@ -475,7 +520,9 @@ impl Generator {
         let certificate = &mut self.certificates[at];
         let event = Event::new("certificate", &certificate.name);
         if certificate.places.is_empty() {
-            certificate.places.push(format!("{}_LATER", certificate.name.to_uppercase()));
+            // A name of its own each time: what an old place still holds may have been retired long ago.
+            self.renamed += 1;
+            certificate.places.push(format!("{}_LATER{}", certificate.name.to_uppercase(), self.renamed));
             event.with("deliver", certificate.places.join(","))
         } else {
             certificate.places.clear();
@@ -502,7 +549,15 @@ impl Generator {
         self.renamed += 1;
         let (from, to) = (self.certificates[at].name.clone(), format!("r{}", self.renamed));
         self.certificates[at].name.clone_from(&to);
-        Event::new("renames", &from).with("to", to)
+        let event = Event::new("renames", &from).with("to", to);
+        // Some forget to say so, or say too much.
+        match self.dice.below(20) {
+            0 => event.with("forgets", "yes"),
+            1 => event.with("forgets", "yes").with("entry", "new"),
+            2 => event.with("entry", "new"),
+            3 => event.with("removes", "yes"),
+            _ => event,
+        }
     }
 
     /// A certificate is no longer declared; another comes in its place.
@@ -511,7 +566,12 @@ impl Generator {
         let retire = if self.dice.percent(70) { "yes" } else { "no" };
         self.add(Event::new("drops", &gone.name).with("retire", retire).after(after));
         self.renamed += 1;
-        self.declares(format!("n{}", self.renamed), gone.on);
+        let name = format!("n{}", self.renamed);
+        self.declares(name.clone(), gone.on);
+        // Its place in the store may be taken over by the next one.
+        if retire == "no" && self.dice.percent(30) && !matches!(gone.kept, "provider" | "rotator") {
+            self.add(Event::new("certificate", &name).with("entry", gone.name));
+        }
         after
     }
 

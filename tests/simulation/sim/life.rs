@@ -306,6 +306,7 @@ impl Life {
             self.world.violation(format!("P5 it does not come to an end: {left}"));
         }
         self.world.nobody_is_left_behind();
+        self.world.nothing_is_left_lying().await;
         let mut state = self.world.state();
         Outcome {
             log: std::mem::take(&mut state.log),

@@ -1,10 +1,14 @@
 //! The promises, watched from outside: by what the directory, the stores and the places hold, never by what the planner says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
 use certroll::desired::Desired;
 use certroll::ids::KeyId;
 use certroll::period::Period;
+use certroll::store::StoreWriter as _;
+use certroll::store::file::FileStore;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::value::RawValue;
 
@@ -333,6 +337,39 @@ impl World {
         }
     }
 
+    /// P3: the file store's folders and files are their owner's alone, and no unfinished file outlives the next write.
+    pub async fn nothing_is_left_lying(&self) {
+        let keys = self.folder().join("keys");
+        let desired = self.desired().unwrap();
+        for binding in desired.certificates.values().filter_map(|declared| declared.store.as_ref()) {
+            if binding.store.as_str() != "files" {
+                continue;
+            }
+            // A write that changes nothing.
+            let store = FileStore::new(keys.clone()).on_this_thread();
+            if let Some(newest) = self.generations(binding).last()
+                && let Err(error) = store.write_record(binding, &newest.record).await
+            {
+                self.violation(format!("a record cannot be written again: {error}"));
+            }
+            let mut found = Vec::new();
+            below(&keys.join(binding.entry.as_str()), &mut found);
+            for path in found.iter().filter(|path| path.to_string_lossy().contains("/.tmp-")) {
+                self.violation(format!("P3 an unfinished file is left: {}", path.display()));
+            }
+        }
+        let mut found = Vec::new();
+        below(&keys, &mut found);
+        for path in found {
+            let about = path.symlink_metadata().unwrap();
+            let (mode, may) =
+                (about.permissions().mode() & 0o777, if about.is_dir() { 0o700 } else { 0o600 });
+            if !about.is_symlink() && mode != may {
+                self.violation(format!("P3 mode {mode:o} of {}", path.display()));
+            }
+        }
+    }
+
     /// P3: no secret in what leaves.
     pub fn no_secret_in(&self, what: &str, text: &str) {
         let found = {
@@ -343,6 +380,16 @@ impl World {
         if found {
             self.violation(format!("P3 a secret is in {what}"));
         }
+    }
+}
+
+/// Everything below a folder.
+fn below(folder: &Path, found: &mut Vec<PathBuf>) {
+    for path in std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        if path.symlink_metadata().is_ok_and(|about| about.is_dir()) {
+            below(&path, found);
+        }
+        found.push(path);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Everybody else: people who declare and acknowledge, strangers who write to the directory, services in trouble.
 
-use certroll::emulator::{Change, Faults, Kind};
+use certroll::emulator::{Change, Faults, Kind, NewApplication};
 use certroll::ids::{Address, Thumbprint};
 use certroll::plan::policy::{Pattern, Policy};
 use jiff::SignedDuration;
@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::consumer::Consumers;
 use super::declaration::{TENANTS, Target};
+use super::dice::Dice;
 use super::oracles::slot;
 use super::story::Event;
 use super::world::World;
@@ -21,7 +22,13 @@ impl World {
         }
         match event.verb.as_str() {
             "object" => self.object(event),
-            "certificate" => self.certificate(event),
+            "certificate" => {
+                self.certificate(event);
+                // Who is to acknowledge from now on begins with what the store offers: how long one holds a key changes with it.
+                if event.with.contains_key("acknowledge") {
+                    consumers.restart(&event.who);
+                }
+            }
             "tenant" => self.tenant(event),
             "rules" => self.rules(event),
             "brings" => self.brings(event),
@@ -58,8 +65,10 @@ impl World {
             let _ = self.emulator.change(tenant, Change::ConditionalAccess { blocks: false });
         }
         let targets = self.state().declaration.targets.clone();
-        for target in targets.into_values() {
-            let properties = json!({"isDisabled": null, "servicePrincipalLockConfiguration": null});
+        for (name, target) in targets {
+            self.undoubles(&target, &name);
+            let properties =
+                json!({"isDisabled": null, "servicePrincipalLockConfiguration": null, "displayName": name});
             if let Value::Object(properties) = properties {
                 self.set(&target, properties);
             }
@@ -111,7 +120,9 @@ impl World {
         let mut state = self.state();
         let known = state.declaration.certificates.contains_key(&event.who);
         let there = event.get("on").is_some_and(|on| state.declaration.targets.contains_key(on));
-        if !known && !there {
+        // An edit of what is declared no longer (or not yet) says nothing of how long an overlap is.
+        let declares = there && event.with.contains_key("overlap");
+        if !known && !declares {
             return;
         }
         let on = event.get("on").or(state.declaration.says(&event.who, "on")).unwrap_or_default().to_owned();
@@ -143,7 +154,9 @@ impl World {
 
     /// The file lists what consumers read now as revoked.
     fn revoke(&self, certificate: &str) {
-        let Some(sha1) = self.offered(certificate) else { return };
+        let Some(sha1) = self.offered(certificate).or_else(|| self.rotated_by_itself(certificate)) else {
+            return;
+        };
         let mut state = self.state();
         state.oracles.revoke(&sha1);
         let Some(keys) = state.declaration.certificates.get_mut(certificate) else { return };
@@ -158,7 +171,19 @@ impl World {
         revoked.push_str(&sha1);
     }
 
-    /// `renames OLD to=NEW`: the entry in the store stays where it is.
+    /// The newest certificate of a product that rotates by itself.
+    fn rotated_by_itself(&self, certificate: &str) -> Option<String> {
+        let on = {
+            let state = self.state();
+            state.declaration.says(certificate, "rotator")?;
+            state.declaration.says(certificate, "on")?.to_owned()
+        };
+        let newest = self.entries(&on).into_iter().rfind(|entry| entry.title.starts_with("product-"));
+        newest?.sha1
+    }
+
+    /// `renames OLD to=NEW`: the entry in the store stays where it is, unless `entry=new`; `forgets=yes`: without saying so under
+    /// `moved:`; `removes=yes`: and somebody lists the former name under `removed:` too.
     fn renames(&self, event: &Event) {
         let (from, to) = (event.who.clone(), event.get("to").unwrap().to_owned());
         let mut state = self.state();
@@ -168,7 +193,10 @@ impl World {
         }
         let was_at = declaration.address(&from);
         let Some(mut keys) = declaration.certificates.remove(&from) else { return };
-        if keys.contains_key("store") {
+        let on = keys["on"].clone();
+        if event.get("entry") == Some("new") {
+            keys.remove("entry");
+        } else if keys.contains_key("store") {
             keys.entry("entry".to_owned()).or_insert(from.clone());
         }
         declaration.certificates.insert(to.clone(), keys);
@@ -178,7 +206,13 @@ impl World {
             .filter(|(name, ..)| *name == from)
             .for_each(|one| one.0.clone_from(&to));
         let now_at = declaration.address(&to);
-        declaration.moved.push((was_at, now_at));
+        if event.says("removes") {
+            declaration.removed.push((was_at.clone(), on, true));
+        }
+        match event.says("forgets") {
+            true => declaration.nobody_moves_to(was_at),
+            false => declaration.moved.push((was_at, now_at)),
+        }
         if let Some(sha1) = state.brought.remove(&from) {
             state.brought.insert(to.clone(), sha1);
         }
@@ -194,8 +228,7 @@ impl World {
         let declaration = &mut state.declaration;
         let address = declaration.address(&event.who);
         let Some(keys) = declaration.certificates.remove(&event.who) else { return };
-        // Whoever moved here has nothing to move to any more.
-        declaration.moved.retain(|(_, to)| *to != address);
+        declaration.nobody_moves_to(address.clone());
         declaration.acknowledgements.retain(|(name, ..)| *name != event.who);
         declaration.removed.push((address, keys["on"].clone(), event.says("retire")));
     }
@@ -326,6 +359,12 @@ impl World {
             "enables" => properties(json!({"isDisabled": null})),
             "locks" => properties(lock(true)),
             "unlocks" => properties(lock(false)),
+            "forbids" => self.may(&target, &["Application.ReadWrite.All"]),
+            "permits" => self.may(&target, &["Application.ReadWrite.All", "Policy.Read.All"]),
+            "retitles" => properties(json!({"displayName": format!("{} (old)", event.who)})),
+            "titles" => properties(json!({"displayName": event.who})),
+            "doubles" => self.doubles(&target, event),
+            "undoubles" => self.undoubles(&target, &event.who),
             "saml" if target.service_principal => {
                 self.change(&target, |object, _| Change::AddSamlPair {
                     object,
@@ -343,6 +382,44 @@ impl World {
             "limits" => self.limits(&target, event),
             other => panic!("no stranger does {other}"),
         }
+    }
+
+    /// What certroll's own identity may do in the target's tenant.
+    fn may(&self, target: &Target, permissions: &[&str]) {
+        let client_id = self.emulator.operator(target.tenant_id).client_id;
+        let permissions = permissions.iter().map(|one| (*one).to_owned()).collect();
+        _ = self.emulator.change(target.tenant_id, Change::Grant { client_id, permissions });
+    }
+
+    /// Makes another object of the same name: whoever asks for it by name finds two.
+    fn doubles(&self, target: &Target, event: &Event) {
+        let mut dice = Dice::of(self.seed, &format!("double {}", event.number));
+        let mut id = || Uuid::from_u128(u128::from(dice.next()) << 64 | u128::from(dice.next()));
+        let (object_id, app_id) = (id(), id());
+        let there = self.title_of(target).as_deref() == Some(&event.who);
+        // Alone of that name, it would be what the declaration means.
+        if target.service_principal || !there || self.state().doubles.contains_key(&event.who) {
+            return;
+        }
+        let new = NewApplication {
+            id: Some(object_id),
+            app_id: Some(app_id),
+            display_name: event.who.clone(),
+            ..NewApplication::default()
+        };
+        self.emulator.create_application(target.tenant_id, new).unwrap();
+        self.state().doubles.insert(event.who.clone(), object_id);
+    }
+
+    fn undoubles(&self, target: &Target, name: &str) {
+        let Some(object) = self.state().doubles.remove(name) else { return };
+        _ = self.emulator.change(target.tenant_id, Change::Delete { object, kind: None });
+    }
+
+    fn title_of(&self, target: &Target) -> Option<String> {
+        let kind = if target.service_principal { Kind::ServicePrincipal } else { Kind::Application };
+        let object = self.emulator.object(target.tenant_id, kind, target.object_id)?;
+        object["displayName"].as_str().map(str::to_owned)
     }
 
     /// Takes the credential of what consumers read off the target.

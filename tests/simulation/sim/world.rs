@@ -87,6 +87,8 @@ pub struct State {
     pub disturbances: u64,
     /// By certificate: the thumbprint of a key somebody made by hand.
     pub brought: BTreeMap<String, String>,
+    /// By target: the object id of another one of the same name.
+    pub doubles: BTreeMap<String, Uuid>,
     /// By place: what was last observed there.
     pub seen: BTreeMap<String, StoreState>,
     /// Those of them that consumers have from somewhere else, as long as the store offers nothing.
@@ -147,7 +149,8 @@ impl Identity {
 impl World {
     pub fn new(seed: u64, start: Timestamp) -> World {
         let emulator = Emulator::in_memory(start, seed);
-        TENANTS.iter().for_each(|(_, id)| emulator.ensure_tenant(*id, None));
+        // Our own identity is there before the first look, which may change nothing.
+        TENANTS.iter().for_each(|(_, id)| _ = emulator.operator(*id));
         // In memory where the system has such a place: thousands of small files are forced to the disk.
         let memory = PathBuf::from("/dev/shm");
         let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
