@@ -303,7 +303,8 @@ fn deliver(world: &mut World, context: &Context<'_>, reference: &GenerationRef, 
 
 fn adopt(world: &mut World, context: &Context<'_>, reference: &GenerationRef) {
     let Some(thumbprints) = reference.thumbprints else { return };
-    let credential = world.target.client_credentials().find(|one| one.is_of(&thumbprints));
+    let credential = world.target.client_credentials().filter(|one| one.is_of(&thumbprints));
+    let credential = credential.min_by_key(|one| one.key_id);
     let record = context.recorded(world).adopted(thumbprints, credential);
     push_generation(world, reference, record);
     if let Some(holding) = world.holding_mut() {
