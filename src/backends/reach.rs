@@ -1,6 +1,7 @@
 //! How back ends reach their services: the operator's connections, the run's transport, clock and limits.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::connections::Operator;
@@ -59,6 +60,8 @@ pub struct Reach {
     pub way: Way,
     /// Makes further transports.
     pub transports: Arc<dyn Transports>,
+    /// Where relative paths of the declaration begin: the working directory.
+    pub base: PathBuf,
     /// Vaults that were reached already.
     #[cfg(feature = "hashicorp-vault")]
     pub(super) vaults: Opened<crate::vault::Vault>,
@@ -103,9 +106,16 @@ impl Reach {
             operator: Arc::new(operator),
             way,
             transports,
+            base: PathBuf::new(),
             #[cfg(feature = "hashicorp-vault")]
             vaults: Opened::default(),
         }
+    }
+
+    /// With relative paths beginning there.
+    #[must_use]
+    pub fn below(self, base: impl Into<PathBuf>) -> Reach {
+        Reach { base: base.into(), ..self }
     }
 
     /// The service of that name at that address; it may have certificate authorities of its own, in a PEM file.

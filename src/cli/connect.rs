@@ -245,7 +245,7 @@ impl Way<'_> {
             in_flight: Arc::clone(&self.slots),
             retry: RetrySettings::default(),
         };
-        Ok(Reach::new(operator, way, Arc::new(transports)))
+        Ok(Reach::new(operator, way, Arc::new(transports)).below(&self.world.cwd))
     }
 
     fn to(&self, tenant: &Tenant, operator: &Operator) -> Result<Connection, Trouble> {

@@ -4,6 +4,7 @@ mod current;
 mod due;
 mod rollback;
 mod rotation;
+mod signature;
 
 use crate::desired::{Declared, StoreBinding};
 use crate::ids::Thumbprint;

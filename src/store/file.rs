@@ -359,6 +359,16 @@ impl StoreReader for FileStore {
         }
         Ok(issued)
     }
+
+    async fn requested(&self, entry: &StoreBinding, generation: &Generation) -> Result<Vec<u8>, StoreError> {
+        let (place, generation) = (self.place(entry), generation.clone());
+        let read = move || match place.find()?.0 {
+            Some(folder) => write::requested(&folder, &generation),
+            None => Err(Fault::new(StoreErrorKind::Missing, "there is no such entry")),
+        };
+        let doing = || format!("reading a signing request of {}/{}", entry.store, entry.entry);
+        self.work.does(read).await.map_err(|fault| error(doing(), fault))
+    }
 }
 
 #[async_trait]
@@ -380,17 +390,34 @@ impl StoreWriter for FileStore {
         _request: &KeyRequest,
         _record: &PublicRecord,
     ) -> Result<Pending, StoreError> {
-        Err(unsupported(entry, "making a key in"))
+        let doing = format!("making a key in {}/{}", entry.store, entry.entry);
+        Err(error(doing, Fault::new(StoreErrorKind::Unsupported, "a file store makes no keys")))
+    }
+
+    async fn keep_request(
+        &self,
+        entry: &StoreBinding,
+        key: &PrivateKey,
+        csr: &[u8],
+        record: &PublicRecord,
+    ) -> Result<Pending, StoreError> {
+        let (key, csr, record) = (write::copy(key), csr.to_vec(), record.clone());
+        self.locked(entry, "keeping a signing request in", move |entry| entry.request(&key, &csr, &record))
+            .await
     }
 
     async fn attach(
         &self,
         entry: &StoreBinding,
-        _generation: &Generation,
-        _issued: &Issued,
-        _record: &PublicRecord,
+        generation: &Generation,
+        issued: &Issued,
+        record: &PublicRecord,
     ) -> Result<Generation, StoreError> {
-        Err(unsupported(entry, "attaching a certificate in"))
+        let (generation, issued, record) = (generation.clone(), issued.clone(), record.clone());
+        self.locked(entry, "attaching a certificate in", move |entry| {
+            entry.attach(&generation, &issued, &record)
+        })
+        .await
     }
 
     async fn signer(
@@ -435,9 +462,4 @@ impl StoreWriter for FileStore {
         let generation = generation.clone();
         self.locked(entry, "removing a key from", move |entry| entry.remove(&generation)).await
     }
-}
-
-fn unsupported(entry: &StoreBinding, verb: &str) -> StoreError {
-    let reason = "a file store holds no keys whose certificate is still awaited";
-    error(format!("{verb} {}/{}", entry.store, entry.entry), Fault::new(StoreErrorKind::Unsupported, reason))
 }

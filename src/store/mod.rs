@@ -99,6 +99,15 @@ pub struct KeyRequest {
     pub subject: String,
 }
 
+fn keeps_no_requests(entry: &StoreBinding, verb: &str) -> StoreError {
+    StoreError {
+        kind: StoreErrorKind::Unsupported,
+        doing: format!("{verb} {}/{}", entry.store, entry.entry),
+        reason: "this kind of store cannot keep a key whose certificate is still awaited".to_owned(),
+        hint: Some("use another store, or another issuer".to_owned()),
+    }
+}
+
 /// Looking only. Nothing here returns or asks for a private key.
 #[async_trait]
 pub trait StoreReader: Send + Sync {
@@ -111,6 +120,15 @@ pub trait StoreReader: Send + Sync {
 
     /// The certificate of a generation with the chain above it, as it was issued: a delivery and an assertion may need the chain.
     async fn issued(&self, entry: &StoreBinding, generation: &Generation) -> Result<Issued, StoreError>;
+
+    /// The signing request (DER) of a generation whose certificate is awaited.
+    async fn requested(
+        &self,
+        entry: &StoreBinding,
+        _generation: &Generation,
+    ) -> Result<Vec<u8>, StoreError> {
+        Err(keeps_no_requests(entry, "reading a signing request in"))
+    }
 }
 
 /// Looking and changing. Every call looks first: what is already done is success, and the state afterwards is the same
@@ -137,7 +155,20 @@ pub trait StoreWriter: StoreReader {
         record: &PublicRecord,
     ) -> Result<Pending, StoreError>;
 
-    /// Keeps the certificate that answers a pending request beside it. Consumers still see nothing.
+    /// Keeps a key that was made here with its signing request (DER), unseen by consumers, until its certificate is attached. When
+    /// the entry already holds a generation of that rotation with its key, nothing is written and that one's request is returned.
+    /// Only stores that do not make the key themselves.
+    async fn keep_request(
+        &self,
+        entry: &StoreBinding,
+        _key: &PrivateKey,
+        _csr: &[u8],
+        _record: &PublicRecord,
+    ) -> Result<Pending, StoreError> {
+        Err(keeps_no_requests(entry, "keeping a signing request in"))
+    }
+
+    /// Keeps the certificate that answers a pending request beside it. One for another key is refused. Consumers still see nothing.
     async fn attach(
         &self,
         entry: &StoreBinding,

@@ -744,8 +744,8 @@ impl Writers for WorldEdges<'_> {
         Ok(self.world.fused_delivery())
     }
 
-    fn issuer(&self, issuer: &DeclaredIssuer) -> Result<Arc<dyn Issuer>, EdgeTrouble> {
-        Ok(match issuer {
+    fn issuer(&self, declared: &Declared) -> Result<Arc<dyn Issuer>, EdgeTrouble> {
+        Ok(match declared.issuer {
             DeclaredIssuer::SelfSigned => Arc::new(SelfSigned),
             _ => Arc::clone(&self.world.ca) as Arc<dyn Issuer>,
         })

@@ -176,3 +176,9 @@ async fn the_file_store_keeps_the_contract() {
     let rival = keys::self_signed("CN=by hand", Rotation::First.start(), 3, &keys::key(10)).await;
     contract::run(|| FileBench::with_rival(rival.clone())).await;
 }
+
+#[tokio::test]
+async fn the_file_store_keeps_the_contract_where_somebody_else_signs() {
+    let rival = keys::self_signed("CN=by hand", Rotation::First.start(), 3, &keys::key(10)).await;
+    contract::run_by_request(|| FileBench::with_rival(rival.clone())).await;
+}

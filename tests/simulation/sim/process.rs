@@ -13,7 +13,7 @@ use certroll::apply::outcome::Report;
 use certroll::apply::{Cancel, Job, apply, cancellation};
 use certroll::backends::shipped::{Connection, Connections, Secrets, ShippedReaders, ShippedWriters};
 use certroll::delivery::{DeliveryReader, DeliveryWriter};
-use certroll::desired::{Delivery, Desired, Issuer as DeclaredIssuer, Password, StoreBinding};
+use certroll::desired::{Declared, Delivery, Desired, Issuer as DeclaredIssuer, Password, StoreBinding};
 use certroll::edges::{DirectoryReader, DirectoryWriter, Readers, SignIns, Trouble as EdgeTrouble, Writers};
 use certroll::entra::sign_in::Method;
 use certroll::entra::{
@@ -529,8 +529,8 @@ impl Writers for Ground {
         Ok(Arc::new(GuardedPlace(self.process.clone())))
     }
 
-    fn issuer(&self, issuer: &DeclaredIssuer) -> Result<Arc<dyn Issuer>, EdgeTrouble> {
-        Ok(match issuer {
+    fn issuer(&self, declared: &Declared) -> Result<Arc<dyn Issuer>, EdgeTrouble> {
+        Ok(match declared.issuer {
             DeclaredIssuer::SelfSigned => Arc::new(SelfSigned),
             _ => self.process.world.ca.clone() as Arc<dyn Issuer>,
         })

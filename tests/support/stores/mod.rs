@@ -2,7 +2,7 @@
 
 mod append_is_live;
 mod two_slot;
-mod vault_service;
+pub mod vault_service;
 
 pub use append_is_live::AppendIsLive;
 pub use two_slot::{SlotService, TwoSlot};

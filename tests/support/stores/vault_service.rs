@@ -127,7 +127,7 @@ impl Service {
     }
 }
 
-pub(super) fn signing_request(key: &PrivateKey, subject: &str) -> Vec<u8> {
+pub fn signing_request(key: &PrivateKey, subject: &str) -> Vec<u8> {
     let pair = KeyPair::from_pkcs8_der_and_sign_algo(&key.expose_pkcs8().to_vec().into(), &PKCS_RSA_SHA256);
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
