@@ -321,7 +321,7 @@ impl Way<'_> {
             });
         }
         let credential = match connection {
-            Some(connection) => from_connection(connection)?,
+            Some(connection) => from_connection(connection, &self.world.env)?,
             None => from_environment(&self.world.env)?,
         };
         match &credential.tenant {
