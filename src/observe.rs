@@ -14,8 +14,8 @@ use crate::desired::{Declared, Desired, Issuer, SelectBy, TargetSelector, Tenant
 use crate::edges::{Readers, Trouble};
 use crate::ids::{Address, Name, RotationId};
 use crate::observed::{
-    Answer, DeliveryState, Generation, KeyState, Observed, ObservedStore, ObservedTenant, Removal, Shape, Staging, StoreState, Target,
-    TargetState,
+    Answer, DeliveryState, Generation, KeyState, Observed, ObservedStore, ObservedTenant, Removal, Shape,
+    Staging, StoreState, Target, TargetState,
 };
 
 /// What was read, and the tenants that could not be.

@@ -30,7 +30,7 @@ pub(super) fn open(
         Declares::SelfSigned => Ok(Arc::new(SelfSigned)),
         Declares::Csr { directory } => {
             Ok(Arc::new(RequestFolder::new(&reach.base, directory, &declared.address)))
-        },
+        }
         Declares::CaFile { certificate, chain, key } => {
             let chain = chain.as_ref().map(|chain| reach.base.join(chain));
             Ok(Arc::new(ca_file(&reach.base.join(certificate), chain.as_deref(), key, secrets)?))
@@ -42,9 +42,7 @@ pub(super) fn open(
             let (namespace, issuer_ref) = (namespace.as_deref(), issuer_ref.as_deref());
             Ok(Arc::new(VaultPki::new(vault, mount, role, namespace, issuer_ref)))
         }
-        other => {
-            Err(not_in_this_version("issuing a certificate", other.as_str()))
-        }
+        other => Err(not_in_this_version("issuing a certificate", other.as_str())),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::edges::{
     DirectoryReader, DirectoryWriter, Provers, Readers, SignIns, Signers, SignersOnly, Trouble, TroubleKind,
     Writers,
 };
+use crate::entra::probe::Probe;
 use crate::entra::{self, GraphClient, Line};
 use crate::ids::{Name, Thumbprints};
 use crate::issuer::Issuer;
@@ -67,6 +68,17 @@ impl Connections {
         let tenants = desired.tenants.iter().map(|(name, tenant)| (name.clone(), join(tenant))).collect();
         let declared = desired.stores.clone();
         Connections(Arc::new(Connected { declared, reach, tenants, stores: Mutex::default() }))
+    }
+
+    /// What certroll's own sign-in to a declared tenant is worth, and whose it is. Only looks.
+    pub async fn probe(&self, tenant: &Name) -> Result<(String, Probe), Trouble> {
+        let client = &self.joined(tenant)?.client;
+        Ok((client.describe_identity(), client.probe().await))
+    }
+
+    /// Whether the operator has set up a connection, and lets its users use it.
+    pub fn connection(&self, name: &Name) -> Result<(), Trouble> {
+        self.0.reach.operator.connection(Some(name)).map(|_| ())
     }
 
     fn joined(&self, tenant: &Name) -> Result<&Joined, Trouble> {

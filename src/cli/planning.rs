@@ -93,7 +93,7 @@ fn unsafe_plan(error: &guard::Unsafe) -> Error {
 }
 
 /// What the flags ask for, checked against the declaration.
-fn policy(selection: &Selection, desired: &Desired, global: &Global) -> Result<Policy, Error> {
+pub fn policy(selection: &Selection, desired: &Desired, global: &Global) -> Result<Policy, Error> {
     let Selection { only, replace, revoke_previous, rollback, max_issue, max_retire } = selection;
     for (address, doing) in replace
         .iter()
@@ -151,7 +151,7 @@ pub fn not_declared(address: &Address, desired: &Desired) -> Error {
 }
 
 /// The addresses the run is about, and their tenants.
-fn chosen(desired: &Desired, policy: &Policy) -> Result<(BTreeSet<Address>, BTreeSet<Name>), Error> {
+pub fn chosen(desired: &Desired, policy: &Policy) -> Result<(BTreeSet<Address>, BTreeSet<Name>), Error> {
     let declared = desired.certificates.values().filter(|declared| policy.selects(declared));
     let removed = desired.removed.iter().filter(|removed| policy.selects_removed(&removed.address));
     let addresses: BTreeSet<Address> = declared

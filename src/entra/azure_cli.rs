@@ -18,8 +18,23 @@ const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// What `az` needs of the environment: to be found, to find its own sign-in, and to get out.
 pub(super) const PASSED_ON: [&str; 17] = [
-    "PATH", "HOME", "USERPROFILE", "SYSTEMROOT", "SystemRoot", "PATHEXT", "TMPDIR", "TEMP", "LANG", "LC_ALL", "AZURE_CONFIG_DIR",
-    "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE",
+    "PATH",
+    "HOME",
+    "USERPROFILE",
+    "SYSTEMROOT",
+    "SystemRoot",
+    "PATHEXT",
+    "TMPDIR",
+    "TEMP",
+    "LANG",
+    "LC_ALL",
+    "AZURE_CONFIG_DIR",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "REQUESTS_CA_BUNDLE",
+    "SSL_CERT_FILE",
 ];
 
 /// Whoever is signed in with `az`.
@@ -43,15 +58,31 @@ impl AzureCli {
     }
 
     /// What `az account get-access-token` prints for that resource and tenant. The tenant was found well-formed before.
-    pub(super) async fn answer(&self, doing: &str, resource: &str, tenant: &str) -> Result<Zeroizing<Vec<u8>>, EntraError> {
+    pub(super) async fn answer(
+        &self,
+        doing: &str,
+        resource: &str,
+        tenant: &str,
+    ) -> Result<Zeroizing<Vec<u8>>, EntraError> {
         let hint = format!("sign in with az login --tenant {tenant}, or choose another way to sign in");
-        let failed = |reason: &str| EntraError::new(ErrorKind::Authentication, doing, reason).with_hint(hint.clone());
+        let failed =
+            |reason: &str| EntraError::new(ErrorKind::Authentication, doing, reason).with_hint(hint.clone());
         let mut command = tokio::process::Command::new("az");
-        command.args(["account", "get-access-token", "--output", "json", "--resource", resource, "--tenant", tenant]);
+        command.args([
+            "account",
+            "get-access-token",
+            "--output",
+            "json",
+            "--resource",
+            resource,
+            "--tenant",
+            tenant,
+        ]);
         command.env_clear().envs(&self.environment).env("AZURE_CORE_COLLECT_TELEMETRY", "false");
         command.stdin(Stdio::null()).kill_on_drop(true);
         let ended = tokio::time::timeout(TIME_LIMIT, command.output()).await;
-        let ended = ended.map_err(|_| failed(&format!("az did not end within {} s", TIME_LIMIT.as_secs())))?;
+        let ended =
+            ended.map_err(|_| failed(&format!("az did not end within {} s", TIME_LIMIT.as_secs())))?;
         let mut output = ended.map_err(|error| failed(&format!("az cannot be started: {error}")))?;
         if output.status.success() {
             return Ok(Zeroizing::new(std::mem::take(&mut output.stdout)));

@@ -38,9 +38,16 @@ pub struct CiToken {
 impl CiToken {
     /// Takes the address and the job's token. The address is https and on a host of the CI system: `home` is the system's own address
     /// as the job knows it, for servers of one's own.
-    pub fn new(system: CiSystem, url: &str, home: Option<&str>, token: Secret) -> Result<CiToken, EntraError> {
-        let wrong = |reason: String| EntraError::new(ErrorKind::Settings, "choosing certroll's own sign-in", &reason);
-        let mut url = Url::parse(url.trim()).map_err(|_| wrong("the address for the job's token is not one".to_owned()))?;
+    pub fn new(
+        system: CiSystem,
+        url: &str,
+        home: Option<&str>,
+        token: Secret,
+    ) -> Result<CiToken, EntraError> {
+        let wrong =
+            |reason: String| EntraError::new(ErrorKind::Settings, "choosing certroll's own sign-in", &reason);
+        let mut url = Url::parse(url.trim())
+            .map_err(|_| wrong("the address for the job's token is not one".to_owned()))?;
         let host = url.host_str().unwrap_or_default().to_owned();
         let home = home.and_then(|home| Url::parse(home.trim()).ok());
         let home = home.as_ref().and_then(Url::host_str);
@@ -50,7 +57,9 @@ impl CiToken {
         };
         let trusted = known.iter().copied().chain(home).any(|known| is_at_or_below(&host, known));
         if url.scheme() != "https" || !trusted || !url.username().is_empty() || url.password().is_some() {
-            return Err(wrong(format!("the job's token would go to {host}, which is not a host of the CI system over https")));
+            return Err(wrong(format!(
+                "the job's token would go to {host}, which is not a host of the CI system over https"
+            )));
         }
         match &system {
             CiSystem::GitHub => {
@@ -74,12 +83,15 @@ impl CiToken {
     }
 
     /// The token to show to the login service.
-    pub(super) async fn assertion(&self, line: &Line, retry: &RetrySettings) -> Result<Zeroizing<String>, EntraError> {
+    pub(super) async fn assertion(
+        &self,
+        line: &Line,
+        retry: &RetrySettings,
+    ) -> Result<Zeroizing<String>, EntraError> {
         let (doing, hint) = match self.system {
-            CiSystem::GitHub => (
-                "asking GitHub for a token of this job",
-                "give the job permissions: id-token: write",
-            ),
+            CiSystem::GitHub => {
+                ("asking GitHub for a token of this job", "give the job permissions: id-token: write")
+            }
             CiSystem::AzureDevOps { .. } => (
                 "asking Azure DevOps for a token of this job",
                 "map SYSTEM_ACCESSTOKEN into the step, and let the pipeline use the service connection",
@@ -88,7 +100,8 @@ impl CiToken {
         let question = Question { doing, secrets: &[self.token.expose()], hint, is_busy: busy };
         let bearer = Zeroizing::new(format!("Bearer {}", self.token.expose()));
         let body = ask(line, retry, &question, || {
-            let request = http::Request::builder().uri(self.url.as_str()).header("authorization", bearer.as_str());
+            let request =
+                http::Request::builder().uri(self.url.as_str()).header("authorization", bearer.as_str());
             let request = request.header("accept", "application/json");
             match self.system {
                 CiSystem::GitHub => request.method("GET"),
@@ -106,14 +119,16 @@ impl CiToken {
             CiSystem::AzureDevOps { .. } => "oidcToken",
         };
         token_in(&body, name).ok_or_else(|| {
-            EntraError::new(ErrorKind::InvalidAnswer, doing, "the answer holds no signed token").with_hint(hint)
+            EntraError::new(ErrorKind::InvalidAnswer, doing, "the answer holds no signed token")
+                .with_hint(hint)
         })
     }
 }
 
 /// A JSON Web Token under that name. The parser's own error would quote what it stumbled over.
 fn token_in(body: &[u8], name: &str) -> Option<Zeroizing<String>> {
-    let mut answer: std::collections::BTreeMap<String, serde_json::Value> = serde_json::from_slice(body).ok()?;
+    let mut answer: std::collections::BTreeMap<String, serde_json::Value> =
+        serde_json::from_slice(body).ok()?;
     match answer.remove(name)? {
         serde_json::Value::String(token) if token.split('.').count() == 3 => Some(Zeroizing::new(token)),
         _ => None,

@@ -67,7 +67,10 @@ fn refusal(line: &Line, question: &Question<'_>, answer: &http::Response<Vec<u8>
         _ => ErrorKind::Authentication,
     };
     let said = String::from_utf8_lossy(answer.body());
-    let said = serde_json::from_slice::<serde_json::Value>(answer.body()).ok().and_then(text).unwrap_or_else(|| said.into_owned());
+    let said = serde_json::from_slice::<serde_json::Value>(answer.body())
+        .ok()
+        .and_then(text)
+        .unwrap_or_else(|| said.into_owned());
     let mut error = EntraError::new(kind, question.doing, &without_secrets(&said, question.secrets));
     error.status = Some(status);
     error.retry_after = retry_after(answer.headers(), line.clock.now());

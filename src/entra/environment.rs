@@ -84,8 +84,9 @@ pub fn from_connection(
         Some("github") => (&OF_GITHUB, None),
         Some("azure_devops") => (&OF_AZURE_DEVOPS, None),
         Some(_) => {
-            return Err(wrong(&format!("connection {} has an unknown auth", connection.name()))
-                .with_hint("Azure is signed in to with client, managed_identity, azure_cli, github or azure_devops"));
+            return Err(wrong(&format!("connection {} has an unknown auth", connection.name())).with_hint(
+                "Azure is signed in to with client, managed_identity, azure_cli, github or azure_devops",
+            ));
         }
     };
     let ambient = ambient.iter().filter_map(|name| variables.get_key_value(*name));
@@ -194,7 +195,12 @@ impl<'a> Family<'a> {
         if family.methods.is_empty()
             && (set.get("AZURE_CLIENT_ID").is_some() || set.get(SERVICE_CONNECTION).is_some())
         {
-            family.methods.extend(ci_token(set, "ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN", SERVICE_CONNECTION)?);
+            family.methods.extend(ci_token(
+                set,
+                "ACTIONS_ID_TOKEN_REQUEST_URL",
+                "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+                SERVICE_CONNECTION,
+            )?);
         }
         family.choose()
     }

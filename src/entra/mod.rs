@@ -23,6 +23,7 @@ pub mod line;
 pub mod managed_identity;
 pub mod observe;
 pub mod pace;
+pub mod probe;
 pub mod prove;
 pub mod retry;
 pub mod sign_in;

@@ -108,7 +108,9 @@ impl OwnCredential {
             Method::FederatedFile(_) | Method::FederatedToken(_) => "a federated token",
             Method::CiToken(token) => token.describe(),
             Method::ManagedIdentity(identity) => return format!("{} ({})", identity.describe(), self.source),
-            Method::AzureCli(_) => return format!("whoever is signed in with the Azure CLI ({})", self.source),
+            Method::AzureCli(_) => {
+                return format!("whoever is signed in with the Azure CLI ({})", self.source);
+            }
         };
         format!("client {} with {what} ({})", self.client_id, self.source)
     }

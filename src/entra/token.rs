@@ -58,6 +58,11 @@ impl TokenSource {
         }
     }
 
+    /// Who signs in.
+    pub(super) fn credential(&self) -> &OwnCredential {
+        &self.credential
+    }
+
     /// The tenant the operator meant the credential for, if any was named.
     pub(super) fn meant_for(&self) -> Option<&str> {
         self.credential.tenant.as_deref()

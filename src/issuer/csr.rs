@@ -85,7 +85,9 @@ impl RequestFolder {
         match self.read(&self.request) {
             Ok(Some(there)) if there == text(request).as_bytes() => Answer::Awaited,
             Ok(_) => Answer::NotAsked,
-            Err(reason) => Answer::Unusable { reason, hint: "let certroll read and write that file".to_owned() },
+            Err(reason) => {
+                Answer::Unusable { reason, hint: "let certroll read and write that file".to_owned() }
+            }
         }
     }
 

@@ -10,8 +10,8 @@ use crate::desired::{Declared, Issuer};
 use crate::ids::{KeyId, Owner, RotationId, Sha1, Sha256, Thumbprints};
 use crate::observed::record::{Delivered, PublicRecord, RecordedPhase};
 use crate::observed::{
-    Answer, Credential, Current, DeliveryState, Generation, Holding, Identifier, KeyState, Observed, ObservedStore,
-    ObservedTenant, Removal, StoreState, Target, TargetState,
+    Answer, Credential, Current, DeliveryState, Generation, Holding, Identifier, KeyState, Observed,
+    ObservedStore, ObservedTenant, Removal, StoreState, Target, TargetState,
 };
 use crate::plan::digest;
 use crate::plan::records::{Recorded, credential_dates};
@@ -148,7 +148,9 @@ impl Step {
                     let record = context.recorded(world).requested(generation.rotation_id, *key, subject);
                     push_generation(world, generation, record);
                 }
-                if let (Issuer::Csr { .. }, Some(rotation)) = (&context.declared.issuer, generation.rotation_id) {
+                if let (Issuer::Csr { .. }, Some(rotation)) =
+                    (&context.declared.issuer, generation.rotation_id)
+                {
                     world.answers.insert(rotation, Answer::Awaited);
                 }
             }

@@ -10,7 +10,9 @@ use uuid::Uuid;
 use crate::desired::{Acknowledgement, Declared, Desired};
 use crate::ids::{Address, KeyId, Name, Owner, RotationId, Sha1, Sha256, Thumbprint};
 use crate::observed::record::{PublicRecord, RecordedPhase};
-use crate::observed::{Answer, Credential, Current, DeliveryState, Generation, Holding, KeyState, Shape, Target};
+use crate::observed::{
+    Answer, Credential, Current, DeliveryState, Generation, Holding, KeyState, Shape, Target,
+};
 use crate::plan::calendar::{Life, due};
 use crate::plan::policy::Policy;
 use crate::plan::records::{Recorded, credential_dates};

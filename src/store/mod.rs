@@ -122,11 +122,7 @@ pub trait StoreReader: Send + Sync {
     async fn issued(&self, entry: &StoreBinding, generation: &Generation) -> Result<Issued, StoreError>;
 
     /// The signing request (DER) of a generation whose certificate is awaited.
-    async fn requested(
-        &self,
-        entry: &StoreBinding,
-        _generation: &Generation,
-    ) -> Result<Vec<u8>, StoreError> {
+    async fn requested(&self, entry: &StoreBinding, _generation: &Generation) -> Result<Vec<u8>, StoreError> {
         Err(keeps_no_requests(entry, "reading a signing request in"))
     }
 }

@@ -279,6 +279,7 @@ fn p7_looking_writes_nothing_but_what_the_command_line_names() {
         &["plan"],
         &["drift"],
         &["verify"],
+        &["doctor"],
         &["schema"],
         &["version"],
         &["plan", "--now", "2030-01-01"],

@@ -36,8 +36,8 @@ use jiff::civil::Date;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::cli::{Bench, Ran};
 use crate::support::ca::TestCa;
+use crate::support::cli::{Bench, Ran};
 use crate::support::keys;
 use crate::support::kv2::{Kv2, TOKEN};
 use crate::support::serve::serve;
@@ -68,6 +68,7 @@ scripts! {
     claimed_undeclared_foreign
     client_clock
     deleted_behind_our_back
+    doctor
     drift_and_ignore
     emergency
     expired

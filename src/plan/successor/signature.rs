@@ -52,7 +52,8 @@ impl Signature<'_> {
         let Issuer::Csr { directory } = &situation.declared.issuer else { return None };
         match self {
             Signature::NotAsked | Signature::Awaited => {
-                let near = |end: Timestamp| end.duration_since(situation.now) <= situation.policy.settings.urgent;
+                let near =
+                    |end: Timestamp| end.duration_since(situation.now) <= situation.policy.settings.urgent;
                 Some(waiting(situation, directory).overdue(current_ends.is_some_and(near)))
             }
             Signature::Unusable(reason, hint) => Some(Note::blocked(reason, hint)),
@@ -73,7 +74,11 @@ fn waiting(situation: &Situation<'_>, directory: &Path) -> Note {
 }
 
 /// What of the certificate does not serve, and what to try.
-fn unfit(situation: &Situation<'_>, certificate: &Certificate, asked_at: Timestamp) -> Option<(String, String)> {
+fn unfit(
+    situation: &Situation<'_>,
+    certificate: &Certificate,
+    asked_at: Timestamp,
+) -> Option<(String, String)> {
     let declared = situation.declared;
     let again = "have the request signed again";
     let subject = declared.subject.to_string();
@@ -95,7 +100,10 @@ fn unfit(situation: &Situation<'_>, certificate: &Certificate, asked_at: Timesta
     let wanted = declared.validity.after(asked_at);
     if certificate.not_after.checked_add(ROUNDING).unwrap_or(Timestamp::MAX) < wanted {
         return Some((
-            format!("it ends on {}, and {} from its request on was asked for", certificate.not_after, declared.validity),
+            format!(
+                "it ends on {}, and {} from its request on was asked for",
+                certificate.not_after, declared.validity
+            ),
             format!("{again} for longer, or declare a shorter validity"),
         ));
     }

@@ -5,8 +5,8 @@ use zeroize::Zeroizing;
 use super::contents::{certificate_text, issued, read_key, record_text};
 use super::disk::{Fault, Folder, Kind};
 use super::layout::{
-    CERTIFICATE, CURRENT, GENERATIONS, KEY, RECORD, RENDERED, REQUEST, TEMPORARY, generation_folder, read, same,
-    secret_names,
+    CERTIFICATE, CURRENT, GENERATIONS, KEY, RECORD, RENDERED, REQUEST, TEMPORARY, generation_folder, read,
+    same, secret_names,
 };
 use super::rendered::Rendered;
 use crate::desired::{Form, Password};
@@ -305,9 +305,9 @@ fn another_key() -> Fault {
 
 /// Time and rotation, for a generation without certificate; another one when an earlier key of that rotation was destroyed.
 fn free_handle(generations: &Folder, record: &PublicRecord) -> Result<String, Fault> {
-    let rotation = record.rotation_id.ok_or_else(|| {
-        Fault::new(StoreErrorKind::Refused, "a request without a rotation cannot be kept")
-    })?;
+    let rotation = record
+        .rotation_id
+        .ok_or_else(|| Fault::new(StoreErrorKind::Refused, "a request without a rotation cannot be kept"))?;
     let first = format!("{}-{rotation}", record.requested_at.strftime("%Y%m%dT%H%M%SZ"));
     let mut handle = first.clone();
     let mut number = 1;

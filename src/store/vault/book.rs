@@ -137,7 +137,8 @@ impl Page {
     /// The signing request, DER.
     pub(super) fn request(&self) -> Result<Vec<u8>, StoreError> {
         let blocks = pem::blocks(self.request.as_bytes());
-        let mut blocks = blocks.map_err(|error| corrupt(&format!("the signing request that was kept: {error}")))?;
+        let mut blocks =
+            blocks.map_err(|error| corrupt(&format!("the signing request that was kept: {error}")))?;
         Ok(blocks.swap_remove(0).contents.to_vec())
     }
 

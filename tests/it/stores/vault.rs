@@ -172,6 +172,7 @@ async fn the_vault_store_keeps_the_contract_where_somebody_else_signs() {
 async fn a_real_vault_keeps_the_contract() {
     let server = Server::real();
     contract::run(|| bench(server.clone())).await;
+    contract::run_by_request(|| bench(server.clone())).await;
 }
 
 /// Promotes a first generation at that entry.
