@@ -52,7 +52,10 @@ impl Finding {
     }
 
     fn failed(about: &str, trouble: &Trouble) -> Finding {
-        Finding { hint: Some(trouble.to_try().to_owned()), ..Finding::new(about, Health::Failed, trouble.to_string()) }
+        Finding {
+            hint: Some(trouble.to_try().to_owned()),
+            ..Finding::new(about, Health::Failed, trouble.to_string())
+        }
     }
 }
 
