@@ -1,9 +1,13 @@
 //! What this version of certroll can do, of all the grammar can say. The one place that knows; whatever is missing here is
 //! refused with one clear error where the file uses it.
 
+#[cfg(feature = "ci-deliveries")]
+mod ci;
 mod deliveries;
 mod directory;
 mod issuers;
+#[cfg(feature = "azure-key-vault")]
+mod key_vault;
 pub mod reach;
 pub mod shipped;
 mod stores;
@@ -58,7 +62,14 @@ impl Backends {
             stores.insert("hashicorp_vault");
             issuers.insert("vault_pki");
         }
-        Backends { stores, issuers, deliveries: BTreeSet::new(), connections: true }
+        if cfg!(feature = "azure-key-vault") {
+            stores.insert("azure_key_vault");
+        }
+        let mut deliveries = BTreeSet::from(["file", "exec"]);
+        if cfg!(feature = "ci-deliveries") {
+            deliveries.extend(["github_actions", "gitlab_ci", "azure_devops"]);
+        }
+        Backends { stores, issuers, deliveries, connections: true }
     }
 
     /// Everything the grammar knows. For tests of what comes before any back end.

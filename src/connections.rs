@@ -43,6 +43,7 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ("service_connection_id", "service connection of Azure DevOps whose identity signs in"),
     ("login_host", "login host of the cloud"),
     ("scope", "scope a token is asked for"),
+    ("api_version", "version of the Key Vault API; 7.4 without it"),
     ("kubeconfig", "kubeconfig file; without it KUBECONFIG, then the cluster it runs in"),
 ];
 

@@ -175,8 +175,7 @@ impl From<StoreError> for Trouble {
 
 impl From<DeliveryError> for Trouble {
     fn from(error: DeliveryError) -> Trouble {
-        let DeliveryError { doing, reason, hint } = error;
-        Trouble { hint, ..Trouble::new(TroubleKind::Unavailable, doing, reason) }
+        error.0
     }
 }
 

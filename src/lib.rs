@@ -18,10 +18,13 @@ pub mod consumer;
 pub mod desired;
 pub mod diagnostic;
 pub mod ids;
+#[cfg(feature = "azure-key-vault")]
+pub mod key_vault;
 pub mod observed;
 pub mod period;
 pub mod plan;
 pub mod subject;
+pub mod token_source;
 #[cfg(feature = "hashicorp-vault")]
 pub mod vault;
 

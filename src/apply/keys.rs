@@ -10,12 +10,13 @@ use crate::desired::{Form, Issuer, Password};
 use crate::edges::{Trouble, TroubleKind};
 use crate::ids::{KeyId, Thumbprints};
 use crate::issuer::{CertificateRequest, Issued, SubjectKey, signing_request};
-use crate::key::{PrivateKey, Secret};
+use crate::key::{KeyError, PrivateKey, Secret};
 use crate::observed::record::{PublicRecord, RecordedPhase};
 use crate::observed::{Current, KeyState, Staging};
 use crate::period::Period;
+use crate::plan::PlannedStep;
 use crate::plan::records::Recorded;
-use crate::plan::step::{GenerationRef, RecordWrite};
+use crate::plan::step::{GenerationRef, RecordWrite, Step};
 use crate::random::{generate_password, serial_number};
 use crate::store::{KeyRequest, Pending};
 
@@ -174,6 +175,7 @@ impl Chain<'_> {
         let already = self.expected.as_ref() == Some(&current) && generation.record.promoted_at.is_some();
         let record = PublicRecord {
             promoted_at: if already { generation.record.promoted_at } else { Some(self.run.now()) },
+            proven_at: generation.record.proven_at.or_else(|| self.signed_in_now(&thumbprints)),
             phase: RecordedPhase::Promoted,
             ..generation.record.clone()
         };
@@ -195,16 +197,34 @@ impl Chain<'_> {
             Password::None => Ok(None),
             Password::Env(_) | Password::SecretFile(_) => {
                 let secret = self.run.job.writers.secret(&form.password)?;
+                let doing =
+                    || format!("reading the password of {} from {}", self.plan.address, form.password);
                 // A missing source must never become a container without a password.
-                secret.map(Some).ok_or_else(|| {
-                    Stop::Failed(Trouble::new(
-                        TroubleKind::Missing,
-                        format!("reading the password of {} from {}", self.plan.address, form.password),
-                        "it is not set",
-                    ))
-                })
+                let secret =
+                    secret.ok_or_else(|| Trouble::new(TroubleKind::Missing, doing(), "it is not set"))?;
+                let unfit = |error: KeyError| Trouble::new(TroubleKind::Refused, doing(), error.0);
+                secret.check_as_password().map_err(unfit)?;
+                Ok(Some(secret))
             }
         }
+    }
+
+    /// Reads the passwords that these steps will need, so that a source that is not set stops the chain before anything is made or
+    /// published. Each is forgotten again: it is read where it is used.
+    pub(crate) fn has_passwords_for(&self, steps: &[PlannedStep]) -> Result<(), Stop> {
+        for planned in steps {
+            let form = match (&planned.step, self.declared, self.binding) {
+                (Step::Promote { .. }, _, Some(entry)) => Some(&entry.form),
+                (Step::Deliver { generation: _, slot }, Some(declared), _) => {
+                    let place = declared.deliveries.iter().find(|delivery| delivery.slot == *slot);
+                    place.map(|place| &place.form)
+                }
+                _ => None,
+            };
+            let sourced = form.filter(|form| form.password.has_source());
+            sourced.map_or(Ok(None), |form| self.password(form))?;
+        }
+        Ok(())
     }
 
     /// Writes what the store should remember and does not.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::connections::Operator;
+use crate::desired::Cloud;
 use crate::edges::{Trouble, TroubleKind};
 use crate::ids::Name;
 use crate::net::{HttpsOptions, HttpsTransport, Service, Transport, Trust, Way};
@@ -15,10 +16,13 @@ pub trait Transports: Send + Sync {
     fn transport(&self, extra_roots: Option<&[u8]>) -> Result<Arc<dyn Transport>, Trouble>;
 }
 
+/// Certificate authorities besides those of the run, as PEM.
+type Roots = Option<Vec<u8>>;
+
 /// Transports over the network. Services that trust the same share one, and its connections.
 pub struct HttpsTransports {
     trust: Trust,
-    made: Mutex<BTreeMap<Option<Vec<u8>>, Arc<dyn Transport>>>,
+    made: Mutex<BTreeMap<Roots, Arc<dyn Transport>>>,
 }
 
 impl HttpsTransports {
@@ -62,13 +66,21 @@ pub struct Reach {
     pub transports: Arc<dyn Transports>,
     /// Where relative paths of the declaration begin: the working directory.
     pub base: PathBuf,
+    /// The cloud of the declared tenants, where they share one.
+    pub cloud: Option<Cloud>,
+    /// Key Vaults that were reached already, by connection and name.
+    #[cfg(feature = "azure-key-vault")]
+    pub(super) key_vaults: Opened<crate::key_vault::KeyVault>,
     /// Vaults that were reached already.
     #[cfg(feature = "hashicorp-vault")]
     pub(super) vaults: Opened<crate::vault::Vault>,
 }
 
 /// What was opened for a connection, or for none, so that all who name the same share it.
-pub(super) struct Opened<T>(Arc<Mutex<BTreeMap<Option<Name>, Arc<T>>>>);
+pub(super) struct Opened<T>(Arc<Mutex<BTreeMap<Key, Arc<T>>>>);
+
+/// A connection, and which of the places it leads to.
+type Key = (Option<Name>, String);
 
 impl<T> Clone for Opened<T> {
     fn clone(&self) -> Opened<T> {
@@ -83,18 +95,20 @@ impl<T> Default for Opened<T> {
 }
 
 impl<T> Opened<T> {
-    /// The one that was opened, or a new one.
+    /// The one that was opened, or a new one. `place` tells several of one connection apart.
     pub(super) fn get_or_open(
         &self,
         connection: Option<&Name>,
+        place: &str,
         open: impl FnOnce() -> Result<Arc<T>, Trouble>,
     ) -> Result<Arc<T>, Trouble> {
         let mut opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = opened.get(&connection.cloned()) {
+        let key = (connection.cloned(), place.to_owned());
+        if let Some(known) = opened.get(&key) {
             return Ok(Arc::clone(known));
         }
         let new = open()?;
-        opened.insert(connection.cloned(), Arc::clone(&new));
+        opened.insert(key, Arc::clone(&new));
         Ok(new)
     }
 }
@@ -107,6 +121,9 @@ impl Reach {
             way,
             transports,
             base: PathBuf::new(),
+            cloud: Some(Cloud::Public),
+            #[cfg(feature = "azure-key-vault")]
+            key_vaults: Opened::default(),
             #[cfg(feature = "hashicorp-vault")]
             vaults: Opened::default(),
         }
@@ -116,6 +133,19 @@ impl Reach {
     #[must_use]
     pub fn below(self, base: impl Into<PathBuf>) -> Reach {
         Reach { base: base.into(), ..self }
+    }
+
+    /// For tenants of these clouds. An emulated tenant's services are those of the public cloud.
+    #[must_use]
+    pub fn in_clouds(self, clouds: impl IntoIterator<Item = Cloud>) -> Reach {
+        let mut all: Vec<Cloud> = clouds.into_iter().filter(|cloud| *cloud != Cloud::Emulator).collect();
+        all.dedup();
+        let cloud = match all.as_slice() {
+            [] => Some(Cloud::Public),
+            [one] => Some(*one),
+            _ => None,
+        };
+        Reach { cloud, ..self }
     }
 
     /// The service of that name at that address; it may have certificate authorities of its own, in a PEM file.

@@ -19,6 +19,12 @@ pub(super) fn open(store: &Store, reach: &Reach) -> Result<Arc<dyn StoreWriter>,
             let vault = super::vault::open(reach, store.connection.as_ref())?;
             Ok(Arc::new(VaultStore::new(vault, mount, namespace.as_deref())))
         }
+        #[cfg(feature = "azure-key-vault")]
+        StoreKind::AzureKeyVault { vault } => {
+            use crate::store::key_vault::KeyVaultStore;
+            let vault = super::key_vault::open(reach, store.connection.as_ref(), vault)?;
+            Ok(Arc::new(KeyVaultStore::new(vault)))
+        }
         kind => {
             let _ = reach;
             Err(not_in_this_version(&format!("opening store {}", store.name), kind.as_str()))

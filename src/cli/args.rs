@@ -168,19 +168,6 @@ pub struct Selection {
     pub max_retire: Option<usize>,
 }
 
-impl Selection {
-    /// Whether any flag was given.
-    pub fn is_empty(&self) -> bool {
-        let Selection { only, replace, revoke_previous, rollback, max_issue, max_retire } = self;
-        only.is_empty()
-            && replace.is_empty()
-            && !revoke_previous
-            && rollback.is_empty()
-            && max_issue.is_none()
-            && max_retire.is_none()
-    }
-}
-
 /// How many requests are in flight.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Parallelism {

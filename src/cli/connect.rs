@@ -53,7 +53,7 @@ pub struct Ground {
 
 /// Where the tenants of a run live.
 enum Place {
-    Microsoft,
+    Microsoft { trust: Trust },
     InProcess(Emulator),
     Server { url: String, trust: Trust },
 }
@@ -70,10 +70,10 @@ pub fn ground(
     let about: Vec<&Tenant> = tenants.iter().filter_map(|name| desired.tenants.get(name)).collect();
     is_as_meant(&about, meant)?;
     let place = place(&about, meant.is_some(), global, world)?;
-    let emulator = !matches!(place, Place::Microsoft);
+    let emulator = !matches!(place, Place::Microsoft { .. });
     let clock: Arc<dyn Clock> = match &place {
         Place::InProcess(emulator) => Arc::new(EmulatorClock::new(emulator.clone())),
-        Place::Microsoft | Place::Server { .. } => Arc::clone(&world.clock),
+        Place::Microsoft { .. } | Place::Server { .. } => Arc::clone(&world.clock),
     };
     let slots = Arc::new(Semaphore::new(usize::from(parallelism)));
     let assertion = settings(global)?.assertion;
@@ -130,9 +130,9 @@ fn place(about: &[&Tenant], writes: bool, global: &Global, world: &World) -> Res
                 ))
                 .hint("unset CERTROLL_EMULATOR, or leave the tenant out with --only"))
         }
-        (None, _) => Ok(Place::Microsoft),
+        (None, _) => Ok(Place::Microsoft { trust: trust(Trust::SystemAnd, world)? }),
         (Some(_), None) => match server {
-            Some(url) => Ok(Place::Server { url: url.to_owned(), trust: trust(world)? }),
+            Some(url) => Ok(Place::Server { url: url.to_owned(), trust: trust(Trust::Only, world)? }),
             None if world.var("CERTROLL_CA_FILE").is_some() => {
                 Err(Error::new(Kind::Input, "connecting to the emulator")
                     .because("CERTROLL_CA_FILE is set without CERTROLL_EMULATOR")
@@ -143,11 +143,18 @@ fn place(about: &[&Tenant], writes: bool, global: &Global, world: &World) -> Res
     }
 }
 
-fn trust(world: &World) -> Result<Trust, Error> {
-    match world.var("CERTROLL_CA_FILE") {
-        Some(path) => files::read(&world.path(Path::new(path)), Path::new(path)).map(Trust::Only),
-        None => Ok(Trust::System),
-    }
+/// What `CERTROLL_CA_FILE` names: beside the system's authorities for Entra, where a proxy may inspect TLS; alone for an emulator, which
+/// has no other.
+fn trust(kind: fn(Vec<u8>) -> Trust, world: &World) -> Result<Trust, Error> {
+    let Some(path) = world.var("CERTROLL_CA_FILE").map(Path::new) else { return Ok(Trust::System) };
+    let trust = files::read(&world.path(path), path).map(kind);
+    let trust = trust.and_then(|trust| {
+        let checked = HttpsTransport::new(HttpsOptions { trust: trust.clone(), ..HttpsOptions::default() });
+        checked.map(|_| trust).map_err(|error| {
+            Error::new(Kind::Input, format!("reading {}", path.display())).because(&error.reason)
+        })
+    });
+    trust.map_err(|error| error.hint("CERTROLL_CA_FILE names certificate authorities to trust, in PEM form"))
 }
 
 /// Where the state file of emulated tenants is.
@@ -192,9 +199,10 @@ fn in_process(tenants: &[&Tenant], writes: bool, global: &Global, world: &World)
     for (name, _) in kept.iter().filter(|(name, _)| seeds.speak_of(name)) {
         tracing::info!("tenant {name} of the emulator begins as {} says", seed::FILE_NAME);
     }
-    if passing.is_empty() {
+    if writes {
         return Ok(emulator);
     }
+    // Waiting moves the clock: of a copy, where somebody only looks.
     let emulator = emulator.apart();
     seeds.plant(&emulator, &passing, false)?;
     Ok(emulator)
@@ -245,7 +253,8 @@ impl Way<'_> {
             in_flight: Arc::clone(&self.slots),
             retry: RetrySettings::default(),
         };
-        Ok(Reach::new(operator, way, Arc::new(transports)).below(&self.world.cwd))
+        let clouds = desired.tenants.values().map(|tenant| tenant.cloud);
+        Ok(Reach::new(operator, way, Arc::new(transports)).in_clouds(clouds).below(&self.world.cwd))
     }
 
     fn to(&self, tenant: &Tenant, operator: &Operator) -> Result<Connection, Trouble> {
@@ -263,7 +272,7 @@ impl Way<'_> {
         connection: Option<&connections::Connection>,
     ) -> Result<Line, EntraError> {
         let overrides = match &self.place {
-            Place::Microsoft => self.overrides(connection),
+            Place::Microsoft { .. } => self.overrides(connection),
             Place::InProcess(_) => EndpointOverrides {
                 login: Some(EMULATOR_URL.to_owned()),
                 graph: Some(EMULATOR_URL.to_owned()),
@@ -276,8 +285,7 @@ impl Way<'_> {
         let endpoints = Endpoints::resolve(tenant.cloud, &overrides)?;
         let transport: Arc<dyn Transport> = match &self.place {
             Place::InProcess(emulator) => Arc::new(EmulatorTransport::new(emulator.clone())),
-            Place::Microsoft => self.https(Trust::System)?,
-            Place::Server { trust, .. } => self.https(trust.clone())?,
+            Place::Microsoft { trust } | Place::Server { trust, .. } => self.https(trust.clone())?,
         };
         let random: Arc<dyn Random> = Arc::clone(&self.world.random);
         Ok(Line::new(transport, Arc::clone(&self.clock), random, endpoints, Arc::clone(&self.slots)))

@@ -67,3 +67,83 @@ impl Secrets for FromOperator {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test writes files")]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// A folder with a folder of secrets in it, beside a file that is none of them.
+    fn operator() -> (tempfile::TempDir, FromOperator) {
+        let folder = tempfile::tempdir().unwrap();
+        let secrets = folder.path().join("secrets");
+        std::fs::create_dir_all(secrets.join("a")).unwrap();
+        std::fs::write(folder.path().join("outside"), "not yours").unwrap();
+        (folder, FromOperator { variables: BTreeMap::new(), folder: Some(secrets) })
+    }
+
+    fn read(operator: &FromOperator, name: &str) -> Result<Option<String>, String> {
+        let secret = operator.secret(&Password::SecretFile(name.to_owned()));
+        let shown = |secret: Secret| secret.expose().to_owned();
+        secret.map(|secret| secret.map(shown)).map_err(|trouble| trouble.to_string())
+    }
+
+    #[test]
+    fn one_line_break_at_the_end_of_a_secret_file_is_no_part_of_the_secret() {
+        let (folder, operator) = operator();
+        for (written, secret) in [
+            ("swordfish", Some("swordfish")),
+            ("swordfish\n", Some("swordfish")),
+            ("swordfish\r\n", Some("swordfish")),
+            ("swordfish\n\n", Some("swordfish\n")),
+            (" sword fish ", Some(" sword fish ")),
+            ("swordfish\r", Some("swordfish\r")),
+            ("", None),
+            ("\n", None),
+        ] {
+            std::fs::write(folder.path().join("secrets/a/pfx"), written).unwrap();
+            assert_eq!(read(&operator, "a/pfx"), Ok(secret.map(str::to_owned)), "{written:?}");
+        }
+    }
+
+    #[test]
+    fn a_secret_file_is_a_plain_path_that_stays_below_the_folder() {
+        let (folder, operator) = operator();
+        let secrets = folder.path().join("secrets");
+        std::fs::write(secrets.join("b"), "swordfish").unwrap();
+        for name in ["../outside", "a/../b", "a/../../outside", "./b", "/etc/hostname", "", "."] {
+            let error = read(&operator, name).unwrap_err();
+            let refused = error.contains("it must be a plain path below --secrets-dir")
+                || (name.is_empty() && error.contains("not a regular file"));
+            assert!(refused, "{name:?}: {error}");
+        }
+        symlink("../outside", secrets.join("leads-out")).unwrap();
+        symlink("..", secrets.join("folder-out")).unwrap();
+        for name in ["leads-out", "folder-out/outside"] {
+            let error = read(&operator, name).unwrap_err();
+            assert!(error.contains("a symbolic link leads out of --secrets-dir"), "{name}: {error}");
+        }
+        // As Kubernetes mounts them: a link to what is below the folder.
+        symlink("../b", secrets.join("a/stays")).unwrap();
+        assert_eq!(read(&operator, "a/stays"), Ok(Some("swordfish".to_owned())));
+    }
+
+    #[test]
+    fn a_secret_file_that_cannot_be_read_is_told_by_name_and_never_quoted() {
+        let (folder, operator) = operator();
+        let error = read(&operator, "missing").unwrap_err();
+        assert!(error.contains("reading secret_file missing") && error.contains("No such file"), "{error}");
+        assert!(read(&operator, "a").unwrap_err().contains("it is not a regular file"));
+        std::fs::write(folder.path().join("secrets/b"), b"swordfish\xFF").unwrap();
+        let error = read(&operator, "b").unwrap_err();
+        assert!(error.contains("it is not UTF-8 text") && !error.contains("swordfish"), "{error}");
+        let gone = FromOperator { folder: Some(folder.path().join("nowhere")), ..operator };
+        assert!(read(&gone, "b").unwrap_err().contains("No such file"));
+        let none = FromOperator { folder: None, ..gone };
+        let trouble = none.secret(&Password::SecretFile("b".to_owned())).unwrap_err();
+        assert!(trouble.to_string().contains("no folder for secrets was given"), "{trouble}");
+        assert_eq!(trouble.to_try(), "give one with --secrets-dir DIR");
+    }
+}

@@ -34,7 +34,7 @@ mod elsewhere;
 mod envelope;
 mod odata;
 mod tenant;
-mod token;
+pub(crate) mod token;
 mod wire;
 
 pub use cloud::{EndpointOverrides, Endpoints};

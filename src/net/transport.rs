@@ -62,12 +62,14 @@ pub struct TransportError {
     pub sent: Sent,
     /// The reason, one line.
     pub reason: String,
+    /// Who was asked, as `host` or `host:port`, where that is known.
+    pub asked: Option<String>,
 }
 
 impl TransportError {
     /// An error whose reason is already a sentence.
     pub fn new(kind: TransportErrorKind, sent: Sent, reason: &str) -> TransportError {
-        TransportError { kind, sent, reason: printable(reason) }
+        TransportError { kind, sent, reason: printable(reason), asked: None }
     }
 
     /// Whether the same request may well succeed later.
@@ -113,7 +115,12 @@ impl fmt::Display for TransportError {
             TransportErrorKind::NotAllowed => "not sent",
             TransportErrorKind::Other => "the request failed",
         })?;
-        if self.reason.is_empty() { Ok(()) } else { write!(f, " ({})", self.reason) }
+        match (&self.asked, self.reason.as_str()) {
+            (None, "") => Ok(()),
+            (None, reason) => write!(f, " ({reason})"),
+            (Some(asked), "") => write!(f, " ({asked})"),
+            (Some(asked), reason) => write!(f, " ({asked}: {reason})"),
+        }
     }
 }
 

@@ -369,6 +369,11 @@ pub enum DeliveryState {
         /// Why.
         reason: String,
     },
+    /// No plan can ever ask it: what was confirmed when it was delivered is all there is to know.
+    NeverTells {
+        /// Why.
+        reason: String,
+    },
 }
 
 impl Target {

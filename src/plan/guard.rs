@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::desired::{Declared, Desired, Issuer, Prove};
-use crate::ids::{Address, KeyId, Sha1};
+use crate::ids::{Address, KeyId, Sha1, Thumbprints};
 use crate::observed::{Credential, Current, Holding, Observed};
 use crate::plan::policy::Policy;
 use crate::plan::predict::{Context, World};
@@ -17,6 +17,7 @@ use crate::plan::situation::Situation;
 use crate::plan::step::{Evidence, GenerationRef, Step};
 pub use crate::plan::together::settles;
 use crate::plan::{CertificatePlan, Plan};
+use crate::settings::Settings;
 
 /// Why a plan is refused: a bug in the planner, found before anything was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -136,10 +137,10 @@ fn check_certificate(
     };
     let mut world = before.clone();
     for (index, planned) in certificate.steps.iter().enumerate() {
-        let could_sign_in = offered_can_sign_in(&world, now);
+        let could_sign_in = offered_can_sign_in(&world, now, &policy.settings);
         let verdict = guard.allows(&planned.step, &planned.because, &world).and_then(|()| {
             planned.step.predict(&mut world, &context);
-            match could_sign_in && !offered_can_sign_in(&world, now) {
+            match could_sign_in && !offered_can_sign_in(&world, now, &policy.settings) {
                 true => Err("what consumers read could sign in before it and cannot after it"),
                 false => Ok(()),
             }
@@ -158,9 +159,12 @@ fn offered(world: &World) -> Option<Sha1> {
     }
 }
 
-fn offered_can_sign_in(world: &World, now: Timestamp) -> bool {
+/// A beginning counts as reached that is no further away than clocks may differ: another machine may have published by a faster one.
+fn offered_can_sign_in(world: &World, now: Timestamp, settings: &Settings) -> bool {
     let Some(sha1) = offered(world) else { return false };
-    world.target.credentials.iter().any(|c| c.sha1() == Some(sha1) && c.is_valid_at(now))
+    let begun = |start: Timestamp| start.duration_since(now) <= settings.skew_refuse;
+    let valid = |c: &Credential| c.start.is_none_or(begun) && !c.is_expired_at(now);
+    world.target.credentials.iter().any(|c| c.sha1() == Some(sha1) && valid(c))
 }
 
 fn on_target(world: &World, sha1: Sha1) -> bool {
@@ -269,7 +273,9 @@ impl Guard<'_> {
             rule(proven, "removes a credential whose successor was not proven in the same run")?;
             let overridden = matches!(because, Because::Revoked | Because::RevokePrevious);
             rule(
-                overridden || credential.is_expired_at(self.now) || self.overlap_is_over(successor),
+                overridden
+                    || credential.is_expired_at(self.now)
+                    || self.overlap_is_over(successor, credential),
                 "removes a credential before the overlap is over",
             )
         } else {
@@ -328,7 +334,7 @@ impl Guard<'_> {
     }
 
     /// Counted from what was observed, never from what this plan is about to do.
-    fn overlap_is_over(&self, successor: Sha1) -> bool {
+    fn overlap_is_over(&self, successor: Sha1, leaving: &Credential) -> bool {
         if offered(self.observed) != Some(successor) {
             return false;
         }
@@ -348,6 +354,12 @@ impl Guard<'_> {
         }
         let in_use: Option<Vec<Timestamp>> = moments.into_iter().collect();
         let latest = in_use.and_then(|moments| moments.into_iter().max());
+        // What began later than its successor was in use later, too.
+        let of_leaving = |thumbprints: &Thumbprints| leaving.is_of(thumbprints);
+        let held =
+            holding.generations.iter().filter(|one| one.record.thumbprints.as_ref().is_some_and(of_leaving));
+        let began = held.filter_map(|one| one.record.promoted_at).chain(leaving.start);
+        let latest = latest.map(|latest| began.chain([latest]).max().unwrap_or(latest));
         latest.is_some_and(|latest| self.declared.overlap.after(latest) <= self.now)
     }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::desired::{Declared, Issuer};
+use crate::desired::{Declared, Issuer, Prove};
 use crate::ids::{KeyId, Owner, RotationId, Sha1, Sha256, Thumbprints};
 use crate::observed::record::{Delivered, PublicRecord, RecordedPhase};
 use crate::observed::{
@@ -15,7 +15,7 @@ use crate::observed::{
 };
 use crate::plan::digest;
 use crate::plan::records::{Recorded, credential_dates};
-use crate::plan::step::{GenerationRef, RecordWrite, Step};
+use crate::plan::step::{Evidence, GenerationRef, RecordWrite, Step};
 use crate::settings::Settings;
 
 /// What one certificate's steps can change.
@@ -187,9 +187,18 @@ impl Step {
                     .retain(|credential| credential.key_id.is_none_or(|id| !dropping.contains(&id)));
                 publish(world, context, generation, display_name, *lifetime_max_seconds);
             }
-            Step::Settle { generation: _, seconds: _ } | Step::Prove { generation: _, evidence: _ } => {}
-            Step::Promote { generation, place: _, before_proof: _ } => {
-                promote(world, context.now, generation)
+            Step::Settle { generation: _, seconds: _ } => {}
+            Step::Prove { generation, evidence } => {
+                let records = context.declared.prove == Prove::AfterPromotion;
+                if records && matches!(evidence, Evidence::SignIn { .. }) {
+                    proven(world, context.now, generation);
+                }
+            }
+            Step::Promote { generation, place: _, before_proof } => {
+                promote(world, context.now, generation);
+                if !before_proof && context.declared.prove == Prove::SignIn {
+                    proven(world, context.now, generation);
+                }
             }
             Step::Deliver { generation, slot } => deliver(world, context, generation, slot),
             Step::Record { generation, write: RecordWrite::Promoted } => {
@@ -279,6 +288,13 @@ fn promote(world: &mut World, now: Timestamp, reference: &GenerationRef) {
     }
 }
 
+/// It signed in. The first time counts.
+fn proven(world: &mut World, now: Timestamp, reference: &GenerationRef) {
+    if let Some(generation) = world.generation_mut(reference) {
+        generation.record.proven_at.get_or_insert(now);
+    }
+}
+
 fn deliver(world: &mut World, context: &Context<'_>, reference: &GenerationRef, slot: &str) {
     let marker = "predicted".to_owned();
     let form = context.declared.deliveries.iter().find(|delivery| delivery.slot == slot);
@@ -287,10 +303,12 @@ fn deliver(world: &mut World, context: &Context<'_>, reference: &GenerationRef, 
     let delivered = Delivered { at: context.now, marker: marker.clone(), form };
     generation.record.delivered.insert(slot.to_owned(), delivered);
     let thumbprints = generation.record.thumbprints;
-    let compared = matches!(world.deliveries.get(slot), Some(DeliveryState::Holds(_)));
-    let state = match thumbprints.filter(|_| compared) {
-        Some(thumbprints) => DeliveryState::Holds(thumbprints),
-        None => DeliveryState::Marker(marker),
+    let state = match (world.deliveries.get(slot), thumbprints) {
+        (Some(DeliveryState::Holds(_)), Some(thumbprints)) => DeliveryState::Holds(thumbprints),
+        (Some(DeliveryState::NeverTells { reason }), _) => {
+            DeliveryState::NeverTells { reason: reason.clone() }
+        }
+        _ => DeliveryState::Marker(marker),
     };
     world.deliveries.insert(slot.to_owned(), state);
 }

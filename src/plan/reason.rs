@@ -76,6 +76,8 @@ pub enum Because {
     NoLongerFits,
     /// Its promotion is known only from what consumers read.
     PromotionUnknown,
+    /// It was promoted before its proof, and the proof is still missing.
+    NotProvenYet,
     /// `adopt:` names it.
     Adopted,
     /// The delivery place holds something else, or nobody knows.
@@ -120,6 +122,9 @@ impl fmt::Display for Because {
             Because::NoLongerFits => f.write_str("it no longer fits the declaration"),
             Because::PromotionUnknown => {
                 f.write_str("an earlier run stopped between promoting and recording")
+            }
+            Because::NotProvenYet => {
+                f.write_str("it was promoted before its proof, and that is still missing")
             }
             Because::Adopted => f.write_str("the file adopts it"),
             Because::DeliveryDiffers => f.write_str("the place holds something else or cannot say"),
@@ -256,14 +261,12 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// What a requirement on a later step is.
+/// What must have happened in the same run before a step may begin. The steps of a chain also come one after another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "requires", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Requires {
-    /// The current generation signed in during the same run.
+    /// The generation that consumers are to use was proven during the same run, in the way the *prove* step says.
     ProofInThisRun,
-    /// The step before it.
-    Previous,
 }
 
 /// The command a person runs to acknowledge.

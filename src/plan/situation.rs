@@ -207,7 +207,8 @@ impl<'a> Situation<'a> {
         self.is_own_record(&generation.record) || generation.record.thumbprints.is_some_and(adopted)
     }
 
-    fn held_generation(&self, credential: &Credential) -> Option<&Generation> {
+    /// The generation in the store that the credential is of.
+    pub fn held_generation(&self, credential: &Credential) -> Option<&Generation> {
         let of_it = |generation: &&Generation| {
             generation.record.thumbprints.is_some_and(|thumbprints| credential.is_of(&thumbprints))
         };

@@ -5,6 +5,7 @@
 //! death at any point. It refuses to keep keys in a Git work tree that does not ignore them.
 
 mod contents;
+pub(crate) mod copies;
 mod disk;
 mod git;
 mod ignore;
@@ -25,7 +26,7 @@ use crate::issuer::Issued;
 use crate::key::{LocalSigner, PrivateKey, Secret, Signer};
 use crate::observed::record::PublicRecord;
 use crate::observed::{Current, Generation, KeyState, ObservedStore, Removal, Shape, Staging, StoreState};
-use crate::store::{KeyRequest, Pending, StoreError, StoreErrorKind, StoreReader, StoreWriter};
+use crate::store::{Pending, StoreError, StoreErrorKind, StoreReader, StoreWriter};
 pub use disk::{Action, Probe};
 use disk::{Fault, Folder};
 pub use name::entry_problem;
@@ -224,38 +225,7 @@ impl Place {
     }
 
     fn git_trouble(&self) -> Result<Option<Fault>, Fault> {
-        let folder = self.directory.join(&self.entry);
-        let shown = folder.display();
-        let fail = |error: std::io::Error| {
-            let kind = match error.kind() {
-                std::io::ErrorKind::PermissionDenied => StoreErrorKind::Denied,
-                std::io::ErrorKind::NotADirectory => StoreErrorKind::Corrupt,
-                _ => StoreErrorKind::Unavailable,
-            };
-            Fault::new(kind, format!("{shown}: {error}"))
-        };
-        let (reason, hint) = match git::trouble(&folder).map_err(fail)? {
-            None => return Ok(None),
-            Some(git::Trouble::Inside(git)) => (
-                format!("{shown} lies inside the Git folder {}", git.display()),
-                "choose a folder outside .git".to_owned(),
-            ),
-            Some(git::Trouble::NotIgnored(top)) => {
-                let line = match git::ignore_line(&top, &self.directory).map_err(fail)? {
-                    Some(line) => Some(line),
-                    None => git::ignore_line(&top, &folder).map_err(fail)?,
-                };
-                let top = top.display();
-                (
-                    format!("{shown} lies in the Git work tree {top} and is not ignored there"),
-                    match line {
-                        Some(line) => format!("add {line} to {top}/.gitignore, or keep the store elsewhere"),
-                        None => "keep the store elsewhere".to_owned(),
-                    },
-                )
-            }
-        };
-        Ok(Some(Fault::new(StoreErrorKind::Refused, reason).hint(hint)))
+        git_fault(&self.directory, &self.directory.join(&self.entry))
     }
 
     fn read(&self) -> Result<(StoreState, Vec<String>), Fault> {
@@ -265,6 +235,41 @@ impl Place {
         warnings.extend(reading.warnings);
         Ok((StoreState::Known(reading.holding), warnings))
     }
+}
+
+/// What is wrong with keeping keys in `folder`, below `directory`, if it lies in a Git work tree.
+fn git_fault(directory: &Path, folder: &Path) -> Result<Option<Fault>, Fault> {
+    let shown = folder.display();
+    let fail = |error: std::io::Error| {
+        let kind = match error.kind() {
+            std::io::ErrorKind::PermissionDenied => StoreErrorKind::Denied,
+            std::io::ErrorKind::NotADirectory => StoreErrorKind::Corrupt,
+            _ => StoreErrorKind::Unavailable,
+        };
+        Fault::new(kind, format!("{shown}: {error}"))
+    };
+    let (reason, hint) = match git::trouble(folder).map_err(fail)? {
+        None => return Ok(None),
+        Some(git::Trouble::Inside(git)) => (
+            format!("{shown} lies inside the Git folder {}", git.display()),
+            "choose a folder outside .git".to_owned(),
+        ),
+        Some(git::Trouble::NotIgnored(top)) => {
+            let line = match git::ignore_line(&top, directory).map_err(fail)? {
+                Some(line) => Some(line),
+                None => git::ignore_line(&top, folder).map_err(fail)?,
+            };
+            let top = top.display();
+            (
+                format!("{shown} lies in the Git work tree {top} and is not ignored there"),
+                match line {
+                    Some(line) => format!("add {line} to {top}/.gitignore, or keep the store elsewhere"),
+                    None => "keep the store elsewhere".to_owned(),
+                },
+            )
+        }
+    };
+    Ok(Some(Fault::new(StoreErrorKind::Refused, reason).hint(hint)))
 }
 
 fn with_hint(fault: Fault) -> String {
@@ -382,16 +387,6 @@ impl StoreWriter for FileStore {
     ) -> Result<Generation, StoreError> {
         let (key, issued, record) = (write::copy(key), issued.clone(), record.clone());
         self.locked(entry, "staging a key in", move |entry| entry.stage(&key, &issued, &record)).await
-    }
-
-    async fn request(
-        &self,
-        entry: &StoreBinding,
-        _request: &KeyRequest,
-        _record: &PublicRecord,
-    ) -> Result<Pending, StoreError> {
-        let doing = format!("making a key in {}/{}", entry.store, entry.entry);
-        Err(error(doing, Fault::new(StoreErrorKind::Unsupported, "a file store makes no keys")))
     }
 
     async fn keep_request(

@@ -194,7 +194,8 @@ pub(super) fn corrupt(reason: &str) -> StoreError {
     }
 }
 
-fn sha256(bytes: &[u8]) -> Sha256 {
+/// The SHA-256 digest of a text or value.
+pub(super) fn sha256(bytes: &[u8]) -> Sha256 {
     let mut sha256 = Sha256([0; 32]);
     sha256.0.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
     sha256

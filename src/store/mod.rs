@@ -4,8 +4,10 @@
 //! `apply` alone. A store keeps the public record beside each generation; observing never touches a key.
 
 pub mod file;
-#[cfg(feature = "hashicorp-vault")]
+#[cfg(any(feature = "hashicorp-vault", feature = "azure-key-vault"))]
 mod kept;
+#[cfg(feature = "azure-key-vault")]
+pub mod key_vault;
 #[cfg(feature = "hashicorp-vault")]
 pub mod vault;
 
@@ -99,15 +101,6 @@ pub struct KeyRequest {
     pub subject: String,
 }
 
-fn keeps_no_requests(entry: &StoreBinding, verb: &str) -> StoreError {
-    StoreError {
-        kind: StoreErrorKind::Unsupported,
-        doing: format!("{verb} {}/{}", entry.store, entry.entry),
-        reason: "this kind of store cannot keep a key whose certificate is still awaited".to_owned(),
-        hint: Some("use another store, or another issuer".to_owned()),
-    }
-}
-
 /// Looking only. Nothing here returns or asks for a private key.
 #[async_trait]
 pub trait StoreReader: Send + Sync {
@@ -122,8 +115,9 @@ pub trait StoreReader: Send + Sync {
     async fn issued(&self, entry: &StoreBinding, generation: &Generation) -> Result<Issued, StoreError>;
 
     /// The signing request (DER) of a generation whose certificate is awaited.
-    async fn requested(&self, entry: &StoreBinding, _generation: &Generation) -> Result<Vec<u8>, StoreError> {
-        Err(keeps_no_requests(entry, "reading a signing request in"))
+    async fn requested(&self, entry: &StoreBinding, generation: &Generation) -> Result<Vec<u8>, StoreError> {
+        let _ = generation;
+        Err(unsupported("reading a signing request in", entry, HOLDS_NO_REQUESTS))
     }
 }
 
@@ -143,13 +137,16 @@ pub trait StoreWriter: StoreReader {
     ) -> Result<Generation, StoreError>;
 
     /// Makes a key that stays in the store and returns its signing request; a second call returns the pending one.
-    /// Only stores that hold pending keys.
+    /// Only stores that hold pending keys; the others are this.
     async fn request(
         &self,
         entry: &StoreBinding,
         request: &KeyRequest,
         record: &PublicRecord,
-    ) -> Result<Pending, StoreError>;
+    ) -> Result<Pending, StoreError> {
+        let _ = (request, record);
+        Err(unsupported("making a key in", entry, "this store makes no keys of its own"))
+    }
 
     /// Keeps a key that was made here with its signing request (DER), unseen by consumers, until its certificate is attached. When
     /// the entry already holds a generation of that rotation with its key, nothing is written and that one's request is returned.
@@ -157,11 +154,12 @@ pub trait StoreWriter: StoreReader {
     async fn keep_request(
         &self,
         entry: &StoreBinding,
-        _key: &PrivateKey,
-        _csr: &[u8],
-        _record: &PublicRecord,
+        key: &PrivateKey,
+        csr: &[u8],
+        record: &PublicRecord,
     ) -> Result<Pending, StoreError> {
-        Err(keeps_no_requests(entry, "keeping a signing request in"))
+        let _ = (key, csr, record);
+        Err(unsupported("keeping a signing request in", entry, HOLDS_NO_REQUESTS))
     }
 
     /// Keeps the certificate that answers a pending request beside it. One for another key is refused. Consumers still see nothing.
@@ -171,7 +169,10 @@ pub trait StoreWriter: StoreReader {
         generation: &Generation,
         issued: &Issued,
         record: &PublicRecord,
-    ) -> Result<Generation, StoreError>;
+    ) -> Result<Generation, StoreError> {
+        let _ = (generation, issued, record);
+        Err(unsupported("attaching a certificate in", entry, HOLDS_NO_REQUESTS))
+    }
 
     /// A signer for that generation's key.
     async fn signer(
@@ -200,4 +201,16 @@ pub trait StoreWriter: StoreReader {
 
     /// Destroys the generation's key or, where the store cannot, disables it. Refuses to touch what is current.
     async fn remove(&self, entry: &StoreBinding, generation: &Generation) -> Result<KeyState, StoreError>;
+}
+
+/// Why a store cannot serve where somebody else signs.
+const HOLDS_NO_REQUESTS: &str = "this store holds no keys whose certificate is still awaited";
+
+fn unsupported(doing: &str, entry: &StoreBinding, reason: &str) -> StoreError {
+    StoreError {
+        kind: StoreErrorKind::Unsupported,
+        doing: format!("{doing} {}/{}", entry.store, entry.entry),
+        reason: reason.to_owned(),
+        hint: None,
+    }
 }

@@ -249,6 +249,9 @@ fn p4_a_saved_plan_is_compared_with_now_and_never_executed() {
 fn an_emulator_is_never_taken_for_entra() {
     let folder = billing();
     let at = folder.path();
+    let (code, _, stderr) = run(at, &["apply", "--auto-approve"]);
+    assert_eq!(code, 64, "{stderr}");
+    assert!(stderr.contains("add --emulator"), "{stderr}");
     let real = BILLING.replace("cloud: emulator", "id: 8f5e2c0a-1b2c-4d3e-9f40-51627384a5b6");
     std::fs::write(at.join("certroll.yaml"), &real).unwrap();
     let (code, _, stderr) = run(at, &["apply", "--emulator", "--auto-approve"]);

@@ -82,12 +82,26 @@ async fn nobody_is_locked_out(world: &World, object: Uuid, foreign: &Value, vand
     assert!(published(world).len() <= ROTATIONS, "{when}: a rotation published a second key");
 }
 
+/// What consumers read signed in often enough since it was made: P6 holds also for a run that died between promotion and proof.
+async fn has_signed_in(world: &World, when: &str) {
+    let holding = world.holding("backup").await;
+    let made = holding.current_generation().unwrap().record.requested_at;
+    let own = world.emulator.operator(crate::support::world::TENANT).client_id.to_string();
+    let journal = world.emulator.journal();
+    let with_its_key = journal.iter().filter(|entry| {
+        let by_application = entry.client_id.as_ref().is_some_and(|id| *id != own);
+        by_application && entry.path.ends_with("/token") && entry.status == 200 && entry.time >= made
+    });
+    let enough = world.settings().sign_ins as usize;
+    assert!(with_its_key.count() >= enough, "{when}: what consumers read never signed in");
+}
+
 /// Runs until nothing is left to do.
 async fn finish(world: &World, when: &str) {
     for _ in 0..4 {
         let report = world.apply().await;
         if report.ending() == Ending::Fine && world.plan().await.0.is_empty() {
-            return;
+            return has_signed_in(world, when).await;
         }
         // What is young has to be seen, or has to spread.
         world.emulator.advance(SignedDuration::from_mins(16));

@@ -17,7 +17,13 @@
 //! | `env NAME=VALUE` | sets a variable |
 //! | `serve vault` | starts a Vault of the test's own, reached by VAULT_ADDR and VAULT_TOKEN |
 //! | `sign REQUEST FILE starts=DATE [days=365] [key=other]` | a CA signs a request, or something else |
+//! | `serve key-vault` | starts an Azure Key Vault of the test's own, reached by the connection `kv` |
 //! | `look vault PATH` | what consumers find there, without the values |
+//! | `serve github`, `serve gitlab`, `serve azure_devops` | the like for CI systems; `look KIND NAME` |
+//! | `stop KIND`, `start KIND` | the CI system turns everybody away (403), and lets them in again |
+//! | `by_hand KIND NAME` | somebody else writes it |
+//! | `look secret NAME`, `look certificate NAME` | the same in the Key Vault |
+//! | `authority FILE` | a CA's certificate in a file, its key in CERTROLL_SECRET_CA_KEY |
 //!
 //! `@app:NAME` stands for the client id of an application, and in commands `T1` for the thumbprint that the transcript calls so.
 //!
@@ -37,11 +43,13 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::ca::TestCa;
+use crate::support::ci;
 use crate::support::cli::{Bench, Ran};
+use crate::support::key_vault::{CLIENT, CLIENT_SECRET, KeyVaultService, TENANT};
 use crate::support::keys;
 use crate::support::kv2::{Kv2, TOKEN};
 use crate::support::serve::serve;
-use crate::support::stores::vault_service::signing_request;
+use crate::support::stores::signing_request;
 
 /// One `#[test]` for each script, so that they run side by side and fail by name.
 macro_rules! scripts {
@@ -69,17 +77,24 @@ scripts! {
     client_clock
     deleted_behind_our_back
     doctor
+    deliver_on_this_machine
+    deliver_to_azure_devops
+    deliver_to_github
+    deliver_to_gitlab
     drift_and_ignore
     emergency
     expired
     from_nothing
     hold_and_rollback
     key_and_form_change
+    key_never_leaves
+    keys_in_key_vault
     keys_in_vault
     life_is_limited
     limits
     limits_on_retiring
     looking_writes_nothing
+    more_with_v
     moved_and_removed
     moved_to_another_name
     never_retired
@@ -90,6 +105,7 @@ scripts! {
     only_a_part
     overdue
     product_rotates_itself
+    proof_after_promotion
     provider_drops_a_key
     provider_sends_a_key
     read_back_only
@@ -146,6 +162,8 @@ pub(crate) struct Story {
     /// Thumbprints by the name of the credential: `@name` in an edit stands for one.
     credentials: BTreeMap<String, String>,
     vault: Option<Arc<Kv2>>,
+    ci: BTreeMap<String, Arc<dyn ci::Played>>,
+    key_vault: Option<Arc<KeyVaultService>>,
     out: String,
 }
 
@@ -154,7 +172,16 @@ impl Story {
         let folder = tempfile::tempdir().unwrap();
         let bench = Bench::new(folder.path());
         let credentials = BTreeMap::new();
-        Story { folder, bench, names: Names::default(), credentials, vault: None, out: String::new() }
+        Story {
+            folder,
+            bench,
+            names: Names::default(),
+            credentials,
+            vault: None,
+            ci: BTreeMap::new(),
+            key_vault: None,
+            out: String::new(),
+        }
     }
 
     fn tell(mut self, script: &str) -> String {
@@ -258,16 +285,55 @@ impl Story {
             }
             "sign" => self.sign(&words),
             "serve" => self.serve(words[1]),
-            "look" => {
-                let found = self.vault.as_ref().unwrap().shown(words[2]);
+            "look" if self.ci.contains_key(words[1]) => {
+                let found = self.ci[words[1]].shown(words[2]);
                 self.print("", &found);
+            }
+            "look" => {
+                let found = match words[1] {
+                    "secret" => self.key_vault.as_ref().unwrap().secret_shown(words[2]),
+                    "certificate" => self.key_vault.as_ref().unwrap().certificate_shown(words[2]),
+                    _ => self.vault.as_ref().unwrap().shown(words[2]),
+                };
+                self.print("", &found);
+            }
+            "stop" => self.ci[words[1]].stop(true),
+            "start" => self.ci[words[1]].stop(false),
+            "by_hand" => self.ci[words[1]].by_hand(words[2]),
+            "authority" => {
+                let (certificate, key) = (TestCa::new().certificate().to_pem(), keys::key(11));
+                std::fs::write(self.path(words[1]), certificate).unwrap();
+                let key = certroll::pem::encode("PRIVATE KEY", key.expose_pkcs8()).to_string();
+                self.bench.env.insert("CERTROLL_SECRET_CA_KEY".into(), key);
             }
             other => panic!("no such command: {other}"),
         }
     }
 
     fn serve(&mut self, what: &str) {
-        assert_eq!(what, "vault");
+        if !matches!(what, "vault" | "key-vault") {
+            let (played, variables) = ci::serve(what);
+            self.bench.env.extend(variables);
+            self.ci.insert(what.to_owned(), played);
+            return;
+        }
+        if what == "key-vault" {
+            let vault = Arc::new(KeyVaultService::default());
+            let url = serve(Arc::clone(&vault) as Arc<dyn Transport>);
+            vault.state().authority = format!("{url}/{TENANT}");
+            for (setting, value) in [
+                ("ADDRESS", url.as_str()),
+                ("LOGIN_HOST", &url),
+                ("SCOPE", "https://vault.azure.net/.default"),
+                ("TENANT_ID", TENANT),
+                ("CLIENT_ID", CLIENT),
+                ("CLIENT_SECRET", CLIENT_SECRET),
+            ] {
+                self.bench.env.insert(format!("CERTROLL_CONN_KV_{setting}"), value.to_owned());
+            }
+            self.key_vault = Some(vault);
+            return;
+        }
         let vault = Arc::new(Kv2::default());
         self.bench.env.insert("VAULT_ADDR".into(), serve(Arc::clone(&vault) as Arc<dyn Transport>));
         self.bench.env.insert("VAULT_TOKEN".into(), TOKEN.into());

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::ca::TestCa;
 use super::keys;
-use super::stores::vault_service::signing_request;
+use super::stores::signing_request;
 use super::trouble::{Mischief, Trouble};
 
 /// A store under test with the world around it.
@@ -175,6 +175,7 @@ fn requested(rotation: Rotation) -> PublicRecord {
         phase: RecordedPhase::Requested,
         requested_at: rotation.start(),
         promoted_at: None,
+        proven_at: None,
         delivered: BTreeMap::new(),
         rejected: false,
     }
@@ -490,7 +491,10 @@ async fn old_is_removed(bench: &dyn Bench) {
     // One that waits and is not wanted any more goes, too.
     let third = prepare(bench, Rotation::First, 3).await.unwrap();
     assert_ne!(thumbprints(&third), thumbprints(&gone), "a destroyed key came back");
-    assert_eq!(store.remove(&entry, &third).await.unwrap(), KeyState::Destroyed);
+    // A pending key is given up with its operation; a second name has versions like the first one.
+    let pending = store.shape(&entry).staging == Staging::AppendIsLive;
+    let expected = if pending { KeyState::Destroyed } else { expected };
+    assert_eq!(store.remove(&entry, &third).await.unwrap(), expected);
     assert_eq!(bench.consume().await.unwrap().thumbprints, thumbprints(&second));
 }
 

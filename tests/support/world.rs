@@ -383,11 +383,12 @@ impl Heard {
     }
 }
 
-struct NoSecrets;
+/// One secret for all who ask, if it is set.
+struct OneSecret(Option<String>);
 
-impl Secrets for NoSecrets {
+impl Secrets for OneSecret {
     fn secret(&self, _: &Password) -> Result<Option<Secret>, EdgeTrouble> {
-        Ok(None)
+        Ok(self.0.clone().map(Secret::new))
     }
 }
 
@@ -414,6 +415,8 @@ pub struct World {
     /// Bodies of all writes, in order.
     pub bodies: Arc<Mutex<Vec<Value>>>,
     pub algorithm: SignatureAlgorithm,
+    /// What every source of a password holds.
+    pub secret: Option<String>,
     shelf: Shelf,
     directory: tempfile::TempDir,
     slots_service: SlotService,
@@ -472,6 +475,7 @@ impl World {
             deliveries: Arc::new(WriteOnlyDelivery::new(Trouble::quiet())),
             bodies: Arc::default(),
             algorithm: SignatureAlgorithm::default(),
+            secret: None,
             shelf,
             directory,
             slots_service: SlotService::default(),
@@ -588,7 +592,7 @@ impl World {
         WorldEdges {
             world: self,
             readers: ShippedReaders::new(&connections),
-            writers: ShippedWriters::new(&connections, Arc::new(NoSecrets)),
+            writers: ShippedWriters::new(&connections, Arc::new(OneSecret(self.secret.clone()))),
         }
     }
 

@@ -14,6 +14,7 @@ use crate::cli::text::clean;
 use crate::cli::world::World;
 use crate::cli::{declaration, files, json};
 use crate::desired::{Acknowledgement, Declared, Issuer};
+use crate::diagnostic::is_unsafe_to_show;
 use crate::error::{Error, Kind};
 use crate::ids::{Sha1, Thumbprint, Thumbprints};
 use crate::observed::{Holding, StoreState, TargetState};
@@ -24,6 +25,8 @@ use crate::plan::provider::is_matched;
 pub async fn run(args: &AckArgs, global: &Global, world: &World) -> Result<Ending, Error> {
     let path = file(global, world)?;
     let by = who(args, world)?;
+    fit_for_the_file("--by", &by)?;
+    fit_for_the_file("--note", args.note.as_deref().unwrap_or_default())?;
     let selection =
         Selection { only: vec![Pattern::Address(args.address.to_string())], ..Selection::default() };
     let parallelism = Parallelism { parallelism: 8 };
@@ -77,6 +80,19 @@ fn who(args: &AckArgs, world: &World) -> Result<String, Error> {
             .because("none of USER, LOGNAME and USERNAME says who runs this")
             .hint(format!("certroll ack {} --by WHO", args.address))
     })
+}
+
+/// No text goes into the file that a declaration may not hold: nothing could be read any more afterwards.
+fn fit_for_the_file(option: &str, text: &str) -> Result<(), Error> {
+    match text.chars().find(|c| is_unsafe_to_show(*c)) {
+        None => Ok(()),
+        Some(bad) => Err(Error::new(Kind::Usage, format!("reading {option}"))
+            .because(format!(
+                "the text holds the character U+{:04X}, which a declaration may not",
+                u32::from(bad)
+            ))
+            .hint("write it on one line, without tabs and control characters")),
+    }
 }
 
 /// The generation that is acknowledged: the current one, or the one that is named, if it is of this certificate.
@@ -228,4 +244,15 @@ fn tell(entry: &Acknowledgement, path: &Path, already: bool, global: &Global, wo
         format!("Acknowledged {thumbprint} of {address} by {by} in {shown}. Commit that file.")
     };
     world.stdout.write(&format!("{}\n", clean(&text)));
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn no_text_is_written_that_would_make_the_declaration_unreadable() {
+        for text in ["ticket 7\nsee mail", "a\tb", "a\u{202e}b", "a\u{7}"] {
+            assert!(super::fit_for_the_file("--note", text).is_err(), "{text:?}");
+        }
+        assert!(super::fit_for_the_file("--note", "Ticket 7: siehe Mail, von Jörg").is_ok());
+    }
 }

@@ -64,7 +64,7 @@ pub async fn run(args: &DoctorArgs, global: &Global, world: &World) -> Result<En
     let selection = Selection { only: args.only.clone(), ..Selection::default() };
     let desired = declaration::declared(global, world, None)?;
     let policy = policy(&selection, &desired, global)?;
-    let (addresses, mut tenants) = chosen(&desired, &policy)?;
+    let (addresses, mut tenants) = chosen(&desired, &policy, false)?;
     if policy.only.is_empty() {
         tenants.extend(desired.tenants.keys().cloned());
     }

@@ -20,7 +20,7 @@ pub(super) fn reason_to_rotate(situation: &Situation<'_>, current: &CurrentView<
     REASONS_TO_ROTATE.iter().find_map(|reason| reason(situation, current))
 }
 
-fn replace_asked(situation: &Situation<'_>, current: &CurrentView<'_>) -> Option<Because> {
+pub(super) fn replace_asked(situation: &Situation<'_>, current: &CurrentView<'_>) -> Option<Because> {
     let thumbprint = situation.policy.replace.get(&situation.declared.address)?;
     let named = match current.generation.and_then(|generation| generation.record.thumbprints) {
         Some(thumbprints) => thumbprint.names(&thumbprints),

@@ -14,6 +14,7 @@ use crate::plan::situation::{CurrentView, Situation, Standing, reference};
 use crate::plan::step::{Evidence, GenerationRef, Step};
 use crate::plan::successor::due::record_promotion;
 use crate::plan::successor::signature::{self, Signature};
+use crate::plan::successor::unproven::still_unproven;
 use crate::plan::successor::{Succession, place, planned};
 
 /// The generation on its way that this plan goes on with.
@@ -209,6 +210,10 @@ fn chain(
         }
     };
     let before_proof = declared.prove == Prove::AfterPromotion;
+    if let Some(started) = started.filter(|_| !before_proof) {
+        let published = situation.credentials_of(started);
+        succession.notes.extend(still_unproven(situation, &published, evidence));
+    }
     let prove = Step::Prove { generation: generation.clone(), evidence };
     let promote = Step::Promote { generation: generation.clone(), place: place(declared), before_proof };
     if before_proof {
@@ -296,7 +301,7 @@ pub(super) fn hand_off(situation: &Situation<'_>, notes: &mut Vec<Note>) {
     }
     let consumer = declared.consumer.as_ref().map_or("the consumer", |consumer| consumer.title.as_str());
     let text = format!("hand off to {consumer}, then: {}", ack_command(&declared.address));
-    notes.push(Note::new(NoteKind::HandOff, text));
+    notes.push(Note { hint: declared.handoff(), ..Note::new(NoteKind::HandOff, text) });
 }
 
 pub(super) fn repair(situation: &Situation<'_>, current: &CurrentView<'_>) -> Succession {

@@ -72,6 +72,7 @@ fn is_told(planned: &PlannedStep, thumbprint: Option<Sha1>, findings: &[Finding]
         | Because::Removed
         | Because::NoLongerFits
         | Because::PromotionUnknown
+        | Because::NotProvenYet
         | Because::Adopted
         | Because::BeyondKeepRetired { .. } => false,
     }

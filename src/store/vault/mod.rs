@@ -9,13 +9,13 @@ mod pending;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures_util::future::try_join3;
+use futures_util::future::join3;
 use serde_json::Value;
 
 use book::{At, Book, Page, View};
 
 use super::kept::{FieldNames, Kept, certificates_pem, issued};
-use super::{KeyRequest, Pending, StoreError, StoreErrorKind, StoreReader, StoreWriter};
+use super::{Pending, StoreError, StoreErrorKind, StoreReader, StoreWriter};
 use crate::certificate::Certificate;
 use crate::desired::StoreBinding;
 use crate::ids::Sha256;
@@ -70,12 +70,14 @@ impl VaultStore {
     /// Three requests where the records know everything that is there; one more for each name they do not.
     async fn view(&self, entry: &StoreBinding) -> Result<View, StoreError> {
         let (book_name, next_name) = (VaultStore::book_name(entry), VaultStore::next_name(entry));
-        let (book, live, next) = try_join3(
+        let (book, live, next) = join3(
             self.kv.read(&book_name, None),
             self.kv.metadata(&entry.entry),
             self.kv.metadata(&next_name),
         )
-        .await?;
+        .await;
+        // In this order whichever came first, so that the same trouble is told in the same words.
+        let (book, live, next) = (book?, live?, next?);
         let (book_version, book) = match book {
             Some((version, fields)) => (version, Book::parse(&fields)?),
             // A deleted book still counts its versions.
@@ -364,16 +366,6 @@ impl StoreWriter for VaultStore {
         book.put(Page { next: vec![at], ..Page::new(record, certificates) });
         self.put_book(entry, &mut view, book).await?;
         Ok(Generation { handle: sha256.to_string(), record: record.clone(), key: KeyState::Held })
-    }
-
-    async fn request(
-        &self,
-        entry: &StoreBinding,
-        _request: &KeyRequest,
-        _record: &PublicRecord,
-    ) -> Result<Pending, StoreError> {
-        let reason = "a KV engine makes no keys";
-        Err(self.error(StoreErrorKind::Unsupported, "requesting a key in", entry, reason))
     }
 
     async fn keep_request(

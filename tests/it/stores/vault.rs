@@ -392,7 +392,7 @@ async fn every_call_that_changes_something_is_in_the_documentation() {
         store.promote(&entry, &second, current(&first).as_ref(), None, &promoted(&second)).await.unwrap();
     assert_eq!(changes(&trouble, "cloudm"), documented("promote"));
     trouble.restart();
-    let first =
+    let _first =
         store.promote(&entry, &first, current(&second).as_ref(), None, &promoted(&first)).await.unwrap();
     assert_eq!(changes(&trouble, "cloudm"), documented("promote again"));
     trouble.restart();
