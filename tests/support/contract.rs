@@ -229,6 +229,9 @@ async fn prepare(bench: &dyn Bench, rotation: Rotation, attempt: usize) -> Resul
     }
     let wanted = KeyRequest { key: KeyKind::Rsa2048, subject: SUBJECT.into() };
     let pending = store.request(&entry, &wanted, &requested(rotation)).await?;
+    if pending.generation.record.thumbprints.is_none() {
+        assert_eq!(store.requested(&entry, &pending.generation).await?, pending.csr);
+    }
     attach(&*store, &entry, rotation, pending).await
 }
 
