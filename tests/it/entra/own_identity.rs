@@ -285,7 +285,7 @@ fn a_connection_says_which_way_is_meant() {
         ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", JOB),
     ];
     let with = |auth: &'static str| [("CERTROLL_CONN_LAB_AUTH", auth), ("CERTROLL_CONN_LAB_CLIENT_ID", ID)];
-    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+    type Case<'a> = (&'static str, &'a [(&'a str, &'a str)], &'static str);
     let table: [Case<'_>; 4] = [
         (
             "managed_identity",
