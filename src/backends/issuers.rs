@@ -1,5 +1,6 @@
 //! Opens declared issuers.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,37 +8,55 @@ use super::not_in_this_version;
 use super::reach::Reach;
 use super::shipped::Secrets;
 use crate::certificate::Certificate;
-use crate::desired::{Issuer as Declared, Password};
+use crate::desired::{Declared, Issuer as Declares, Password};
 use crate::edges::{Trouble, TroubleKind};
+use crate::ids::Thumbprints;
 use crate::issuer::Issuer;
 use crate::issuer::ca_file::CaFile;
+use crate::issuer::csr::RequestFolder;
 use crate::issuer::self_signed::SelfSigned;
+use crate::observed::Answer;
 
 /// Largest certificate file read, in bytes.
 const FILE_MAX: u64 = 1 << 20;
 
 /// Opens an issuer. Nothing is sent yet.
 pub(super) fn open(
-    issuer: &Declared,
+    declared: &Declared,
     reach: &Reach,
     secrets: &dyn Secrets,
 ) -> Result<Arc<dyn Issuer>, Trouble> {
-    match issuer {
-        Declared::SelfSigned => Ok(Arc::new(SelfSigned)),
-        Declared::CaFile { certificate, chain, key } => {
-            Ok(Arc::new(ca_file(certificate, chain.as_deref(), key, secrets)?))
+    match &declared.issuer {
+        Declares::SelfSigned => Ok(Arc::new(SelfSigned)),
+        Declares::Csr { directory } => {
+            Ok(Arc::new(RequestFolder::new(&reach.base, directory, &declared.address)))
+        }
+        Declares::CaFile { certificate, chain, key } => {
+            let chain = chain.as_ref().map(|chain| reach.base.join(chain));
+            Ok(Arc::new(ca_file(&reach.base.join(certificate), chain.as_deref(), key, secrets)?))
         }
         #[cfg(feature = "hashicorp-vault")]
-        Declared::VaultPki { mount, role, namespace, issuer_ref, connection } => {
+        Declares::VaultPki { mount, role, namespace, issuer_ref, connection } => {
             use crate::issuer::vault_pki::VaultPki;
             let vault = super::vault::open(reach, connection.as_ref())?;
             let (namespace, issuer_ref) = (namespace.as_deref(), issuer_ref.as_deref());
             Ok(Arc::new(VaultPki::new(vault, mount, role, namespace, issuer_ref)))
         }
-        other => {
-            let _ = reach;
-            Err(not_in_this_version("issuing a certificate", other.as_str()))
-        }
+        other => Err(not_in_this_version("issuing a certificate", other.as_str())),
+    }
+}
+
+/// What became of the signing request of a certificate.
+pub(super) fn answer(
+    declared: &Declared,
+    reach: &Reach,
+    csr: &[u8],
+    known: &BTreeSet<Thumbprints>,
+) -> Answer {
+    match &declared.issuer {
+        Declares::Csr { directory } => RequestFolder::new(&reach.base, directory, &declared.address)
+            .look(csr, |certificate| known.contains(&certificate.thumbprints)),
+        _ => Answer::NotAsked,
     }
 }
 

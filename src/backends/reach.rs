@@ -1,6 +1,7 @@
 //! How back ends reach their services: the operator's connections, the run's transport, clock and limits.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::connections::Operator;
@@ -63,6 +64,8 @@ pub struct Reach {
     pub way: Way,
     /// Makes further transports.
     pub transports: Arc<dyn Transports>,
+    /// Where relative paths of the declaration begin: the working directory.
+    pub base: PathBuf,
     /// The cloud of the declared tenants, where they share one.
     pub cloud: Option<Cloud>,
     /// Key Vaults that were reached already, by connection and name.
@@ -117,12 +120,19 @@ impl Reach {
             operator: Arc::new(operator),
             way,
             transports,
+            base: PathBuf::new(),
             cloud: Some(Cloud::Public),
             #[cfg(feature = "azure-key-vault")]
             key_vaults: Opened::default(),
             #[cfg(feature = "hashicorp-vault")]
             vaults: Opened::default(),
         }
+    }
+
+    /// With relative paths beginning there.
+    #[must_use]
+    pub fn below(self, base: impl Into<PathBuf>) -> Reach {
+        Reach { base: base.into(), ..self }
     }
 
     /// For tenants of these clouds. An emulated tenant's services are those of the public cloud.

@@ -108,7 +108,7 @@ fn unsafe_plan(error: &guard::Unsafe) -> Error {
 }
 
 /// What the flags ask for, checked against the declaration.
-fn policy(selection: &Selection, desired: &Desired, global: &Global) -> Result<Policy, Error> {
+pub fn policy(selection: &Selection, desired: &Desired, global: &Global) -> Result<Policy, Error> {
     let Selection { only, replace, revoke_previous, rollback, max_issue, max_retire } = selection;
     for (address, doing) in replace
         .iter()
@@ -195,7 +195,7 @@ fn refuse_unknown(policy: &Policy, desired: &Desired, observed: &Observed) -> Re
 }
 
 /// The addresses the run is about, and their tenants.
-fn chosen(
+pub fn chosen(
     desired: &Desired,
     policy: &Policy,
     reviewed: bool,

@@ -99,6 +99,7 @@ pub fn plan_certificate(
     let names = Situation::names_of(desired, &declared.address);
     let no_siblings = BTreeSet::new();
     let no_deliveries = BTreeMap::new();
+    let no_answers = BTreeMap::new();
     let mut situation = Situation {
         declared,
         owner: &desired.owner,
@@ -107,6 +108,7 @@ pub fn plan_certificate(
         shape: None,
         holding: Cow::Owned(Holding::default()),
         deliveries: observed.deliveries.get(&declared.address).unwrap_or(&no_deliveries),
+        answers: observed.answers.get(&declared.address).unwrap_or(&no_answers),
         acknowledgements: Situation::acknowledgements_of(desired, &names, &declared.address.tenant),
         names,
         siblings: siblings.get(&declared.address.tenant).unwrap_or(&no_siblings),

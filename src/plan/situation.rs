@@ -10,7 +10,9 @@ use uuid::Uuid;
 use crate::desired::{Acknowledgement, Declared, Desired};
 use crate::ids::{Address, KeyId, Name, Owner, RotationId, Sha1, Sha256, Thumbprint};
 use crate::observed::record::{PublicRecord, RecordedPhase};
-use crate::observed::{Credential, Current, DeliveryState, Generation, Holding, KeyState, Shape, Target};
+use crate::observed::{
+    Answer, Credential, Current, DeliveryState, Generation, Holding, KeyState, Shape, Target,
+};
 use crate::plan::calendar::{Life, due};
 use crate::plan::in_use;
 use crate::plan::policy::Policy;
@@ -33,6 +35,8 @@ pub struct Situation<'a> {
     pub holding: Cow<'a, Holding>,
     /// What its delivery places hold.
     pub deliveries: &'a BTreeMap<String, DeliveryState>,
+    /// What became of its signing requests, by rotation.
+    pub answers: &'a BTreeMap<RotationId, Answer>,
     /// Its names: its own and those it was moved from.
     pub names: BTreeSet<Name>,
     /// Every name its tenant's files account for, former and removed ones included.

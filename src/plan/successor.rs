@@ -4,6 +4,7 @@ mod current;
 mod due;
 mod rollback;
 mod rotation;
+mod signature;
 mod unproven;
 
 use crate::desired::{Declared, StoreBinding};

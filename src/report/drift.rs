@@ -302,7 +302,7 @@ impl Look<'_> {
         }
         self.lifetime(declared, target);
         let Some(holding) = self.holding(declared) else { return };
-        let (no_siblings, no_deliveries) = (BTreeSet::new(), BTreeMap::new());
+        let (no_siblings, no_deliveries, no_answers) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
         let names = Situation::names_of(self.desired, &declared.address);
         let mut situation = Situation {
             declared,
@@ -312,6 +312,7 @@ impl Look<'_> {
             shape: None,
             holding,
             deliveries: self.observed.deliveries.get(&declared.address).unwrap_or(&no_deliveries),
+            answers: self.observed.answers.get(&declared.address).unwrap_or(&no_answers),
             acknowledgements: Situation::acknowledgements_of(self.desired, &names, &declared.address.tenant),
             names,
             siblings: siblings.get(&declared.address.tenant).unwrap_or(&no_siblings),

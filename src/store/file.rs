@@ -26,7 +26,7 @@ use crate::issuer::Issued;
 use crate::key::{LocalSigner, PrivateKey, Secret, Signer};
 use crate::observed::record::PublicRecord;
 use crate::observed::{Current, Generation, KeyState, ObservedStore, Removal, Shape, Staging, StoreState};
-use crate::store::{StoreError, StoreErrorKind, StoreReader, StoreWriter};
+use crate::store::{Pending, StoreError, StoreErrorKind, StoreReader, StoreWriter};
 pub use disk::{Action, Probe};
 use disk::{Fault, Folder};
 pub use name::entry_problem;
@@ -364,6 +364,16 @@ impl StoreReader for FileStore {
         }
         Ok(issued)
     }
+
+    async fn requested(&self, entry: &StoreBinding, generation: &Generation) -> Result<Vec<u8>, StoreError> {
+        let (place, generation) = (self.place(entry), generation.clone());
+        let read = move || match place.find()?.0 {
+            Some(folder) => write::requested(&folder, &generation),
+            None => Err(Fault::new(StoreErrorKind::Missing, "there is no such entry")),
+        };
+        let doing = || format!("reading a signing request of {}/{}", entry.store, entry.entry);
+        self.work.does(read).await.map_err(|fault| error(doing(), fault))
+    }
 }
 
 #[async_trait]
@@ -377,6 +387,32 @@ impl StoreWriter for FileStore {
     ) -> Result<Generation, StoreError> {
         let (key, issued, record) = (write::copy(key), issued.clone(), record.clone());
         self.locked(entry, "staging a key in", move |entry| entry.stage(&key, &issued, &record)).await
+    }
+
+    async fn keep_request(
+        &self,
+        entry: &StoreBinding,
+        key: &PrivateKey,
+        csr: &[u8],
+        record: &PublicRecord,
+    ) -> Result<Pending, StoreError> {
+        let (key, csr, record) = (write::copy(key), csr.to_vec(), record.clone());
+        self.locked(entry, "keeping a signing request in", move |entry| entry.request(&key, &csr, &record))
+            .await
+    }
+
+    async fn attach(
+        &self,
+        entry: &StoreBinding,
+        generation: &Generation,
+        issued: &Issued,
+        record: &PublicRecord,
+    ) -> Result<Generation, StoreError> {
+        let (generation, issued, record) = (generation.clone(), issued.clone(), record.clone());
+        self.locked(entry, "attaching a certificate in", move |entry| {
+            entry.attach(&generation, &issued, &record)
+        })
+        .await
     }
 
     async fn signer(

@@ -43,6 +43,28 @@ fn run(folder: &Path, args: &[&str]) -> (i32, String, String) {
 }
 
 #[test]
+fn p8_a_plan_says_the_same_in_every_checkout() {
+    let declared = format!(
+        "{BILLING}    issuer: {{ kind: csr, directory: requests }}\n  other:\n    application: {{ app_id: \
+         5c1d8e3a-7f10-4a2b-8c3d-9e4f5a6b7c8d }}\n    store: keys\n    issuer: {{ kind: ca_file, certificate: ca/ca.pem, chain: ca/chain.pem, \
+         key: {{ env: CERTROLL_SECRET_CA_KEY }} }}\n"
+    );
+    let planned = || {
+        let folder = billing();
+        std::fs::write(folder.path().join("certroll.yaml"), &declared).unwrap();
+        let (code, stdout, stderr) = run(folder.path(), &["plan", "--json"]);
+        assert_eq!(code, 0, "{stderr}");
+        assert!(!stdout.contains(folder.path().to_str().unwrap()), "{stdout}");
+        let plan: Value = serde_json::from_str(&stdout).unwrap();
+        let digests = plan["certificates"].as_array().unwrap().iter().map(|one| one["declared"].to_string());
+        digests.collect::<Vec<_>>()
+    };
+    let (here, there) = (planned(), planned());
+    assert!(here.len() == 2 && here.iter().all(|digest| digest.len() > 64), "{here:?}");
+    assert_eq!(here, there);
+}
+
+#[test]
 fn a_whole_life_by_exit_codes() {
     let folder = billing();
     let at = folder.path();
@@ -282,6 +304,7 @@ fn p7_looking_writes_nothing_but_what_the_command_line_names() {
         &["plan"],
         &["drift"],
         &["verify"],
+        &["doctor"],
         &["schema"],
         &["version"],
         &["plan", "--now", "2030-01-01"],

@@ -90,6 +90,10 @@ impl StoreReader for KeyVaultStore {
     async fn issued(&self, entry: &StoreBinding, generation: &Generation) -> Result<Issued, StoreError> {
         self.of(entry).issued(entry, generation).await
     }
+
+    async fn requested(&self, entry: &StoreBinding, generation: &Generation) -> Result<Vec<u8>, StoreError> {
+        self.of(entry).requested(entry, generation).await
+    }
 }
 
 #[async_trait]

@@ -4,6 +4,7 @@
 //! fields at `NAME` survive. See `docs/stores/hashicorp_vault.md` for every call and what a death after it leaves.
 
 mod book;
+mod pending;
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use serde_json::Value;
 use book::{At, Book, Page, View};
 
 use super::kept::{FieldNames, Kept, certificates_pem, issued};
-use super::{StoreError, StoreErrorKind, StoreReader, StoreWriter};
+use super::{Pending, StoreError, StoreErrorKind, StoreReader, StoreWriter};
 use crate::certificate::Certificate;
 use crate::desired::StoreBinding;
 use crate::ids::Sha256;
@@ -117,8 +118,17 @@ impl VaultStore {
         version: u64,
         sha256: &Sha256,
     ) -> Result<Option<(Kept, Fields)>, StoreError> {
+        self.kept_in(name, version, &format!("{OWN_FIELD}{sha256}")).await
+    }
+
+    async fn kept_in(
+        &self,
+        name: &str,
+        version: u64,
+        field: &str,
+    ) -> Result<Option<(Kept, Fields)>, StoreError> {
         let Some((_, fields)) = self.kv.read(name, Some(version)).await? else { return Ok(None) };
-        let own = fields.get(&format!("{OWN_FIELD}{sha256}")).and_then(Value::as_str);
+        let own = fields.get(field).and_then(Value::as_str);
         own.map(Kept::parse).transpose().map(|kept| kept.map(|kept| (kept, fields)))
     }
 
@@ -188,7 +198,7 @@ impl VaultStore {
         let pem = kept.record.thumbprints.map(|thumbprints| kept.open(&thumbprints)).transpose()?;
         let certificates = pem.map(|(_, issued)| certificates_pem(&issued).to_string()).unwrap_or_default();
         let mut book = view.book.clone();
-        book.put(Page { record: kept.record.clone(), certificates, live: Vec::new(), next: vec![at] });
+        book.put(Page { next: vec![at], ..Page::new(&kept.record, certificates) });
         self.put_book(entry, view, book).await?;
         Ok(of_rotation(&view.holding()?, record))
     }
@@ -321,6 +331,12 @@ impl StoreReader for VaultStore {
         let page = page.filter(|page| !page.certificates.is_empty());
         issued(&page.ok_or_else(|| self.missing(doing, entry))?.certificates)
     }
+
+    async fn requested(&self, entry: &StoreBinding, generation: &Generation) -> Result<Vec<u8>, StoreError> {
+        let view = self.view(entry).await?;
+        let page = view.book.of(&generation.record);
+        page.ok_or_else(|| self.missing("reading the signing request in", entry))?.request()
+    }
 }
 
 #[async_trait]
@@ -347,9 +363,29 @@ impl StoreWriter for VaultStore {
         let at = self.write(&name, view.next.current_version, &fields).await?;
         let mut book = view.book.clone();
         let certificates = certificates_pem(issued).to_string();
-        book.put(Page { record: record.clone(), certificates, live: Vec::new(), next: vec![at] });
+        book.put(Page { next: vec![at], ..Page::new(record, certificates) });
         self.put_book(entry, &mut view, book).await?;
         Ok(Generation { handle: sha256.to_string(), record: record.clone(), key: KeyState::Held })
+    }
+
+    async fn keep_request(
+        &self,
+        entry: &StoreBinding,
+        key: &PrivateKey,
+        csr: &[u8],
+        record: &PublicRecord,
+    ) -> Result<Pending, StoreError> {
+        self.keep_pending(entry, key, csr, record).await
+    }
+
+    async fn attach(
+        &self,
+        entry: &StoreBinding,
+        generation: &Generation,
+        issued: &Issued,
+        record: &PublicRecord,
+    ) -> Result<Generation, StoreError> {
+        self.attach_to_pending(entry, generation, issued, record).await
     }
 
     async fn signer(
@@ -442,9 +478,13 @@ impl StoreWriter for VaultStore {
 
     async fn write_record(&self, entry: &StoreBinding, record: &PublicRecord) -> Result<(), StoreError> {
         let doing = "writing the record of";
-        let thumbprints = record.thumbprints.ok_or_else(|| self.missing(doing, entry))?;
         let mut view = self.view(entry).await?;
         let mut book = view.book.clone();
+        let Some(thumbprints) = record.thumbprints else {
+            let page = book.pending_mut(record.rotation_id).ok_or_else(|| self.missing(doing, entry))?;
+            page.record = record.clone();
+            return self.put_book(entry, &mut view, book).await;
+        };
         match book.page_mut(&thumbprints.sha256) {
             Some(page) => page.record = record.clone(),
             None => {
@@ -459,7 +499,7 @@ impl StoreWriter for VaultStore {
                 let created = view.live.versions.get(&version).map(|found| found.created_time.clone());
                 let at = At { version, created: created.unwrap_or_default() };
                 let certificates = certificates_pem(&found).to_string();
-                book.put(Page { record: record.clone(), certificates, live: vec![at], next: Vec::new() });
+                book.put(Page { live: vec![at], ..Page::new(record, certificates) });
             }
         }
         self.put_book(entry, &mut view, book).await
@@ -469,7 +509,9 @@ impl StoreWriter for VaultStore {
         let doing = "removing a key from";
         let mut view = self.view(entry).await?;
         let holding = view.holding()?;
-        let thumbprints = generation.record.thumbprints.ok_or_else(|| self.missing(doing, entry))?;
+        let Some(thumbprints) = generation.record.thumbprints else {
+            return self.remove_pending(entry, &mut view, generation).await;
+        };
         let sha256 = thumbprints.sha256;
         if holding.generation(&sha256).is_none() {
             return Err(self.missing(doing, entry));

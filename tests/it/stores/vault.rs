@@ -163,10 +163,16 @@ async fn the_vault_store_keeps_the_contract() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_vault_store_keeps_the_contract_where_somebody_else_signs() {
+    contract::run_by_request(|| bench(Server::of_the_test())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a real Vault; .ci/run starts one"]
 async fn a_real_vault_keeps_the_contract() {
     let server = Server::real();
     contract::run(|| bench(server.clone())).await;
+    contract::run_by_request(|| bench(server.clone())).await;
 }
 
 /// Promotes a first generation at that entry.
