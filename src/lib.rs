@@ -38,6 +38,7 @@ pub mod entra;
 pub mod form;
 pub mod issuer;
 pub mod key;
+pub mod may;
 pub mod net;
 pub mod observe;
 pub mod pem;
