@@ -364,7 +364,8 @@ impl<'a> Chain<'a> {
 
     fn outcome_when_done(&self) -> Outcome {
         let has = |test: fn(&Step) -> bool| self.plan.steps.iter().any(|planned| test(&planned.step));
-        let publishes = has(|step| matches!(step, Step::Publish { .. }));
+        let again = self.plan.steps.iter().any(|planned| planned.because == Because::RepairNotProven);
+        let publishes = again || has(|step| matches!(step, Step::Publish { .. }));
         let finishes = self.plan.steps.iter().any(|planned| planned.because == Because::NotProvenYet);
         let promotes = finishes || has(|step| matches!(step, Step::Promote { .. }));
         match &self.evidence {

@@ -67,7 +67,7 @@ pub async fn prepare(ask: &Ask<'_>, global: &Global, world: &World) -> Result<Pr
     let desired = declaration::declared(global, world, written)?;
     let policy = policy(selection, &desired, global)?;
     let (addresses, tenants) = chosen(&desired, &policy, reviewed)?;
-    let ground = ground(&desired, &tenants, parallelism.parallelism, emulator, global, world)?;
+    let ground = ground(&desired, &tenants, parallelism.parallelism, emulator, global, world).await?;
     if !ground.in_process {
         progress::note(&reading(&tenants), global, world);
     }

@@ -6,6 +6,7 @@ pub mod deliveries;
 pub mod digest;
 pub mod document;
 pub mod guard;
+pub mod in_use;
 pub mod planner;
 pub mod policy;
 pub mod predecessors;

@@ -15,6 +15,7 @@ use crate::observed::{
 };
 use crate::plan::digest;
 use crate::plan::records::{Recorded, credential_dates};
+use crate::plan::situation::reference;
 use crate::plan::step::{Evidence, GenerationRef, RecordWrite, Step};
 use crate::settings::Settings;
 
@@ -189,7 +190,9 @@ impl Step {
             }
             Step::Settle { generation: _, seconds: _ } => {}
             Step::Prove { generation, evidence } => {
-                let records = context.declared.prove == Prove::AfterPromotion;
+                let in_use = world.holding().and_then(Holding::current_generation);
+                let repaired = in_use.is_some_and(|current| generation.is(&reference(current)));
+                let records = repaired || context.declared.prove == Prove::AfterPromotion;
                 if records && matches!(evidence, Evidence::SignIn { .. }) {
                     proven(world, context.now, generation);
                 }
@@ -288,10 +291,14 @@ fn promote(world: &mut World, now: Timestamp, reference: &GenerationRef) {
     }
 }
 
-/// It signed in. The first time counts.
+/// It signed in. The first time since it was published counts.
 fn proven(world: &mut World, now: Timestamp, reference: &GenerationRef) {
+    let its = world.generation(reference).and_then(|generation| generation.record.thumbprints);
+    let of_it = |credential: &&Credential| its.is_some_and(|thumbprints| credential.is_of(&thumbprints));
+    let start = world.target.credentials.iter().filter(of_it).filter_map(|credential| credential.start).min();
     if let Some(generation) = world.generation_mut(reference) {
-        generation.record.proven_at.get_or_insert(now);
+        let before = generation.record.proven_at.filter(|at| start.is_none_or(|start| start <= *at));
+        generation.record.proven_at = before.or(Some(now));
     }
 }
 
@@ -315,7 +322,8 @@ fn deliver(world: &mut World, context: &Context<'_>, reference: &GenerationRef, 
 
 fn adopt(world: &mut World, context: &Context<'_>, reference: &GenerationRef) {
     let Some(thumbprints) = reference.thumbprints else { return };
-    let credential = world.target.client_credentials().find(|one| one.is_of(&thumbprints));
+    let credential = world.target.client_credentials().filter(|one| one.is_of(&thumbprints));
+    let credential = credential.min_by_key(|one| one.key_id);
     let record = context.recorded(world).adopted(thumbprints, credential);
     push_generation(world, reference, record);
     if let Some(holding) = world.holding_mut() {

@@ -78,6 +78,8 @@ pub enum Because {
     PromotionUnknown,
     /// It was promoted before its proof, and the proof is still missing.
     NotProvenYet,
+    /// It was published again, and has not signed in since.
+    RepairNotProven,
     /// `adopt:` names it.
     Adopted,
     /// The delivery place holds something else, or nobody knows.
@@ -126,6 +128,7 @@ impl fmt::Display for Because {
             Because::NotProvenYet => {
                 f.write_str("it was promoted before its proof, and that is still missing")
             }
+            Because::RepairNotProven => f.write_str("it was published again, and has not signed in since"),
             Because::Adopted => f.write_str("the file adopts it"),
             Because::DeliveryDiffers => f.write_str("the place holds something else or cannot say"),
             Because::BeyondKeepRetired { keep } => {

@@ -376,12 +376,22 @@ fn a_running_emulator_is_reached_with_its_url_and_authority() {
     let quick = ["--set", "read_interval=20ms", "--set", "sign_in_interval=20ms"];
     let applied = with_server(&[&["apply", "--emulator", "--auto-approve"][..], &quick].concat());
     let settled = with_server(&["plan", "--detailed-exitcode"]);
+    // The server's clock is the tool's, too: half a year later the next rotation is due.
+    let moved = with_server(&["emulator", "clock", "+182d"]);
+    let due = with_server(&["plan", "--detailed-exitcode"]);
     server.kill().unwrap();
     server.wait().unwrap();
     assert_eq!(planned.0, 2, "{}", planned.2);
     assert_eq!(applied.0, 0, "{}", applied.2);
     assert!(applied.1.contains("1 rotated, proven. (emulator)"), "{}", applied.1);
     assert_eq!(settled.0, 0, "{}", settled.2);
+    assert_eq!(moved.0, 0, "{}", moved.2);
+    assert_eq!(due.0, 2, "{}", due.2);
+    assert!(due.1.contains("because its rotation was due on"), "{}", due.1);
+    // Whoever answers must be an emulator, and somebody must answer.
+    let gone = with_server(&["plan"]);
+    assert_eq!(gone.0, 1);
+    assert!(gone.2.contains("asking the emulator at") && gone.2.contains("refused"), "{}", gone.2);
 }
 
 #[test]

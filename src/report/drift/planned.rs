@@ -73,6 +73,7 @@ fn is_told(planned: &PlannedStep, thumbprint: Option<Sha1>, findings: &[Finding]
         | Because::NoLongerFits
         | Because::PromotionUnknown
         | Because::NotProvenYet
+        | Because::RepairNotProven
         | Because::Adopted
         | Because::BeyondKeepRetired { .. } => false,
     }
