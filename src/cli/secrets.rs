@@ -54,7 +54,8 @@ impl FromOperator {
 
     fn file(&self, name: &str) -> Result<Option<Secret>, Trouble> {
         let wrong = |reason: &str| unusable(name, reason);
-        let bytes = files::read(&self.path(name)?, Path::new(name)).map_err(|error| wrong(&error.to_string()))?;
+        let bytes =
+            files::read(&self.path(name)?, Path::new(name)).map_err(|error| wrong(&error.to_string()))?;
         let bytes = Zeroizing::new(bytes);
         let text = std::str::from_utf8(&bytes).map_err(|_| wrong("it is not UTF-8 text"))?;
         // Editors and `echo` end a file with a line break that is no part of the secret.

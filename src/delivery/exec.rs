@@ -93,8 +93,7 @@ impl ExecDelivery {
         let wrong = |kind, reason: String| Trouble::new(kind, doing, reason);
         let program = command.first().map(String::as_str).unwrap_or_default();
         let mut child = self.start(command, thumbprints).map_err(|error| {
-            wrong(TroubleKind::Refused, format!("{program} cannot be started: {error}"))
-                .with_hint(WHERE)
+            wrong(TroubleKind::Refused, format!("{program} cannot be started: {error}")).with_hint(WHERE)
         })?;
         let mut group = Group(child.id());
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());

@@ -77,7 +77,7 @@ pub async fn run(args: &DoctorArgs, global: &Global, world: &World) -> Result<En
     if policy.only.is_empty() {
         tenants.extend(desired.tenants.keys().cloned());
     }
-    let ground = ground(&desired, &tenants, args.parallelism.parallelism, None, global, world)?;
+    let ground = ground(&desired, &tenants, args.parallelism.parallelism, None, global, world).await?;
     let certificates: Vec<&Declared> =
         desired.certificates.values().filter(|declared| addresses.contains(&declared.address)).collect();
     let of_tenants =

@@ -19,9 +19,7 @@ pub(crate) fn may_write(folder: &Path) -> May {
             Ok(_) => {
                 return match accessat(CWD, here, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) {
                     Ok(()) => May::Yes,
-                    Err(error) => {
-                        May::no(format!("{shown}: {}", std::io::Error::from(error).kind()), HINT)
-                    }
+                    Err(error) => May::no(format!("{shown}: {}", std::io::Error::from(error).kind()), HINT),
                 };
             }
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}

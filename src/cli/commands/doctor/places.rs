@@ -47,11 +47,7 @@ pub(super) async fn stores(certificates: &[&Declared], ground: &Ground) -> Vec<F
     findings.flatten().collect()
 }
 
-async fn entry(
-    binding: &StoreBinding,
-    readers: &ShippedReaders,
-    ground: &Ground,
-) -> Result<OfEntry, String> {
+async fn entry(binding: &StoreBinding, readers: &ShippedReaders, ground: &Ground) -> Result<OfEntry, String> {
     let store = readers.store(binding).map_err(|trouble| trouble.to_string())?;
     let _slot = ground.slots.acquire().await;
     let observed = store.observe(binding).await;
@@ -106,7 +102,7 @@ impl OfStore {
 
 /// A right that only `apply` needs.
 fn may_not(about: &str, what: &str, reason: &str, hint: String) -> Finding {
-    let text = format!("{what}: may not be written, which apply has to: {reason}");
+    let text = format!("{what}: apply cannot write it: {reason}");
     Finding { hint: Some(hint), ..Finding::new(about, Health::Warning, text) }
 }
 
@@ -132,7 +128,7 @@ pub(super) async fn issuers(certificates: &[&Declared], ground: &Ground) -> Vec<
             May::Yes => Finding::new(&about, Health::Ok, "may be used"),
             May::NotTold => Finding::not_told(&about, "signs for certroll"),
             May::No { reason, hint } => {
-                let text = format!("may not be used, which apply has to: {reason}");
+                let text = format!("apply cannot use it: {reason}");
                 Finding { hint: Some(hint), ..Finding::new(&about, Health::Warning, text) }
             }
         };
@@ -148,7 +144,9 @@ fn issuer_name(issuer: &Issuer) -> Option<String> {
         Issuer::VaultPki { mount, role, .. } => format!("{mount}/{role}"),
         Issuer::KeyVault { vault, issuer, .. } => format!("{vault}/{issuer}"),
         Issuer::Csr { directory } => directory.display().to_string(),
-        Issuer::SelfSigned | Issuer::ExternalPublicKey { .. } | Issuer::ExternalRotator { .. } => return None,
+        Issuer::SelfSigned | Issuer::ExternalPublicKey { .. } | Issuer::ExternalRotator { .. } => {
+            return None;
+        }
     };
     Some(format!("{} {place}", issuer.as_str()))
 }
@@ -185,7 +183,10 @@ async fn place(delivery: &Delivery, readers: &ShippedReaders) -> Vec<Finding> {
     let writes = match place.may_write().await {
         May::Yes => Finding::new(&about, Health::Ok, "may write"),
         May::NotTold => Finding::not_told(&about, "may write"),
-        May::No { reason, hint } => may_not(&about, &delivery.kind, &reason, hint),
+        May::No { reason, hint } => {
+            let text = format!("apply cannot deliver: {reason}");
+            Finding { hint: Some(hint), ..Finding::new(&about, Health::Warning, text) }
+        }
     };
     vec![looked, writes]
 }

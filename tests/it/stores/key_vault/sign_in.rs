@@ -139,7 +139,7 @@ impl Transport for Surroundings {
             "login.microsoftonline.com" => {
                 let form = String::from_utf8(request.body().clone()).unwrap();
                 assert!(form.contains("client_assertion=eyJ.job.sig"), "{form}");
-                assert!(form.contains("scope=https%3A%2F%2Fvault.azure.net%2F.default"), "{form}");
+                assert!(form.contains("scope=https%3A//vault.azure.net/.default"), "{form}");
                 token()
             }
             _ => return self.vault.send(request).await,
@@ -178,7 +178,7 @@ async fn looked(around: &Arc<Surroundings>, set: &[(&str, &str)], connection: bo
     entry.options.object = Some("secret".into());
     let store = ShippedReaders::new(&connections).store(&entry).unwrap();
     let state = store.observe(&entry).await.state;
-    assert_eq!(state, StoreState::Absent);
+    assert!(matches!(state, StoreState::Absent), "{state:?}");
     (store.signs_in().unwrap(), std::mem::take(&mut around.asked.lock().unwrap()))
 }
 
@@ -192,7 +192,10 @@ async fn a_vault_is_signed_in_to_in_every_way_that_entra_is() {
     assert_eq!(who, "the managed identity of this machine (AZURE_TOKEN_CREDENTIALS)");
     assert_eq!(asked, [of_machine.clone()]);
     let (who, asked) = looked(&around, &[("CERTROLL_CONN_KV_AUTH", "managed_identity")], true).await;
-    assert_eq!((who.as_str(), asked), ("the managed identity of this machine (connection kv)", vec![of_machine]));
+    assert_eq!(
+        (who.as_str(), asked),
+        ("the managed identity of this machine (connection kv)", vec![of_machine])
+    );
 
     let job = [
         ("ACTIONS_ID_TOKEN_REQUEST_URL", "https://run.actions.githubusercontent.com/1/idtoken?v=2"),
