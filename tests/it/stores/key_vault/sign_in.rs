@@ -190,7 +190,7 @@ async fn a_vault_is_signed_in_to_in_every_way_that_entra_is() {
     let chosen = [("AZURE_TOKEN_CREDENTIALS", "ManagedIdentityCredential")];
     let (who, asked) = looked(&around, &chosen, false).await;
     assert_eq!(who, "the managed identity of this machine (AZURE_TOKEN_CREDENTIALS)");
-    assert_eq!(asked, [of_machine.clone()]);
+    assert_eq!(asked, std::slice::from_ref(&of_machine));
     let (who, asked) = looked(&around, &[("CERTROLL_CONN_KV_AUTH", "managed_identity")], true).await;
     assert_eq!(
         (who.as_str(), asked),
