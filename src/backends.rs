@@ -8,6 +8,8 @@ mod directory;
 mod issuers;
 #[cfg(feature = "azure-key-vault")]
 mod key_vault;
+#[cfg(any(feature = "azure-key-vault", feature = "hashicorp-vault"))]
+mod opened;
 pub mod reach;
 pub mod shipped;
 mod stores;

@@ -24,6 +24,7 @@ pub mod observed;
 pub mod period;
 pub mod plan;
 pub mod subject;
+#[cfg(any(feature = "ci-deliveries", feature = "hashicorp-vault"))]
 pub mod token_source;
 #[cfg(feature = "hashicorp-vault")]
 pub mod vault;
@@ -38,6 +39,7 @@ pub mod entra;
 pub mod form;
 pub mod issuer;
 pub mod key;
+pub mod may;
 pub mod net;
 pub mod observe;
 pub mod pem;

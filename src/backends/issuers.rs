@@ -15,6 +15,7 @@ use crate::issuer::Issuer;
 use crate::issuer::ca_file::CaFile;
 use crate::issuer::csr::RequestFolder;
 use crate::issuer::self_signed::SelfSigned;
+use crate::may::May;
 use crate::observed::Answer;
 
 /// Largest certificate file read, in bytes.
@@ -36,14 +37,45 @@ pub(super) fn open(
             Ok(Arc::new(ca_file(&reach.base.join(certificate), chain.as_deref(), key, secrets)?))
         }
         #[cfg(feature = "hashicorp-vault")]
-        Declares::VaultPki { mount, role, namespace, issuer_ref, connection } => {
-            use crate::issuer::vault_pki::VaultPki;
-            let vault = super::vault::open(reach, connection.as_ref())?;
-            let (namespace, issuer_ref) = (namespace.as_deref(), issuer_ref.as_deref());
-            Ok(Arc::new(VaultPki::new(vault, mount, role, namespace, issuer_ref)))
-        }
+        issuer @ Declares::VaultPki { .. } => Ok(Arc::new(vault_pki(issuer, reach)?)),
         other => Err(not_in_this_version("issuing a certificate", other.as_str())),
     }
+}
+
+/// Whether certificates will be made, as far as it can be told without having one made, and who signs in for that. No key is read.
+pub(super) async fn may_issue(declared: &Declared, reach: &Reach) -> Result<(Option<String>, May), Trouble> {
+    match &declared.issuer {
+        Declares::CaFile { certificate, chain, key: _ } => {
+            let chain = chain.as_ref().map(|chain| reach.base.join(chain));
+            let (own, _) = ca_certificates(&reach.base.join(certificate), chain.as_deref())?;
+            Ok((None, may_sign(&own, declared, reach)))
+        }
+        Declares::Csr { directory } => {
+            Ok((None, RequestFolder::new(&reach.base, directory, &declared.address).may_write()))
+        }
+        #[cfg(feature = "hashicorp-vault")]
+        issuer @ Declares::VaultPki { .. } => {
+            let pki = vault_pki(issuer, reach)?;
+            Ok((Some(pki.signs_in()), pki.may_issue().await?))
+        }
+        _ => Ok((None, May::Yes)),
+    }
+}
+
+/// Whether a CA's certificate lets it sign one that begins now.
+fn may_sign(own: &Certificate, declared: &Declared, reach: &Reach) -> May {
+    let ends = declared.validity.after(reach.way.clock.now());
+    if !own.is_ca() {
+        return May::no(
+            format!("{} is not the certificate of a CA", own.subject),
+            "basicConstraints must say CA",
+        );
+    }
+    if own.not_after < ends {
+        let reason = format!("the CA's own certificate ends on {}, before {ends}", own.not_after);
+        return May::no(reason, "renew the CA, or declare a shorter validity");
+    }
+    May::Yes
 }
 
 /// What became of the signing request of a certificate.
@@ -66,6 +98,20 @@ fn ca_file(
     key: &Password,
     secrets: &dyn Secrets,
 ) -> Result<CaFile, Trouble> {
+    let (own, above) = ca_certificates(certificate, chain)?;
+    let key = secrets.secret(key)?.ok_or_else(|| {
+        let doing = format!("opening CA {}", certificate.display());
+        Trouble::new(TroubleKind::Refused, doing, format!("its key ({key}) is not set"))
+            .with_hint("set it to the CA's private key in PEM form")
+    })?;
+    Ok(CaFile::new(own, above, &key)?)
+}
+
+/// The CA's own certificate, and those above it in any order.
+fn ca_certificates(
+    certificate: &Path,
+    chain: Option<&Path>,
+) -> Result<(Certificate, Vec<Certificate>), Trouble> {
     let doing = format!("opening CA {}", certificate.display());
     let refused = |reason: String| Trouble::new(TroubleKind::Refused, doing.as_str(), reason);
     let own = read(certificate, &doing)?;
@@ -77,10 +123,17 @@ fn ca_file(
         }
         None => Vec::new(),
     };
-    let key = secrets.secret(key)?.ok_or_else(|| {
-        refused(format!("its key ({key}) is not set")).with_hint("set it to the CA's private key in PEM form")
-    })?;
-    Ok(CaFile::new(own, above, &key)?)
+    Ok((own, above))
+}
+
+#[cfg(feature = "hashicorp-vault")]
+fn vault_pki(issuer: &Declares, reach: &Reach) -> Result<crate::issuer::vault_pki::VaultPki, Trouble> {
+    let Declares::VaultPki { mount, role, namespace, issuer_ref, connection } = issuer else {
+        return Err(not_in_this_version("issuing a certificate", issuer.as_str()));
+    };
+    let vault = super::vault::open(reach, connection.as_ref())?;
+    let (namespace, issuer_ref) = (namespace.as_deref(), issuer_ref.as_deref());
+    Ok(crate::issuer::vault_pki::VaultPki::new(vault, mount, role, namespace, issuer_ref))
 }
 
 #[allow(clippy::disallowed_methods, reason = "reads the declared CA's certificates")]

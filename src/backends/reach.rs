@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+#[cfg(any(feature = "azure-key-vault", feature = "hashicorp-vault"))]
+use super::opened::Opened;
 use crate::connections::Operator;
 use crate::desired::Cloud;
 use crate::edges::{Trouble, TroubleKind};
-use crate::ids::Name;
 use crate::net::{HttpsOptions, HttpsTransport, Service, Transport, Trust, Way};
 
 /// Makes transports that trust certain certificate authorities.
@@ -74,43 +75,6 @@ pub struct Reach {
     /// Vaults that were reached already.
     #[cfg(feature = "hashicorp-vault")]
     pub(super) vaults: Opened<crate::vault::Vault>,
-}
-
-/// What was opened for a connection, or for none, so that all who name the same share it.
-pub(super) struct Opened<T>(Arc<Mutex<BTreeMap<Key, Arc<T>>>>);
-
-/// A connection, and which of the places it leads to.
-type Key = (Option<Name>, String);
-
-impl<T> Clone for Opened<T> {
-    fn clone(&self) -> Opened<T> {
-        Opened(Arc::clone(&self.0))
-    }
-}
-
-impl<T> Default for Opened<T> {
-    fn default() -> Opened<T> {
-        Opened(Arc::default())
-    }
-}
-
-impl<T> Opened<T> {
-    /// The one that was opened, or a new one. `place` tells several of one connection apart.
-    pub(super) fn get_or_open(
-        &self,
-        connection: Option<&Name>,
-        place: &str,
-        open: impl FnOnce() -> Result<Arc<T>, Trouble>,
-    ) -> Result<Arc<T>, Trouble> {
-        let mut opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (connection.cloned(), place.to_owned());
-        if let Some(known) = opened.get(&key) {
-            return Ok(Arc::clone(known));
-        }
-        let new = open()?;
-        opened.insert(key, Arc::clone(&new));
-        Ok(new)
-    }
 }
 
 impl Reach {

@@ -17,6 +17,7 @@ use crate::entra::{self, GraphClient, Line};
 use crate::ids::{Name, Thumbprints};
 use crate::issuer::Issuer;
 use crate::key::Secret;
+use crate::may::May;
 use crate::observed::Answer;
 use crate::store::{StoreReader, StoreWriter};
 
@@ -24,6 +25,11 @@ use crate::store::{StoreReader, StoreWriter};
 pub trait Secrets: Send + Sync {
     /// The secret of that source; none when it is not set.
     fn secret(&self, password: &Password) -> Result<Option<Secret>, Trouble>;
+
+    /// Whether that source is set, found out without reading it where that can be.
+    fn is_set(&self, password: &Password) -> Result<bool, Trouble> {
+        Ok(self.secret(password)?.is_some())
+    }
 }
 
 /// The way to one tenant.
@@ -79,6 +85,11 @@ impl Connections {
     /// Whether the operator has set up a connection, and lets its users use it.
     pub fn connection(&self, name: &Name) -> Result<(), Trouble> {
         self.0.reach.operator.connection(Some(name)).map(|_| ())
+    }
+
+    /// Whether certificates will be made for that one, as far as it can be told without having one made, and who signs in for that.
+    pub async fn may_issue(&self, declared: &Declared) -> Result<(Option<String>, May), Trouble> {
+        issuers::may_issue(declared, &self.0.reach).await
     }
 
     fn joined(&self, tenant: &Name) -> Result<&Joined, Trouble> {

@@ -32,9 +32,9 @@ impl FromOperator {
         }
     }
 
-    fn file(&self, name: &str) -> Result<Option<Secret>, Trouble> {
-        let doing = || format!("reading secret_file {name}");
-        let wrong = |reason: &str| Trouble::new(TroubleKind::Refused, doing(), reason);
+    /// Where a file of that name is, below the folder for secrets.
+    fn path(&self, name: &str) -> Result<PathBuf, Trouble> {
+        let wrong = |reason: &str| unusable(name, reason);
         let folder = self.folder.as_ref().ok_or_else(|| {
             wrong("no folder for secrets was given").with_hint("give one with --secrets-dir DIR")
         })?;
@@ -49,7 +49,13 @@ impl FromOperator {
         if !path.starts_with(&folder) {
             return Err(wrong("a symbolic link leads out of --secrets-dir"));
         }
-        let bytes = files::read(&path, relative).map_err(|error| wrong(&error.to_string()))?;
+        Ok(path)
+    }
+
+    fn file(&self, name: &str) -> Result<Option<Secret>, Trouble> {
+        let wrong = |reason: &str| unusable(name, reason);
+        let bytes =
+            files::read(&self.path(name)?, Path::new(name)).map_err(|error| wrong(&error.to_string()))?;
         let bytes = Zeroizing::new(bytes);
         let text = std::str::from_utf8(&bytes).map_err(|_| wrong("it is not UTF-8 text"))?;
         // Editors and `echo` end a file with a line break that is no part of the secret.
@@ -58,12 +64,24 @@ impl FromOperator {
     }
 }
 
+fn unusable(name: &str, reason: &str) -> Trouble {
+    Trouble::new(TroubleKind::Refused, format!("reading secret_file {name}"), reason)
+}
+
 impl Secrets for FromOperator {
     fn secret(&self, password: &Password) -> Result<Option<Secret>, Trouble> {
         match password {
             Password::Env(name) => Ok(self.variables.get(name).cloned()),
             Password::SecretFile(name) => self.file(name),
             Password::Generate | Password::None => Ok(None),
+        }
+    }
+
+    fn is_set(&self, password: &Password) -> Result<bool, Trouble> {
+        match password {
+            Password::Env(name) => Ok(self.variables.contains_key(name)),
+            Password::SecretFile(name) => Ok(self.path(name)?.metadata().is_ok_and(|found| found.len() > 0)),
+            Password::Generate | Password::None => Ok(false),
         }
     }
 }

@@ -16,8 +16,10 @@ use crate::certificate::{Certificate, CertificateError};
 use crate::desired::{answer_file, request_file};
 use crate::edges::{Trouble, TroubleKind};
 use crate::ids::Address;
+use crate::may::May;
 use crate::observed::Answer;
 use crate::pem;
+use crate::store::file::writable::may_write;
 
 /// Endings of a certificate's file, in the order they are looked for.
 const ENDINGS: [&str; 3] = ["cer", "crt", "pem"];
@@ -91,6 +93,12 @@ impl RequestFolder {
         }
     }
 
+    /// Whether requests may be written there.
+    pub fn may_write(&self) -> May {
+        let path = self.base.join(&self.request);
+        path.parent().map_or(May::NotTold, may_write)
+    }
+
     /// Every file that may be the certificate.
     fn certificates(&self) -> Vec<Found> {
         let paths = ENDINGS.iter().map(|ending| self.answer.with_extension(ending));
@@ -105,10 +113,10 @@ impl RequestFolder {
     /// Writes a request (DER) as PEM, whole or not at all. One that is there already is left alone.
     fn write(&self, request: &[u8]) -> std::io::Result<()> {
         let text = text(request);
-        let path = self.base.join(&self.request);
-        if std::fs::read(&path).is_ok_and(|there| there == text.as_bytes()) {
+        if matches!(self.read(&self.request), Ok(Some(there)) if there == text.as_bytes()) {
             return Ok(());
         }
+        let path = self.base.join(&self.request);
         let directory = match path.parent() {
             Some(parent) if parent != Path::new("") => parent,
             _ => Path::new("."),

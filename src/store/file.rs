@@ -13,6 +13,7 @@ mod layout;
 mod lock;
 mod name;
 mod rendered;
+pub(crate) mod writable;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ use async_trait::async_trait;
 use crate::desired::StoreBinding;
 use crate::issuer::Issued;
 use crate::key::{LocalSigner, PrivateKey, Secret, Signer};
+use crate::may::May;
 use crate::observed::record::PublicRecord;
 use crate::observed::{Current, Generation, KeyState, ObservedStore, Removal, Shape, Staging, StoreState};
 use crate::store::{Pending, StoreError, StoreErrorKind, StoreReader, StoreWriter};
@@ -373,6 +375,20 @@ impl StoreReader for FileStore {
         };
         let doing = || format!("reading a signing request of {}/{}", entry.store, entry.entry);
         self.work.does(read).await.map_err(|fault| error(doing(), fault))
+    }
+
+    async fn may_write(&self, entry: &StoreBinding) -> Result<May, StoreError> {
+        let place = self.place(entry);
+        let look = move || {
+            if let Some(Fault { reason, hint, .. }) = place.git_trouble()? {
+                return Ok(May::no(reason, hint.unwrap_or_default()));
+            }
+            let folder = place.directory.join(&place.entry);
+            let both = [folder.join(layout::GENERATIONS), folder].map(|folder| writable::may_write(&folder));
+            Ok(both.into_iter().find(|one| *one != May::Yes).unwrap_or(May::Yes))
+        };
+        let doing = || format!("looking whether {}/{} may be written", entry.store, entry.entry);
+        self.work.does(look).await.map_err(|fault| error(doing(), fault))
     }
 }
 

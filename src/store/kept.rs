@@ -64,16 +64,6 @@ impl Kept {
         }
     }
 
-    /// A key whose certificate is still awaited.
-    pub(super) fn pending(key: &PrivateKey, record: &PublicRecord) -> Kept {
-        Kept {
-            key: STANDARD.encode(key.expose_pkcs8()),
-            certificates: String::new(),
-            record: record.clone(),
-            rendered: BTreeMap::new(),
-        }
-    }
-
     /// Reads it back. The error quotes nothing of it.
     pub(super) fn parse(text: &str) -> Result<Kept, StoreError> {
         serde_json::from_str(text)
@@ -141,6 +131,20 @@ impl Kept {
         }
         self.rendered = fields.iter().map(|(name, text)| (name.clone(), sha256(text.as_bytes()))).collect();
         Ok(fields)
+    }
+}
+
+/// What only stores of fields need.
+#[cfg(feature = "hashicorp-vault")]
+impl Kept {
+    /// A key whose certificate is still awaited.
+    pub(super) fn pending(key: &PrivateKey, record: &PublicRecord) -> Kept {
+        Kept {
+            key: STANDARD.encode(key.expose_pkcs8()),
+            certificates: String::new(),
+            record: record.clone(),
+            rendered: BTreeMap::new(),
+        }
     }
 
     /// The names of the fields that were rendered.

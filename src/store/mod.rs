@@ -18,6 +18,7 @@ use crate::desired::StoreBinding;
 use crate::edges::{Trouble, TroubleKind};
 use crate::issuer::Issued;
 use crate::key::{PrivateKey, Secret, Signer};
+use crate::may::May;
 use crate::observed::record::PublicRecord;
 use crate::observed::{Current, Generation, KeyState, ObservedStore, Shape};
 
@@ -118,6 +119,17 @@ pub trait StoreReader: Send + Sync {
     async fn requested(&self, entry: &StoreBinding, generation: &Generation) -> Result<Vec<u8>, StoreError> {
         let _ = generation;
         Err(unsupported("reading a signing request in", entry, HOLDS_NO_REQUESTS))
+    }
+
+    /// Who signs in to it, for messages; none where nobody has to.
+    fn signs_in(&self) -> Option<String> {
+        None
+    }
+
+    /// Whether keys may be made and promoted in the entry, as far as the store tells without a write.
+    async fn may_write(&self, entry: &StoreBinding) -> Result<May, StoreError> {
+        let _ = entry;
+        Ok(May::NotTold)
     }
 }
 

@@ -23,6 +23,7 @@
 //! | `stop KIND`, `start KIND` | the CI system turns everybody away (403), and lets them in again |
 //! | `by_hand KIND NAME` | somebody else writes it |
 //! | `look secret NAME`, `look certificate NAME` | the same in the Key Vault |
+//! | `policy vault PATH=CAPABILITIES` | all that the token may do on that path |
 //! | `authority FILE` | a CA's certificate in a file, its key in CERTROLL_SECRET_CA_KEY |
 //!
 //! `@app:NAME` stands for the client id of an application, and in commands `T1` for the thumbprint that the transcript calls so.
@@ -77,6 +78,7 @@ scripts! {
     client_clock
     deleted_behind_our_back
     doctor
+    doctor_everywhere
     deliver_on_this_machine
     deliver_to_azure_devops
     deliver_to_github
@@ -296,6 +298,11 @@ impl Story {
                     _ => self.vault.as_ref().unwrap().shown(words[2]),
                 };
                 self.print("", &found);
+            }
+            "policy" => {
+                let (path, may) = words[2].split_once('=').unwrap();
+                let may: Vec<&str> = may.split(',').collect();
+                self.vault.as_ref().unwrap().may_only(path, &may);
             }
             "stop" => self.ci[words[1]].stop(true),
             "start" => self.ci[words[1]].stop(false),

@@ -1,29 +1,31 @@
 //! `doctor`: which identity is used, what it may do, and whether everything that is declared can be reached. Only looks: it writes
 //! nothing, runs nothing, and asks for no key.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod places;
+
+use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
 use jiff::SignedDuration;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::backends::shipped::{Connections, ShippedReaders};
+use crate::backends::shipped::Connections;
 use crate::cli::args::{DoctorArgs, Global, Selection};
-use crate::cli::connect::{Ground, ground};
+use crate::cli::connect::ground;
 use crate::cli::declaration;
 use crate::cli::exit::Ending;
 use crate::cli::human::EMULATOR_STAMP;
 use crate::cli::json::pretty;
 use crate::cli::planning::{chosen, policy};
+use crate::cli::secrets::FromOperator;
 use crate::cli::text::{Ink, Text, counted};
 use crate::cli::view;
 use crate::cli::world::World;
 use crate::desired::{Declared, Desired};
-use crate::edges::{Readers, Trouble};
+use crate::edges::Trouble;
 use crate::error::Error;
 use crate::ids::Name;
-use crate::observed::StoreState;
 use crate::plan::policy::Policy;
 
 /// How one thing was found.
@@ -31,6 +33,8 @@ use crate::plan::policy::Policy;
 #[serde(rename_all = "lowercase")]
 enum Health {
     Ok,
+    /// Only doing it would tell.
+    Unknown,
     Warning,
     Failed,
 }
@@ -57,6 +61,11 @@ impl Finding {
             ..Finding::new(about, Health::Failed, trouble.to_string())
         }
     }
+
+    /// Of something that only a write would tell.
+    fn not_told(about: &str, whether: &str) -> Finding {
+        Finding::new(about, Health::Unknown, format!("whether it {whether} is not known without writing"))
+    }
 }
 
 /// Looks at everything and tells.
@@ -75,7 +84,10 @@ pub async fn run(args: &DoctorArgs, global: &Global, world: &World) -> Result<En
         join_all(tenants.iter().map(|tenant| examine_tenant(&ground.connections, tenant, &policy))).await;
     let mut findings: Vec<Finding> = of_tenants.into_iter().flatten().collect();
     findings.extend(connections(&desired, &tenants, &certificates, &ground.connections));
-    findings.extend(stores(&certificates, &ground).await);
+    findings.extend(places::stores(&certificates, &ground).await);
+    findings.extend(places::issuers(&certificates, &ground).await);
+    findings.extend(places::deliveries(&certificates, &ground).await);
+    findings.extend(places::secrets(&certificates, &FromOperator::new(global, world)));
     let has_failed = findings.iter().any(|finding| finding.result == Health::Failed);
     if global.is_json() {
         let value = json!({
@@ -98,6 +110,7 @@ async fn examine_tenant(connections: &Connections, tenant: &Name, policy: &Polic
         Err(trouble) => return vec![Finding::failed(&about, &trouble)],
     };
     let mut findings = vec![Finding::new(&about, Health::Ok, format!("identity: {identity}"))];
+    let is_in = probe.tried.iter().all(|tried| tried.result.is_ok() || !tried.needed);
     for tried in probe.tried {
         findings.push(match tried.result {
             Ok(()) => Finding::new(&about, Health::Ok, format!("can {}", tried.what)),
@@ -108,6 +121,9 @@ async fn examine_tenant(connections: &Connections, tenant: &Name, policy: &Polic
                 Finding { hint: Some(trouble.to_try().to_owned()), ..Finding::new(&about, result, text) }
             }
         });
+    }
+    if is_in {
+        findings.push(Finding::not_told(&about, "may change applications"));
     }
     findings.extend(probe.clock_skew.map(|skew| clock(&about, skew, policy)));
     findings
@@ -150,53 +166,6 @@ fn connections(
     named.iter().map(examine).collect()
 }
 
-/// Every store that a certificate is in, by reading the public records there.
-async fn stores(certificates: &[&Declared], ground: &Ground) -> Vec<Finding> {
-    let readers = ShippedReaders::new(&ground.connections);
-    let bindings = certificates.iter().filter_map(|declared| declared.store.as_ref());
-    let looks = bindings.map(|binding| {
-        let readers = &readers;
-        async move {
-            let found = match readers.store(binding) {
-                Ok(store) => {
-                    let _slot = ground.slots.acquire().await;
-                    let observed = store.observe(binding).await;
-                    match observed.state {
-                        StoreState::Unreadable { reason } => Err(reason),
-                        StoreState::Known(_) | StoreState::Absent => Ok(observed.warnings),
-                    }
-                }
-                Err(trouble) => Err(trouble.to_string()),
-            };
-            (binding, found)
-        }
-    });
-    let mut readable: BTreeMap<&Name, usize> = BTreeMap::new();
-    let mut findings = Vec::new();
-    for (binding, found) in join_all(looks).await {
-        let count = readable.entry(&binding.store).or_default();
-        let about = format!("store {}", binding.store);
-        match found {
-            Ok(warnings) => {
-                *count += 1;
-                findings.extend(warnings.into_iter().map(|warning| {
-                    Finding::new(&about, Health::Warning, format!("{}: {warning}", binding.entry))
-                }));
-            }
-            Err(reason) => {
-                findings.push(Finding::new(&about, Health::Failed, format!("{}: {reason}", binding.entry)));
-            }
-        }
-    }
-    let readable = readable.into_iter().filter(|(_, count)| *count > 0).map(|(store, count)| {
-        let text = format!("can read {}", counted(count, "entry", "entries"));
-        Finding::new(&format!("store {store}"), Health::Ok, text)
-    });
-    findings.extend(readable);
-    findings.sort_by(|one, other| one.about.cmp(&other.about));
-    findings
-}
-
 fn text(findings: &[Finding], emulator: bool, colour: bool) -> String {
     let mut text = Text::new(colour);
     if emulator {
@@ -210,6 +179,7 @@ fn text(findings: &[Finding], emulator: bool, colour: bool) -> String {
         }
         let (ink, word) = match finding.result {
             Health::Ok => (Ink::Makes, "ok       "),
+            Health::Unknown => (Ink::Attention, "unknown  "),
             Health::Warning => (Ink::Attention, "warning  "),
             Health::Failed => (Ink::Bad, "failed   "),
         };
@@ -220,7 +190,8 @@ fn text(findings: &[Finding], emulator: bool, colour: bool) -> String {
     }
     let count = |health: Health| findings.iter().filter(|finding| finding.result == health).count();
     let (failed, warnings) = (count(Health::Failed), count(Health::Warning));
-    let summary = format!("Doctor: {failed} failed, {}.", counted(warnings, "warning", "warnings"));
+    let (warnings, unknown) = (counted(warnings, "warning", "warnings"), count(Health::Unknown));
+    let summary = format!("Doctor: {failed} failed, {warnings}, {unknown} unknown.");
     text.gap().put(Ink::Heading, &summary).plain(if emulator { " (emulator)" } else { "" }).end();
     text.into_string()
 }

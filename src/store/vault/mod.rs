@@ -21,6 +21,7 @@ use crate::desired::StoreBinding;
 use crate::ids::Sha256;
 use crate::issuer::Issued;
 use crate::key::{LocalSigner, PrivateKey, Secret, Signer};
+use crate::may::May;
 use crate::observed::record::{PublicRecord, RecordedPhase};
 use crate::observed::{
     Current, Generation, Holding, KeyState, ObservedStore, Removal, Shape, Staging, StoreState,
@@ -30,6 +31,10 @@ use crate::vault::kv::{Fields, Kv, not_version_2};
 
 /// Start of the name of the field that certroll keeps its own in; the SHA-256 thumbprint follows, so that it can be seen without a value.
 const OWN_FIELD: &str = "certroll-";
+
+/// What a path needs that versions are written to, and one that only takes orders.
+const WRITES: &[&str] = &["create", "update", "read"];
+const UPDATES: &[&str] = &["update"];
 
 /// A KV v2 mount.
 pub struct VaultStore {
@@ -336,6 +341,20 @@ impl StoreReader for VaultStore {
         let view = self.view(entry).await?;
         let page = view.book.of(&generation.record);
         page.ok_or_else(|| self.missing("reading the signing request in", entry))?.request()
+    }
+
+    fn signs_in(&self) -> Option<String> {
+        Some(self.kv.vault.signs_in())
+    }
+
+    async fn may_write(&self, entry: &StoreBinding) -> Result<May, StoreError> {
+        let (next, book) = (VaultStore::next_name(entry), VaultStore::book_name(entry));
+        let path = |call: &str, name: &str| format!("{}/{call}/{name}", self.kv.mount);
+        let written = [&entry.entry, &next, &book].map(|name| (path("data", name), WRITES));
+        let destroyed = [&entry.entry, &next].map(|name| (path("destroy", name), UPDATES));
+        let needed: Vec<(String, &[&str])> = written.into_iter().chain(destroyed).collect();
+        let doing = self.doing("looking whether certroll may write", entry);
+        Ok(self.kv.vault.may(self.kv.namespace.as_deref(), &needed, &doing).await?)
     }
 }
 
