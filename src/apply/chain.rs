@@ -12,6 +12,7 @@ use crate::desired::{Declared, Issuer, StoreBinding};
 use crate::edges::{DirectoryWriter, Trouble, TroubleKind};
 use crate::ids::KeyId;
 use crate::observed::{Current, Generation, KeyState, StoreState};
+use crate::plan::document::review_certificate;
 use crate::plan::reason::{Because, NoteKind, Requires};
 use crate::plan::step::{GenerationRef, Step};
 use crate::plan::{CertificatePlan, PlannedStep, PlannedTarget};
@@ -94,7 +95,9 @@ impl<'a> Chain<'a> {
         if let Some(note) = blocked {
             note.text.clone()
         } else if self.run.job.plan.applyable() {
-            "not in the reviewed plan; review a new one: certroll plan --out FILE".to_owned()
+            let why = self.run.job.reviewed.map(|plan| review_certificate(plan, self.plan).why());
+            let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+            format!("not in the reviewed plan{why}; review a new one: certroll plan --out FILE")
         } else {
             let reasons: Vec<String> = self.run.job.plan.refusals.iter().map(ToString::to_string).collect();
             reasons.join("; ")
@@ -136,6 +139,7 @@ impl<'a> Chain<'a> {
                 validity,
                 issuer: _,
                 place: _,
+                kept_as: _,
                 requested,
             } => {
                 let wanted = ToIssue {
