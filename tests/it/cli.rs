@@ -418,3 +418,35 @@ fn writing_over_a_file_that_is_there_is_refused_by_init_alone() {
     assert_eq!(run(at, &["init", "a.yaml"]).0, 1);
     assert!(std::fs::read_to_string(at.join("a.yaml")).unwrap().ends_with("# mine\n"));
 }
+
+#[test]
+fn init_writes_where_f_says_and_nowhere_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    std::fs::create_dir(at.join("apps")).unwrap();
+    for (args, written) in [
+        (&["init", "-f", "a.yaml"][..], "a.yaml"),
+        (&["init", "-f", "apps"], "apps/certroll.yaml"),
+        (&["-f", "apps/b.yml", "init"], "apps/b.yml"),
+        (&["init", "."], "./certroll.yaml"),
+    ] {
+        let before = listing(at);
+        let (code, stdout, stderr) = run(at, args);
+        assert_eq!(code, 0, "{args:?}: {stderr}");
+        assert!(stdout.starts_with(&format!("Wrote {written}.")), "{args:?}: {stdout}");
+        let added: Vec<_> = listing(at).into_iter().filter(|path| !before.contains(path)).collect();
+        assert_eq!(added, [written.trim_start_matches("./")], "{args:?}");
+        assert_eq!(run(at, args).0, 1, "{args:?}: a second time it is there");
+    }
+    let before = listing(at);
+    for args in [
+        &["init", "-f", "c.yaml", "-f", "d.yaml"][..],
+        &["init", "c.yaml", "-f", "d.yaml"],
+        &["init", "-f", "c.txt"],
+        &["init", "-f", "new-folder"],
+    ] {
+        let (code, stdout, stderr) = run(at, args);
+        assert_eq!((code, stdout.as_str()), (64, ""), "{args:?}: {stderr}");
+    }
+    assert_eq!(listing(at), before, "a refusal writes nothing");
+}
