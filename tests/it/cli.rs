@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::support::cli::Bench;
 
-const BILLING: &str = "\
+pub(super) const BILLING: &str = "\
 certroll: v1
 owner: platform
 tenants: { contoso: { cloud: emulator } }
@@ -23,7 +23,7 @@ const SEED: &str = r#"{ "tenants": { "contoso": { "existing": [
   { "app_id": "5c1d8e3a-7f10-4a2b-8c3d-9e4f5a6b7c8d", "display_name": "Billing" } ] } } }"#;
 
 /// A folder with a declaration and the directory it needs.
-fn billing() -> tempfile::TempDir {
+pub(super) fn billing() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("certroll.yaml"), BILLING).unwrap();
     std::fs::write(folder.path().join("emulator-seed.json"), SEED).unwrap();
@@ -31,13 +31,13 @@ fn billing() -> tempfile::TempDir {
 }
 
 /// The real binary in an environment that says nothing.
-fn certroll(folder: &Path, args: &[&str]) -> Command {
+pub(super) fn certroll(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_certroll"));
     command.env_clear().current_dir(folder).args(args).stdin(Stdio::null());
     command
 }
 
-fn run(folder: &Path, args: &[&str]) -> (i32, String, String) {
+pub(super) fn run(folder: &Path, args: &[&str]) -> (i32, String, String) {
     let Output { status, stdout, stderr } = certroll(folder, args).output().unwrap();
     (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }

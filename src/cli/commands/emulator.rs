@@ -18,11 +18,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
 use http::{Method, Request};
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Span, Timestamp};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::emulator::{Emulator, EmulatorError, Faults, Seeded, Server, Settings, control};
+use crate::emulator::{Change, Emulator, EmulatorError, Faults, Seeded, Server, Settings, control};
 
 /// Where the state lies when nobody says.
 const STATE_DEFAULT: &str = ".certroll/emulator.json";
@@ -117,8 +117,8 @@ pub struct ServeArgs {
 #[derive(Debug, Args)]
 pub struct ClockArgs {
     /// By how much to move it, such as +30d, +36h or +P1Y; or a moment such as 2026-03-01T00:00:00Z, where it stops
-    #[arg(value_name = "MOVE", allow_hyphen_values = true)]
-    pub change: Option<String>,
+    #[arg(value_name = "MOVE", allow_hyphen_values = true, value_parser = clock_move)]
+    pub change: Option<ClockMove>,
     /// Stop it where it is
     #[arg(long, conflicts_with = "run")]
     pub freeze: bool,
@@ -128,6 +128,24 @@ pub struct ClockArgs {
     /// The state to change
     #[command(flatten)]
     pub state: StateArgs,
+}
+
+/// Where the clock is moved to.
+#[derive(Clone, Debug)]
+pub enum ClockMove {
+    /// So far; calendar units count in UTC.
+    By(Span),
+    /// To this moment, where it stops.
+    To(Timestamp),
+}
+
+fn clock_move(text: &str) -> Result<ClockMove, String> {
+    let to = text.parse().map(ClockMove::To);
+    let by = text.strip_prefix('+').unwrap_or(text).parse().map(ClockMove::By);
+    to.or(by).map_err(|_| {
+        "it moves by a duration such as +30d, +36h or +P1Y, or to a moment such as 2026-03-01T00:00:00Z"
+            .to_owned()
+    })
 }
 
 /// Options of `seed`.
@@ -231,7 +249,10 @@ pub enum EmulatorCliError {
         /// What the system said.
         source: io::Error,
     },
-    /// A file or argument that cannot be understood.
+    /// An argument that makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// A file that cannot be understood, or something that is not there.
     #[error("{0}")]
     Input(String),
     /// A running server that does not answer as it should.
@@ -364,10 +385,10 @@ fn read_faults(path: &Path) -> Result<Faults, EmulatorCliError> {
 async fn clock(args: ClockArgs, env: &EmulatorEnv, out: &mut dyn Write) -> Result<(), EmulatorCliError> {
     let door = Door::new(&args.state, env)?;
     let mut change = json!({"freeze": args.freeze, "run": args.run});
-    match args.change.as_deref().map(|text| (text, text.parse::<Timestamp>())) {
+    match &args.change {
         None => {}
-        Some((_, Ok(at))) => change["set"] = json!(at),
-        Some((by, Err(_))) => change["advance"] = json!(by),
+        Some(ClockMove::To(at)) => change["set"] = json!(at),
+        Some(ClockMove::By(span)) => change["advance"] = json!(span.to_string()),
     }
     let moves = args.change.is_some() || args.freeze || args.run;
     let shown = match moves {
@@ -437,8 +458,9 @@ fn certificates(seeded: &[Seeded]) -> String {
 async fn break_something(command: BreakCommand, env: &EmulatorEnv) -> Result<(), EmulatorCliError> {
     let (target, change) = match command {
         BreakCommand::Change { change, tenant, state } => {
-            let change = serde_json::from_str(&change)
-                .map_err(|error| EmulatorCliError::Input(format!("the change is no JSON: {error}")))?;
+            let change = serde_json::from_str::<Change>(&change)
+                .map(|change| json!(change))
+                .map_err(|error| EmulatorCliError::Usage(format!("the change makes no sense: {error}")))?;
             let path = tenant.map_or_else(|| "change".to_owned(), |tenant| format!("change?tenant={tenant}"));
             Door::new(&state, env)?.json(Method::POST, &path, Some(change)).await?;
             return Ok(());
