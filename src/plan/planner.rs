@@ -185,7 +185,9 @@ fn plan_with_store<'a>(
         plan.notes.push(Note::blocked("the store was not read", "run again"));
         return false;
     };
-    plan.notes.extend(store.warnings.iter().map(|text| Note::new(NoteKind::Warning, text.as_str())));
+    let damage = store.damage.iter().filter(|damage| damage.certain).map(|damage| &damage.text);
+    let warnings = store.warnings.iter().chain(damage);
+    plan.notes.extend(warnings.map(|text| Note::new(NoteKind::Warning, text.as_str())));
     situation.shape = Some(store.shape);
     match &store.state {
         StoreState::Known(holding) => situation.holding = Cow::Borrowed(holding),
