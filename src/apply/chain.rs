@@ -482,13 +482,7 @@ impl<'a> Chain<'a> {
                     !matches!(report.outcome, StepOutcome::Done { .. } | StepOutcome::AlreadyDone { .. })
                 };
                 let verbs: Vec<&str> = steps.iter().filter(undone).map(|report| report.step.verb()).collect();
-                Outcome::Interrupted {
-                    remains: format!(
-                        "{reason}; what remains: {}; to go on: certroll apply --only {}",
-                        verbs.join(", "),
-                        self.plan.address
-                    ),
-                }
+                Outcome::Interrupted { remains: format!("{reason}; what remains: {}", verbs.join(", ")) }
             }
         }
     }

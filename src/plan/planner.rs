@@ -419,7 +419,10 @@ fn refusals(desired: &Desired, observed: &Observed, policy: &Policy, plan: &Plan
                     tenant: name.clone(),
                     value,
                     limit: allowed,
-                    declared: limit.to_string(),
+                    declared: match for_this_run {
+                        Some(_) => format!("for this run, instead of {limit}"),
+                        None => limit.to_string(),
+                    },
                 });
             }
         }

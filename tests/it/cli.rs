@@ -175,6 +175,55 @@ fn a_reader_that_goes_away_ends_nothing_loudly() {
 }
 
 #[test]
+fn no_output_for_programs_shows_what_could_repaint_a_terminal() {
+    let folder = billing();
+    let at = folder.path();
+    let hostile = SEED.replace("\"Billing\"", "\"Bil\\u202eling\\u009b31m\"");
+    std::fs::write(at.join("emulator-seed.json"), hostile).unwrap();
+    for args in [
+        &["plan", "--json", "--out", "plan.json"][..],
+        &["show", "plan.json", "--json"],
+        &[
+            "apply",
+            "plan.json",
+            "--emulator",
+            "--json",
+            "--receipt",
+            "receipt.json",
+            "-vv",
+            "--log-format",
+            "json",
+        ],
+        &["drift", "--json"],
+        &["verify", "--json"],
+        &["emulator", "show", "--json"],
+        &["emulator", "journal"],
+        &["emulator", "show"],
+    ] {
+        let (_, stdout, stderr) = run(at, args);
+        for text in [&stdout, &stderr] {
+            assert!(!text.contains(['\u{202e}', '\u{9b}']), "{args:?}: {text}");
+        }
+    }
+    for file in ["plan.json", "receipt.json"] {
+        let text = std::fs::read_to_string(at.join(file)).unwrap();
+        assert!(text.contains("\\u202e") && !text.contains(['\u{202e}', '\u{9b}']), "{file}: {text}");
+        serde_json::from_str::<Value>(&text).unwrap();
+    }
+}
+
+#[test]
+fn a_manual_page_is_certrolls_whichever_command_it_is_about() {
+    let folder = billing();
+    for (args, title) in [(&["man"][..], "certroll"), (&["man", "apply"], "certroll-apply")] {
+        let (_, page, _) = run(folder.path(), args);
+        let heading = page.lines().find(|line| line.starts_with(".TH")).unwrap();
+        let version = env!("CARGO_PKG_VERSION");
+        assert_eq!(heading.trim(), format!(".TH {title} 1  \"certroll {version}\" \"certroll manual\""));
+    }
+}
+
+#[test]
 fn a_full_disk_under_stdout_is_an_error() {
     let folder = billing();
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
@@ -376,7 +425,7 @@ fn a_signal_stops_a_run_that_says_how_to_go_on() {
     let mut line = String::new();
     BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let ready: Value = serde_json::from_str(&line).unwrap();
-    let mut apply = certroll(at, &["apply", "--emulator", "--auto-approve"])
+    let mut apply = certroll(at, &["apply", "-f", ".", "--emulator", "--auto-approve"])
         .env("CERTROLL_EMULATOR", ready["url"].as_str().unwrap())
         .env("CERTROLL_CA_FILE", "ca.pem")
         .env("AZURE_CLIENT_ID", ready["client_id"].as_str().unwrap())
@@ -400,7 +449,8 @@ fn a_signal_stops_a_run_that_says_how_to_go_on() {
     server.wait().unwrap();
     assert_eq!(code, Some(130), "{stdout}");
     assert!(began.elapsed().as_secs() < 5, "it took {:?}", began.elapsed());
-    assert!(stdout.contains("interrupted") && stdout.contains("to go on: certroll apply"), "{stdout}");
+    assert!(stdout.contains("interrupted: "), "{stdout}");
+    assert!(stdout.ends_with("\nto go on: certroll apply -f . --emulator --auto-approve\n"), "{stdout}");
     // The next run, on the same directory, goes on to the end.
     let (code, stdout, stderr) = run(at, &["apply", "--emulator", "--auto-approve"]);
     assert_eq!(code, 0, "{stderr}");

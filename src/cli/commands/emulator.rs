@@ -22,6 +22,7 @@ use jiff::{SignedDuration, Span, Timestamp};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::cli::json::{fit_to_show, line};
 use crate::emulator::{Change, Emulator, EmulatorError, Faults, Seeded, Server, Settings, control};
 
 /// Where the state lies when nobody says.
@@ -283,7 +284,7 @@ pub async fn run(
             let method = if clear { Method::DELETE } else { Method::GET };
             let text = Door::new(&state, &env)?.ask(method, "journal", None).await?;
             if !clear {
-                out.write_all(text.as_bytes())?;
+                out.write_all(fit_to_show(&text).as_bytes())?;
             }
             Ok(())
         }
@@ -294,7 +295,7 @@ pub async fn run(
         EmulatorCommand::Show { json, state } => {
             let shown = Door::new(&state, &env)?.json(Method::GET, "show", None).await?;
             match json {
-                true => writeln!(out, "{shown}")?,
+                true => out.write_all(line(&shown).as_bytes())?,
                 false => out.write_all(directory_text(&shown).as_bytes())?,
             }
             Ok(())
@@ -306,7 +307,7 @@ pub async fn run(
                 (None, true) => door.json(Method::PUT, "faults", Some(json!({}))).await?,
                 (None, false) => door.json(Method::GET, "faults", None).await?,
             };
-            writeln!(out, "{shown}")?;
+            out.write_all(line(&shown).as_bytes())?;
             Ok(())
         }
         EmulatorCommand::Break(command) => break_something(command, &env).await,
