@@ -270,3 +270,25 @@ fn a_rotation_because_the_file_says_something_else_names_what_is_and_what_is_dec
         assert!(shown.contains(words), "{what}:\n{shown}");
     }
 }
+
+/// The plan of a certificate that was made as `former` with that subject, and is now called `backup`.
+fn renamed(subject: &str, declared: &str) -> String {
+    let world = world()
+        .with(current("old", "2027-02-01").named("former"))
+        .record("old", |record| record.subject = subject.to_owned())
+        .moved("contoso/former", ADDRESS)
+        .declare(|one| one.subject = declared.to_owned());
+    human::plan(&plan_of(&world), View { unchanged: true, ..View::default() })
+}
+
+#[test]
+fn a_rename_alone_makes_no_new_key_and_a_subject_of_ones_own_does() {
+    let kept = renamed("CN=former", "CN=backup");
+    assert!(kept.contains("Plan: nothing to do, 1 later."), "{kept}");
+    for (was, declared) in
+        [("CN=former", "CN=backup,O=Contoso"), ("CN=by hand", "CN=backup"), ("CN=third", "CN=backup")]
+    {
+        let shown = renamed(was, declared);
+        assert!(shown.contains(&format!("its subject is {was} and the file says {declared}")), "{shown}");
+    }
+}
