@@ -231,6 +231,7 @@ impl Look<'_> {
         siblings: &BTreeMap<Name, BTreeSet<Name>>,
     ) {
         let before = self.findings.len();
+        self.damage(declared);
         if let Some((tenant, target)) = self.target(declared) {
             self.on_target(declared, plan, tenant, target, siblings);
         }
@@ -325,6 +326,31 @@ impl Look<'_> {
             self.current(&situation, plan);
         } else {
             self.without_key(&situation);
+        }
+    }
+
+    /// What consumers read and is not as certroll wrote it.
+    fn damage(&mut self, declared: &Declared) {
+        let Some(store) = self.observed.stores.get(&declared.address) else { return };
+        let current = match &store.state {
+            StoreState::Known(holding) => holding.current_generation(),
+            StoreState::Absent | StoreState::Unreadable { .. } => None,
+        };
+        let thumbprint = current.and_then(|generation| generation.record.thumbprints).map(|both| both.sha1);
+        let address = &declared.address;
+        for damage in &store.damage {
+            let (rule, hint) = match (damage.certain, thumbprint) {
+                (true, Some(sha1)) => (
+                    Rule::StoreDamaged,
+                    format!("restore it, or rotate: certroll apply --replace {address}={sha1}"),
+                ),
+                (true, None) => (Rule::StoreDamaged, "restore it".to_owned()),
+                (false, _) => {
+                    (Rule::StoreTouched, format!("certroll verify {address} compares what it holds"))
+                }
+            };
+            let finding = about(declared, rule, damage.text.as_str());
+            self.findings.push(Finding { thumbprint, hint: Some(hint), ..finding });
         }
     }
 

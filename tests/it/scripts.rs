@@ -124,6 +124,7 @@ scripts! {
     run_too_seldom
     saml_is_left_alone
     spread
+    store_damaged
     store_troubles
     target_troubles
     troubled_service
