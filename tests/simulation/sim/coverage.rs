@@ -39,10 +39,13 @@ impl Coverage {
     /// A note of the planner, by every one of its phrases.
     pub fn note(&mut self, note: &Note) {
         self.hit("note kind", tag(&note.kind, ""));
-        let hint = note.hint.as_deref().unwrap_or_default();
-        for phrase in phrases().iter().filter(|one| note.text.contains(*one) || hint.contains(*one)) {
-            self.hit("row", phrase);
-        }
+        self.said(&note.text);
+        self.said(note.hint.as_deref().unwrap_or_default());
+    }
+
+    /// Something the planner says, by every one of its phrases.
+    pub fn said(&mut self, text: &str) {
+        phrases().iter().filter(|phrase| text.contains(*phrase)).for_each(|phrase| self.hit("row", phrase));
     }
 
     pub fn report(&self) -> String {

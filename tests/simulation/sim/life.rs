@@ -14,10 +14,9 @@ use jiff::SignedDuration;
 use super::consumer::Consumers;
 use super::coverage::Coverage;
 use super::ground::Ended;
-use super::process::{Ill, Process};
+use super::process::{Ill, Process, disk_trouble, mischief};
 use super::story::{Event, Story};
 use super::world::World;
-use crate::support::trouble::Mischief;
 
 /// How a history ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,26 +96,14 @@ impl Life {
     }
 
     fn ill(event: &Event) -> Ill {
-        let kind = |word: &str| match word {
-            "full" => std::io::ErrorKind::StorageFull,
-            "readonly" => std::io::ErrorKind::ReadOnlyFilesystem,
-            "denied" => std::io::ErrorKind::PermissionDenied,
-            _ => std::io::ErrorKind::Other,
-        };
         let disk = event.get("disk").map(|text| {
             let mut parts = text.split(':');
             let (from, count) = (parts.next().unwrap(), parts.next().unwrap());
-            (from.parse().unwrap(), count.parse().unwrap(), kind(parts.next().unwrap_or("")))
+            (from.parse().unwrap(), count.parse().unwrap(), disk_trouble(parts.next().unwrap_or("")))
         });
         let inner = event.get("inner").map(|text| {
             let (call, what) = text.split_once(':').unwrap();
-            let mischief = match what {
-                "refuse" => Mischief::Refuse,
-                "lose" => Mischief::LoseAnswer,
-                "before" => Mischief::CrashBefore,
-                _ => Mischief::CrashAfter,
-            };
-            (call.parse().unwrap(), mischief)
+            (call.parse().unwrap(), mischief(what))
         });
         let wrong = event.get("wrong").map(|text| {
             let (call, kind) = text.split_once(':').unwrap();
@@ -131,11 +118,11 @@ impl Life {
             late: SignedDuration::from_secs(event.number_of("late").unwrap_or_default()),
             silent: event.says("silent"),
             breaks: event.number_of("breaks"),
+            ..Ill::default()
         }
     }
 
     async fn run(&self, event: &Event) {
-        let process = Process::new(&self.world, event.number, Life::ill(event));
         let reviewed = match event.get("reviewed") {
             // Nobody saved it: there is nothing to apply.
             Some(name) => match self.saved.lock().unwrap().get(name).cloned() {
@@ -144,6 +131,9 @@ impl Life {
             },
             None => None,
         };
+        let mut ill = Life::ill(event);
+        self.world.lies_in_wait(&mut ill);
+        let process = Process::new(&self.world, event.number, ill);
         let policy = self.world.policy(event);
         let stop = event.number_of("stop");
         let disturbances = self.world.state().disturbances;
@@ -153,6 +143,7 @@ impl Life {
         let Some(report) = report else { return };
         let ordinary = event.with.keys().all(|key| matches!(key.as_str(), "die" | "breaks" | "generous"))
             && !process.had_company()
+            && !process.was_struck()
             && self.world.state().disturbances == disturbances;
         if report.ending() == Ending::Fine && self.world.is_calm() && ordinary {
             self.nothing_is_left(event.number, &report).await;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
+use certroll::emulator::RivalChange;
 use certroll::entra::{EmulatorTransport, Transport, TransportError};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -35,8 +36,8 @@ impl Transport for ProcessTransport {
         if !request.uri().path().contains("/oauth2/") {
             process.world.no_secret_in("a request", &String::from_utf8_lossy(request.body()));
         }
-        // There and back; somebody else may come between.
-        let millis = process.draw(20, 300) as u64;
+        // There and back; somebody else may come between, most of all while a list is written.
+        let millis = process.draw(20, if writes { 1_500 } else { 300 }) as u64;
         tokio::time::sleep(std::time::Duration::from_millis(millis)).await;
         process.world.sync();
         let before = writes.then(|| process.judge(&request));
@@ -183,8 +184,7 @@ impl Process {
 
     /// Somebody else wrote between our read and our write, as the emulator was told to.
     fn count_rivals(&self, before: &Before, after: &[Entry], status: Option<u16>) {
-        let known = |id: &String| before.entries.iter().any(|entry| entry.key_id == *id);
-        let added = after.iter().any(|entry| !known(&entry.key_id) && !before.kept.contains(&entry.key_id));
+        self.count_overwritten();
         let still = |entry: &&Entry| after.iter().any(|one| one.key_id == entry.key_id);
         let refused = status.is_some_and(|status| status >= 300);
         let gone = before.entries.iter().filter(|entry| !still(entry));
@@ -192,10 +192,25 @@ impl Process {
         if self.world.emulator.faults().rival_writes.is_empty() {
             return;
         }
-        for (met, what) in [(added, "adds"), (removed, "removes")] {
-            if met {
-                self.world.state().coverage.hit("fault", format!("rival write: {what}"));
-            }
+        if removed {
+            self.world.state().coverage.hit("fault", "rival write: removes");
+        }
+    }
+
+    /// What a rival adds is gone with our write, which was fed by an earlier read: nobody sees it, and the emulator was told when.
+    fn count_overwritten(&self) {
+        let faults = self.world.emulator.faults();
+        let state = &mut *self.world.state();
+        state.writes += 1;
+        // A write that is turned away is none the emulator counts.
+        let arrives = faults.conflicts.is_none()
+            && faults.unavailable.is_none()
+            && faults.throttled.is_none()
+            && faults.connection_refused.is_none();
+        let adds = faults.rival_writes.iter().filter(|rival| rival.change == RivalChange::Adds);
+        let now = adds.filter(|rival| rival.before_write == state.writes).count() as u64;
+        if arrives && now > 0 {
+            state.coverage.add("fault", "rival write: adds", now);
         }
     }
 
