@@ -324,7 +324,10 @@ pub const NOT_HERE: &[(&str, &str, &str)] = &[
     ("row", "it was not looked at", ALL_IS_READ),
     ("row", "the store was not read", ALL_IS_READ),
     ("row", "the tenant was not read", ALL_IS_READ),
+    ("row", "its record is not there", RECORD_WITH_THUMBPRINT),
 ];
 
 const LOADER_REFUSES: &str = "the loader refuses a key that is not exportable without prove: after_promotion";
+const RECORD_WITH_THUMBPRINT: &str =
+    "no store here tells of a current generation by a record that it does not hold";
 const ALL_IS_READ: &str = "every run here looks at everything that is declared before it plans";

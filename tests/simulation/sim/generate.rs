@@ -124,8 +124,8 @@ impl Generator {
         };
         self.add(event);
         for what in ["adds", "claims", "pretends", "saml", "expires"] {
-            // Where somebody signs in with SAML nothing is ours to edit.
-            if self.dice.percent(if what == "saml" { 8 } else { 25 }) {
+            // Where somebody signs in with SAML nothing is ours to edit; a name nobody declares makes certroll ask before it begins.
+            if self.dice.percent(if matches!(what, "saml" | "pretends") { 8 } else { 25 }) {
                 let mut event = Event::new("stranger", &name).with("does", what).with("of", "c0");
                 if what == "expires" {
                     event = event.with("days", *self.dice.pick(&[-10, 40]));

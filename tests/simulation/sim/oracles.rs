@@ -162,13 +162,10 @@ impl World {
             }
             let offers = oracles.offers.entry(certificate.to_owned()).or_default();
             for sha1 in &offered {
-                let fresh = Offer {
-                    target: target.clone(),
-                    first: now,
-                    last: now,
-                    delivered: BTreeMap::new(),
-                    end: None,
-                };
+                // One that was judged before ended when it ended.
+                let end = oracles.ends.get(&(certificate.to_owned(), sha1.clone())).copied();
+                let fresh =
+                    Offer { target: target.clone(), first: now, last: now, delivered: BTreeMap::new(), end };
                 let offer = offers.entry(sha1.clone()).or_insert(fresh);
                 let places: Vec<&String> =
                     delivered.iter().filter(|(_, there)| there == sha1).map(|(slot, _)| slot).collect();
@@ -345,11 +342,11 @@ impl World {
             if binding.store.as_str() != "files" {
                 continue;
             }
-            // A write that changes nothing.
+            // A write that changes nothing. Where nothing was ever staged there is none: what a full disk left stays for the next writer.
             let store = FileStore::new(keys.clone()).on_this_thread();
-            if let Some(newest) = self.generations(binding).last()
-                && let Err(error) = store.write_record(binding, &newest.record).await
-            {
+            let generations = self.generations(binding);
+            let Some(newest) = generations.last() else { continue };
+            if let Err(error) = store.write_record(binding, &newest.record).await {
                 self.violation(format!("a record cannot be written again: {error}"));
             }
             let mut found = Vec::new();
