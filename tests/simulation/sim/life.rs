@@ -146,7 +146,7 @@ impl Life {
             && !process.was_struck()
             && self.world.state().disturbances == disturbances;
         if report.ending() == Ending::Fine && self.world.is_calm() && ordinary {
-            self.nothing_is_left(event.number, &report).await;
+            self.nothing_is_left(event.number, &report, disturbances).await;
         }
     }
 
@@ -241,9 +241,13 @@ impl Life {
     }
 
     /// P5: after an exit 0, a plan at the same moment holds no steps.
-    async fn nothing_is_left(&self, number: u32, report: &Report) {
+    async fn nothing_is_left(&self, number: u32, report: &Report, disturbances: u64) {
         for (last, at) in [(false, report.ended), (true, report.began)] {
             let steps = self.steps_left(number, Some(at)).await;
+            // Looking takes time too.
+            if self.world.state().disturbances != disturbances {
+                return;
+            }
             match steps {
                 None => return,
                 // Something may have become due while the run went on.

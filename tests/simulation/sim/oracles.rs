@@ -17,6 +17,9 @@ use super::world::{Entry, World};
 /// Two processes whose clocks are off in opposite directions may count an overlap so much too short.
 const SLACK: SignedDuration = SignedDuration::from_mins(25);
 
+/// No fault of the emulator here makes sign-in learn of a credential later, beside the minutes that asking again takes.
+const SLOWEST_PROPAGATION: SignedDuration = SignedDuration::from_mins(15);
+
 /// A key somebody could have read.
 #[derive(Debug, Clone)]
 struct Offer {
@@ -31,6 +34,15 @@ struct Offer {
     end: Option<Timestamp>,
 }
 
+/// A key on its way to a target.
+#[derive(Debug, Clone)]
+pub struct Published {
+    address: String,
+    rotation: String,
+    /// Derived from target and thumbprint.
+    pub key_id: String,
+}
+
 /// What is remembered to judge by.
 #[derive(Debug, Default)]
 pub struct Oracles {
@@ -41,6 +53,8 @@ pub struct Oracles {
     acknowledged: BTreeMap<String, Vec<(String, Timestamp)>>,
     /// Keys whose credential a stranger took off: nobody can be held to them until they are repaired.
     taken: BTreeSet<String>,
+    /// By thumbprint: when a credential that a stranger took off came back.
+    repaired: BTreeMap<String, Timestamp>,
     /// By certificate and thumbprint: when the credential ends.
     ends: BTreeMap<(String, String), Timestamp>,
     /// By certificate and thumbprint: the target it was made for.
@@ -66,6 +80,11 @@ impl Oracles {
 
     pub fn is_excused(&self, sha1: &str) -> bool {
         self.taken.contains(sha1) || self.revoked.contains(sha1)
+    }
+
+    /// Whether what a stranger took off has just come back: sign-in learns of it as late as of a new one.
+    pub fn is_just_repaired(&self, sha1: &str, now: Timestamp) -> bool {
+        self.repaired.get(sha1).is_some_and(|at| now.duration_since(*at) < SLOWEST_PROPAGATION)
     }
 
     /// The target whose credential goes with a key that could once be read.
@@ -194,7 +213,9 @@ impl World {
                     {
                         offer.end = Some(end);
                     }
-                    oracles.taken.remove(&sha1);
+                    if oracles.taken.remove(&sha1) {
+                        oracles.repaired.insert(sha1, now);
+                    }
                     continue;
                 }
                 let expired = offer.end.is_some_and(|end| end <= now);
@@ -253,7 +274,6 @@ impl World {
     /// Judges one write by the read that fed it. `named` are the key ids the plan names for removal.
     pub fn judge_write(
         &self,
-        desired: &Desired,
         read: Option<&[Box<RawValue>]>,
         body: &[Box<RawValue>],
         named: &BTreeSet<String>,
@@ -277,11 +297,11 @@ impl World {
                 ));
             }
         }
-        self.one_key_a_rotation(desired, body);
     }
 
-    /// P5: for one rotation id at most one key is ever published.
-    fn one_key_a_rotation(&self, desired: &Desired, body: &[Box<RawValue>]) {
+    /// The keys that a body is to publish, by the rotations they were made for.
+    pub fn to_publish(&self, desired: &Desired, body: &[Box<RawValue>]) -> Vec<Published> {
+        let mut found = Vec::new();
         for entry in body {
             let value: serde_json::Value = serde_json::from_str(entry.get()).unwrap_or_default();
             if value["key"].is_null() {
@@ -289,25 +309,29 @@ impl World {
             }
             let key_id: Option<KeyId> = value["keyId"].as_str().and_then(|id| id.parse().ok());
             for declared in desired.certificates.values() {
-                let Some(binding) = &declared.store else { continue };
-                let generations = self.generations(binding);
-                let made =
-                    generations.iter().find(|g| g.record.key_id.is_some() && g.record.key_id == key_id);
-                let Some((rotation, thumbprints)) =
-                    made.and_then(|made| Some((made.record.rotation_id?, made.record.thumbprints?)))
-                else {
-                    continue;
-                };
-                let count = {
-                    let mut state = self.state();
-                    let keys = state.oracles.published.entry(rotation.to_string()).or_default();
-                    keys.insert(thumbprints.sha1.to_string());
-                    keys.len()
-                };
-                if count > 1 {
-                    self.violation(format!("P5 {}: a rotation published {count} keys", declared.address));
+                let generations = declared.store.as_ref().map(|binding| self.generations(binding));
+                let mut generations = generations.into_iter().flatten();
+                let made = generations.find(|g| g.record.key_id.is_some() && g.record.key_id == key_id);
+                let record = made.map(|made| made.record);
+                if let Some((Some(rotation), Some(key_id))) = record.map(|made| (made.rotation_id, key_id)) {
+                    let (address, rotation) = (declared.address.to_string(), rotation.to_string());
+                    found.push(Published { address, rotation, key_id: key_id.to_string() });
                 }
             }
+        }
+        found
+    }
+
+    /// P5: for one rotation id at most one key is ever published. What the directory refuses is not published.
+    pub fn one_key_a_rotation(&self, published: &Published) {
+        let count = {
+            let mut state = self.state();
+            let keys = state.oracles.published.entry(published.rotation.clone()).or_default();
+            keys.insert(published.key_id.clone());
+            keys.len()
+        };
+        if count > 1 {
+            self.violation(format!("P5 {}: a rotation published {count} keys", published.address));
         }
     }
 

@@ -10,7 +10,7 @@ use certroll::entra::{EmulatorTransport, Transport, TransportError};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::oracles::key_id_of;
+use super::oracles::{Published, key_id_of};
 use super::process::Process;
 use super::world::Entry;
 
@@ -121,12 +121,14 @@ impl Process {
         let object = object_of(request.uri().path()).unwrap();
         let read = self.read.lock().unwrap();
         let named = self.named.lock().unwrap();
+        let mut published = Vec::new();
         if let Some(desired) = self.desired.lock().unwrap().clone() {
-            self.world.judge_write(&desired, read.get(&object).map(Vec::as_slice), &body.credentials, &named);
+            self.world.judge_write(read.get(&object).map(Vec::as_slice), &body.credentials, &named);
+            published = self.world.to_publish(&desired, &body.credentials);
         }
         self.excuse_races(object, read.get(&object).map(Vec::as_slice), &body.credentials);
         let kept = body.credentials.iter().map(|entry| key_id_of(entry)).collect();
-        Before { object, entries: self.entries(object), kept }
+        Before { object, entries: self.entries(object), kept, published }
     }
 
     fn entries(&self, object: Uuid) -> Vec<Entry> {
@@ -167,6 +169,8 @@ impl Process {
         if status == Some(204) && before.kept.iter().any(|id| !there.contains(id.as_str())) {
             self.world.state().coverage.hit("fault", "write dropped behind a 204");
         }
+        let published = before.published.iter().filter(|new| there.contains(new.key_id.as_str()));
+        published.for_each(|new| self.world.one_key_a_rotation(new));
         self.count_rivals(before, &after, status);
         // What we sent back and is gone, or is gone though our write was refused, a stranger took.
         for entry in before.entries.iter().filter(|entry| !there.contains(entry.key_id.as_str())) {
@@ -255,4 +259,6 @@ struct Before {
     entries: Vec<Entry>,
     /// Key ids of all entries that are sent.
     kept: BTreeSet<String>,
+    /// The keys among them that are new.
+    published: Vec<Published>,
 }
