@@ -226,10 +226,14 @@ impl Life {
             // What could not be read says so with the id of the request, and that is never the same.
             let unread = observed.tenants.values().any(|tenant| {
                 let all = tenant.targets.values().chain(&tenant.removed);
-                all.into_iter().any(|state| matches!(state, TargetState::Unreadable { .. }))
+                tenant.policies_unread.is_some()
+                    || all.into_iter().any(|state| matches!(state, TargetState::Unreadable { .. }))
             });
             let json = |plan: &Plan| certroll::plan::document::Document::of(plan).to_json();
-            if !unread && json(&plan) != json(&second) {
+            let (one, other) = (json(&plan), json(&second));
+            if !unread && one != other {
+                let differs = one.lines().zip(other.lines()).find(|(one, other)| one != other);
+                self.world.log(format!("  {differs:?}"));
                 self.world.violation("P8 the same world gives two plans");
             }
         }
