@@ -34,7 +34,7 @@ struct Generator {
 }
 
 /// Where a process can die, as what lies in wait spells it; what seldom has an occasion more than once.
-const DEATHS: [&str; 21] = [
+const DEATHS: [&str; 22] = [
     "before-a-delivery",
     "after-a-delivery",
     "before-MakeFolder",
@@ -56,10 +56,11 @@ const DEATHS: [&str; 21] = [
     "before-Link",
     "before-Unlink",
     "before-RemoveFolder",
+    "before-Lock",
 ];
 
 /// Of a hundred runs, before how many something begins to lie in wait.
-const LURKS: u64 = 25;
+const LURKS: u64 = 45;
 
 const START: &str = "2026-01-05T09:00:00Z";
 
@@ -118,14 +119,20 @@ impl Generator {
         event = match self.dice.below(100) {
             0..8 => event.with("kind", "service_principal"),
             8..16 => event.with("kind", "principal"),
-            16..18 => event.with("kind", *self.dice.pick(&["managed_identity", "guest", "legacy"])),
-            18..21 => event.with("alone", "yes"),
+            16..20 => event.with("kind", *self.dice.pick(&["managed_identity", "guest", "legacy"])),
+            20..23 => event.with("alone", "yes"),
             _ => event,
         };
+        let principal = event.get("kind").is_some();
         self.add(event);
         for what in ["adds", "claims", "pretends", "saml", "expires"] {
             // Where somebody signs in with SAML nothing is ours to edit; a name nobody declares makes certroll ask before it begins.
-            if self.dice.percent(if matches!(what, "saml" | "pretends") { 8 } else { 25 }) {
+            let chance = match what {
+                "saml" if !principal => 0,
+                "saml" | "pretends" => 8,
+                _ => 25,
+            };
+            if self.dice.percent(chance) {
                 let mut event = Event::new("stranger", &name).with("does", what).with("of", "c0");
                 if what == "expires" {
                     event = event.with("days", *self.dice.pick(&[-10, 40]));
@@ -262,7 +269,14 @@ impl Generator {
         match elsewhere {
             // Some forget to say where its key is.
             true if self.dice.percent(85) => event.with("elsewhere", "brought"),
-            _ if self.dice.percent(80) => event.with("adopt", "brought"),
+            _ if self.dice.percent(80) => {
+                if self.dice.percent(40) {
+                    // Later the file names it no more.
+                    let until = self.elapsed + self.dice.between(86_400, 30 * 86_400);
+                    self.ends.push((until, Event::new("certificate", name).with("adopt", "-")));
+                }
+                event.with("adopt", "brought")
+            }
             _ => event,
         }
     }
@@ -390,7 +404,7 @@ impl Generator {
         let at = self.dice.below(self.certificates.len() as u64) as usize;
         let (name, on) = (self.certificates[at].name.clone(), self.certificates[at].on.clone());
         let kept = self.certificates[at].kept;
-        let choice = self.dice.below(56);
+        let choice = self.dice.below(64);
         let mut event = match choice {
             0..4 => Event::new("stranger", &on).with("does", "takes").with("of", &name),
             4 => Event::new("stranger", &on).with("does", "adds"),
@@ -413,7 +427,7 @@ impl Generator {
                     false => event,
                 }
             }
-            7..10 => {
+            7 => {
                 let words = self
                     .dice
                     .pick(&["restores", "enables", "unlocks", "unblocks", "titles", "undoubles"])
@@ -429,7 +443,7 @@ impl Generator {
                 }
             }
             11..14 if kept == "provider" => Event::new("sends", &name)
-                .with("days", *self.dice.pick(&[120, 120, 120, 45]))
+                .with("days", *self.dice.pick(&[120, 120, 45]))
                 .with("instead", if self.dice.percent(50) { "yes" } else { "no" }),
             11..14 if kept == "rotator" => {
                 let days = *self.dice.pick(&[20, 60, 300]);
@@ -450,7 +464,7 @@ impl Generator {
             21 if matches!(kept, "provider" | "rotator") => {
                 Event::new("run", "").with("rollback", &name).with("anyway", "yes")
             }
-            46..55 => return self.race(after),
+            46..55 | 56..64 => return self.race(after),
             _ if matches!(kept, "provider" | "rotator") => Event::new("ack", &name),
             11 => Event::new("revoke", &name),
             12 => self.replace(&name),
@@ -469,7 +483,7 @@ impl Generator {
             20 | 21 => return self.hold(&name, after),
             22 => return self.reviewed(after),
             23 => self.rename(at),
-            24 if self.certificates.len() > 1 => return self.drop_and_declare(at, after),
+            8 | 9 | 24 if self.certificates.len() > 1 => return self.drop_and_declare(at, after),
             25..28 if !self.certificates[at].places.is_empty() => self.place(at),
             28 => {
                 let at = self.elapsed + self.dice.between(3_600, 20 * 86_400);
@@ -536,7 +550,17 @@ impl Generator {
                 Event::new("certificate", &name).with("on", other)
             }
             44 => Event::new("certificate", &name).with("by", *self.dice.pick(&["name", "-"])),
-            55 => Event::new("run", "").with("rollback", &name).with("anyway", "yes"),
+            55 if self.dice.percent(50) => {
+                Event::new("run", "").with("rollback", &name).with("anyway", "yes")
+            }
+            55 => {
+                // Revoked while nobody can sign in.
+                let at = self.elapsed + self.dice.between(3_600, 4 * 86_400);
+                self.ends.push((at, Event::new("stranger", &on).with("does", "enables")));
+                self.add(Event::new("stranger", &on).with("does", "disables").after(after));
+                self.add(Event::new("revoke", &name));
+                return after;
+            }
             _ => Event::new("restart", &name),
         };
         event.after = after;
@@ -575,7 +599,7 @@ impl Generator {
             Event::new("run", "").with("only", name).with("replace", name).with("generous", "yes")
         };
         self.add(run(&one).after(after));
-        let moments = self.dice.between(0, 1);
+        let moments = i64::from(self.dice.percent(25));
         self.add(run(&two).with("while", "run").after(moments));
         after
     }
@@ -708,7 +732,7 @@ impl Generator {
         let name = format!("n{}", self.renamed);
         self.declares(name.clone(), gone.on);
         // Its place in the store may be taken over by the next one.
-        if retire == "no" && self.dice.percent(30) && !matches!(gone.kept, "provider" | "rotator") {
+        if retire == "no" && self.dice.percent(50) && !matches!(gone.kept, "provider" | "rotator") {
             self.add(Event::new("certificate", &name).with("entry", &gone.name));
             if self.dice.percent(50) {
                 // And what consumers read there with it.
