@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use crate::desired::{Cloud, Declared, Desired};
 use crate::ids::Name;
 use crate::observed::{
-    Generation, Holding, KeyState, Observed, ObservedTenant, StoreState, Target, TargetState, Untouchable,
+    Credential, Generation, Holding, KeyState, Observed, ObservedTenant, StoreState, Target, TargetState,
+    Untouchable,
 };
 use crate::plan::calendar::{freeze_at, next_open};
 use crate::plan::policy::Policy;
@@ -112,6 +113,7 @@ pub fn plan_certificate(
         acknowledgements: Situation::acknowledgements_of(desired, &names, &declared.address.tenant),
         names,
         siblings: siblings.get(&declared.address.tenant).unwrap_or(&no_siblings),
+        adopted_beside: Situation::adopted_beside_of(desired, declared),
         policy,
         now,
     };
@@ -221,6 +223,7 @@ fn decide_with_store(situation: &mut Situation<'_>, plan: &mut CertificatePlan) 
         return false;
     }
     plan.notes.extend(left_behind(situation));
+    plan.notes.extend(listed_and_kept(situation));
     let mut succession = successor::decide(situation, current.as_ref());
     plan.notes.append(&mut succession.notes);
     if succession.blocked {
@@ -297,6 +300,21 @@ fn left_behind(situation: &Situation<'_>) -> Vec<Note> {
         generation.record.thumbprints.map_or(note.clone(), |thumbprints| note.about(thumbprints.sha1))
     };
     elsewhere.map(note).collect()
+}
+
+/// What the file drops here and another certificate adopts: whatever is decided about that one begins from it.
+fn listed_and_kept(situation: &Situation<'_>) -> Vec<Note> {
+    let listed = |id| situation.declared.drop_expired_foreign.contains(&id);
+    let kept = situation.target.client_credentials().filter(|credential| {
+        credential.key_id.is_some_and(listed) && situation.is_adopted_beside(credential)
+    });
+    let note = |credential: &Credential| {
+        let text = "is listed under drop_expired_foreign and kept: another certificate adopts it";
+        let note =
+            Note::new(NoteKind::Warning, text).with_hint("take it out of that certificate's adopt first");
+        credential.sha1().map_or(note.clone(), |sha1| note.about(sha1))
+    };
+    kept.map(note).collect()
 }
 
 fn title(declared: &Declared) -> String {

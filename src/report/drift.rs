@@ -317,6 +317,7 @@ impl Look<'_> {
             acknowledgements: Situation::acknowledgements_of(self.desired, &names, &declared.address.tenant),
             names,
             siblings: siblings.get(&declared.address.tenant).unwrap_or(&no_siblings),
+            adopted_beside: Vec::new(),
             policy: self.policy,
             now: self.now,
         };
