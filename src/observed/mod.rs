@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::edges::Trouble;
 use crate::ids::{
     Address, KeyId, Marker, Name, RotationId, Sha1, Sha256, TargetId, TargetKind, Thumbprint, Thumbprints,
 };
+use crate::trouble::Trouble;
 pub use answer::Answer;
 use record::PublicRecord;
 

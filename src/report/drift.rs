@@ -14,6 +14,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use crate::desired::{Declared, Desired, Ignore, Issuer, Origin};
+pub use crate::drift_rules::{Rule, Severity};
 use crate::ids::{Address, KeyId, Name, Owner, Sha1, TargetId, Thumbprint};
 use crate::observed::{Credential, Holding, Observed, ObservedTenant, StoreState, Target, TargetState};
 use crate::plan::planner::siblings;
@@ -21,7 +22,6 @@ use crate::plan::policy::Policy;
 use crate::plan::reason::NoteKind;
 use crate::plan::situation::Situation;
 use crate::plan::{CertificatePlan, Plan, successor};
-pub use crate::report::drift_rules::{Rule, Severity};
 pub use generations::days_until;
 
 /// What `drift` found.
