@@ -9,7 +9,7 @@ use certroll::store::{StoreErrorKind, StoreReader, StoreWriter};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::real::fresh_name;
+use super::real::{fresh_name, story_at};
 use super::{Server, auth_of, binding, current_of, one_current, one_current_in, promoted};
 use crate::support::contract::{self, Rotation};
 use crate::support::keys;
@@ -88,6 +88,31 @@ async fn the_documented_rights_are_enough_on_a_real_vault_and_no_more() {
     assert!(refused.reason.contains("permission denied"), "{refused}");
     assert!(planner.signer(&entry, &second).await.is_err(), "it may read the key");
     assert_eq!(sign_ins(&trouble), 1);
+}
+
+#[test]
+#[ignore = "needs a real Vault; .ci/run starts one"]
+fn a_secret_id_that_serves_once_is_enough_for_a_whole_apply_on_a_real_vault() {
+    let name = fresh_name();
+    let mut story = story_at(&name, "");
+    story.tell_line("edit certroll.yaml mount: secret => mount: secret, connection: vault");
+    story.tell_line("app billing");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let wanted = name.clone();
+    let making = async move {
+        let server = Server::real();
+        (approle(&server, &documented_policy(&server, &wanted, 2), 1), server.address)
+    };
+    let (settings, address) = runtime.block_on(async { tokio::spawn(making).await.unwrap() });
+    story.bench.env.remove("VAULT_TOKEN");
+    story.bench.env.insert("CERTROLL_CONN_VAULT_ADDRESS".into(), address);
+    for (setting, value) in settings {
+        story.bench.env.insert(format!("CERTROLL_CONN_VAULT_{setting}"), value);
+    }
+    let applied = story.bench.run(&["certroll", "apply", "--emulator", "--auto-approve"]);
+    assert!(applied.code == 0 && applied.stdout.contains("1 rotated, proven"), "{applied:?}");
+    let again = story.bench.run(&["certroll", "plan"]);
+    assert!(again.stdout.contains("invalid role or secret ID"), "it serves once: {again:?}");
 }
 
 /// A token of an issuer of the test's own, as CI systems make them.
