@@ -150,7 +150,8 @@ fn a_real_vault_tells_the_same_story() {
     let mut story = Story::new();
     story.vault = Some((address, token));
     let told = story.tell(&read("txt"));
-    let diff = similar::TextDiff::from_lines(&read("out"), &told).unified_diff().to_string();
+    let accepted = read("out");
+    let diff = similar::TextDiff::from_lines(&accepted, &told).unified_diff().to_string();
     assert_eq!(diff, "", "a real Vault and the test's own are not alike");
 }
 
