@@ -12,6 +12,7 @@ use crate::error::{Error, Kind};
 /// Runs one of the emulator's commands.
 pub async fn run(command: EmulatorCommand, global: &Global, world: &World) -> Result<Ending, Error> {
     let env = EmulatorEnv {
+        cwd: world.cwd.clone(),
         state: Some(world.path(&state_path(global, world))),
         server: world.var("CERTROLL_EMULATOR").map(str::to_owned),
         ca_file: world.var("CERTROLL_CA_FILE").map(|path| world.path(&PathBuf::from(path))),

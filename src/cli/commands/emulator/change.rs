@@ -75,8 +75,8 @@ pub(super) async fn clock(
     Ok(())
 }
 
-pub(super) fn read_faults(path: &Path) -> Result<Faults, EmulatorCliError> {
-    let text = fs::read_to_string(path).map_err(|source| EmulatorCliError::File {
+pub(super) fn read_faults(path: &Path, env: &EmulatorEnv) -> Result<Faults, EmulatorCliError> {
+    let text = fs::read_to_string(env.cwd.join(path)).map_err(|source| EmulatorCliError::File {
         doing: "reading",
         path: path.to_path_buf(),
         source,

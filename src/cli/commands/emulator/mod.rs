@@ -28,6 +28,8 @@ use show::directory_text;
 /// What the commands take from their surroundings.
 #[derive(Clone, Debug, Default)]
 pub struct EmulatorEnv {
+    /// Where files that the command line names are; empty for the working directory of the process.
+    pub cwd: PathBuf,
     /// `CERTROLL_STATE`.
     pub state: Option<PathBuf>,
     /// `CERTROLL_EMULATOR`: the URL of a running server.
@@ -106,7 +108,9 @@ pub async fn run(
         EmulatorCommand::Faults { file, clear, state } => {
             let door = Door::new(&state, &env)?;
             let shown = match (file, clear) {
-                (Some(file), _) => door.json(Method::PUT, "faults", Some(json!(read_faults(&file)?))).await?,
+                (Some(file), _) => {
+                    door.json(Method::PUT, "faults", Some(json!(read_faults(&file, &env)?))).await?
+                }
                 (None, true) => door.json(Method::PUT, "faults", Some(json!({}))).await?,
                 (None, false) => door.json(Method::GET, "faults", None).await?,
             };

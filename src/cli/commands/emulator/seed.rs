@@ -32,7 +32,7 @@ pub(super) async fn seed(
     let seeded: Vec<Seeded> = serde_json::from_value(shown["applications"].clone())
         .map_err(|error| EmulatorCliError::Input(format!("the emulator's answer cannot be read: {error}")))?;
     let files = match &args.declare {
-        Some(folder) => declare(folder, tenant, &seeded)?,
+        Some(folder) => declare(&env.cwd.join(folder), tenant, &seeded)?,
         None => 0,
     };
     writeln!(out, "{}", json!({"tenant": tenant, "applications": seeded.len(), "files": files}))?;

@@ -19,7 +19,7 @@ pub(super) async fn serve(
 ) -> Result<(), EmulatorCliError> {
     let emulator = Emulator::open(&state_path(&args.state, env))?;
     emulator.set_faults(match &args.faults {
-        Some(file) => read_faults(file)?,
+        Some(file) => read_faults(file, env)?,
         None => Faults::default(),
     });
     emulator.set_settings(if args.lenient { Settings::lenient() } else { Settings::default() });
@@ -28,7 +28,7 @@ pub(super) async fn serve(
     let latency = args.latency.unwrap_or_default().unsigned_abs();
     let server = Server::bind(emulator, args.listen, latency).await?;
     if let Some(path) = &args.ca_out {
-        server.write_ca(path)?;
+        server.write_ca(&env.cwd.join(path))?;
     }
     let ready = json!({
         "url": server.url(), "tenant": tenant,
