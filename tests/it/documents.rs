@@ -286,6 +286,29 @@ fn the_page_on_declarations_names_every_key_and_every_word() {
     assert!(missing.is_empty(), "docs/declarations.md does not name {missing:?}");
 }
 
+/// With every feature, as it is built by default.
+#[test]
+fn the_kinds_that_readme_and_the_page_on_declarations_name_are_those_of_this_version() {
+    let shipped = certroll::backends::Backends::shipped();
+    let (readme, page) = (page("README.md"), page("docs/declarations.md"));
+    let kinds = rows(&readme, "| | kinds in this version |");
+    let ticked = |text: &str| {
+        let quoted = text.split('`').skip(1).step_by(2).map(str::to_owned);
+        quoted.collect::<std::collections::BTreeSet<_>>()
+    };
+    let sections = ["\n### Stores\n", "\n### Issuers\n", "\n### A delivery\n"];
+    let shipped = [shipped.stores, shipped.issuers, shipped.deliveries];
+    for ((shipped, section), (_, told)) in shipped.into_iter().zip(sections).zip(kinds) {
+        let shipped: std::collections::BTreeSet<String> = shipped.into_iter().map(str::to_owned).collect();
+        assert_eq!(ticked(told), shipped, "README.md");
+        let table = page.split(section).nth(1).unwrap().split("\n#").next().unwrap();
+        let first = table.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+        let built = first.filter(|cell| cell.contains('`') && !cell.contains("(not in this version)"));
+        let built: std::collections::BTreeSet<String> = built.flat_map(ticked).collect();
+        assert_eq!(built, shipped, "docs/declarations.md,{section}");
+    }
+}
+
 #[test]
 fn the_page_on_settings_has_every_name_with_its_default() {
     let page = page("docs/changes.md");
