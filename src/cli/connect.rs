@@ -260,7 +260,7 @@ impl Way<'_> {
             retry: RetrySettings::default(),
         };
         let clouds = desired.tenants.values().map(|tenant| tenant.cloud);
-        Ok(Reach::new(operator, way, Arc::new(transports)).in_clouds(clouds))
+        Ok(Reach::new(operator, way, Arc::new(transports)).in_clouds(clouds).below(&self.world.cwd))
     }
 
     fn to(&self, tenant: &Tenant, operator: &Operator) -> Result<Connection, Trouble> {
@@ -328,7 +328,7 @@ impl Way<'_> {
             });
         }
         let credential = match connection {
-            Some(connection) => from_connection(connection)?,
+            Some(connection) => from_connection(connection, &self.world.env)?,
             None => from_environment(&self.world.env)?,
         };
         match &credential.tenant {

@@ -10,8 +10,8 @@ use crate::desired::{Declared, Issuer, Prove};
 use crate::ids::{KeyId, Owner, RotationId, Sha1, Sha256, Thumbprints};
 use crate::observed::record::{Delivered, PublicRecord, RecordedPhase};
 use crate::observed::{
-    Credential, Current, DeliveryState, Generation, Holding, Identifier, KeyState, Observed, ObservedStore,
-    ObservedTenant, Removal, StoreState, Target, TargetState,
+    Answer, Credential, Current, DeliveryState, Generation, Holding, Identifier, KeyState, Observed,
+    ObservedStore, ObservedTenant, Removal, StoreState, Target, TargetState,
 };
 use crate::plan::digest;
 use crate::plan::records::{Recorded, credential_dates};
@@ -28,6 +28,8 @@ pub struct World {
     pub store: Option<ObservedStore>,
     /// Its delivery places.
     pub deliveries: BTreeMap<String, DeliveryState>,
+    /// What became of its signing requests, by rotation.
+    pub answers: BTreeMap<RotationId, Answer>,
 }
 
 /// What prediction needs to know beyond the step.
@@ -54,6 +56,7 @@ impl World {
             target: (**target).clone(),
             store: observed.stores.get(&declared.address).cloned(),
             deliveries: observed.deliveries.get(&declared.address).cloned().unwrap_or_default(),
+            answers: observed.answers.get(&declared.address).cloned().unwrap_or_default(),
         })
     }
 
@@ -76,6 +79,7 @@ impl World {
             observed.stores.insert(address.clone(), store);
         }
         observed.deliveries.insert(address.clone(), self.deliveries);
+        observed.answers.insert(address.clone(), self.answers);
     }
 
     /// What the store holds, if that is known.
@@ -140,8 +144,16 @@ impl Step {
     pub fn predict(&self, world: &mut World, context: &Context<'_>) {
         match self {
             Step::Request { generation, key, subject, place: _ } => {
-                let record = context.recorded(world).requested(generation.rotation_id, *key, subject);
-                push_generation(world, generation, record);
+                let held = world.generation(generation).is_some_and(|one| one.key == KeyState::Held);
+                if !held {
+                    let record = context.recorded(world).requested(generation.rotation_id, *key, subject);
+                    push_generation(world, generation, record);
+                }
+                if let (Issuer::Csr { .. }, Some(rotation)) =
+                    (&context.declared.issuer, generation.rotation_id)
+                {
+                    world.answers.insert(rotation, Answer::Awaited);
+                }
             }
             Step::Issue {
                 generation,
@@ -151,6 +163,7 @@ impl Step {
                 validity,
                 issuer: _,
                 place: _,
+                kept_as: _,
                 requested,
             } => {
                 let mut record = context.recorded(world).requested(generation.rotation_id, *key, subject);

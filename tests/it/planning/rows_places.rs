@@ -306,8 +306,8 @@ fn shapes() -> Vec<Row> {
                     declared.issuer = certroll::desired::Issuer::Csr { directory: "requests".into() };
                 })
             },
-            steps: &["request: nothing yet", "issue", "publish", "prove", "promote"],
-            notes: &[],
+            steps: &["request: nothing yet"],
+            notes: &["waiting for a certificate in requests/"],
         },
         Row {
             story: "a store with two slots goes the way of every store that can stage",

@@ -183,6 +183,11 @@ async fn the_vault_store_keeps_the_contract() {
     contract::run(|| bench(Server::of_the_test())).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_vault_store_keeps_the_contract_where_somebody_else_signs() {
+    contract::run_by_request(|| bench(Server::of_the_test())).await;
+}
+
 fn promoted(generation: &Generation, rotation: Rotation) -> PublicRecord {
     PublicRecord {
         phase: RecordedPhase::Promoted,

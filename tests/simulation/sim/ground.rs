@@ -7,7 +7,7 @@ use certroll::apply::outcome::Report;
 use certroll::apply::{Cancel, Job, apply, cancellation};
 use certroll::backends::shipped::{ShippedReaders, ShippedWriters};
 use certroll::delivery::{DeliveryReader, DeliveryWriter};
-use certroll::desired::{Delivery, Desired, Issuer as DeclaredIssuer, Password, StoreBinding};
+use certroll::desired::{Declared, Delivery, Desired, Issuer as DeclaredIssuer, Password, StoreBinding};
 use certroll::edges::{
     DirectoryReader, DirectoryWriter, Readers, SignInAnswer, SignIns, Trouble as EdgeTrouble, Writers,
 };
@@ -17,6 +17,7 @@ use certroll::issuer::self_signed::SelfSigned;
 use certroll::key::{Secret, SignatureAlgorithm, Signer};
 use certroll::observe::observe;
 use certroll::observed::{Observed, StoreState};
+use certroll::plan::asked::denied;
 use certroll::plan::document::Document;
 use certroll::plan::policy::Policy;
 use certroll::plan::step::Step;
@@ -94,8 +95,8 @@ impl Writers for Ground {
         Ok(Arc::new(GuardedPlace(self.process.clone())))
     }
 
-    fn issuer(&self, issuer: &DeclaredIssuer) -> Result<Arc<dyn Issuer>, EdgeTrouble> {
-        Ok(match issuer {
+    fn issuer(&self, declared: &Declared) -> Result<Arc<dyn Issuer>, EdgeTrouble> {
+        Ok(match declared.issuer {
             DeclaredIssuer::SelfSigned => Arc::new(SelfSigned),
             _ => self.process.world.ca.clone() as Arc<dyn Issuer>,
         })
@@ -200,6 +201,9 @@ impl Ground {
                 plan.certificates.iter_mut().for_each(|certificate| certificate.steps.clear());
             }
             process.name_removals(&plan);
+            for denied in denied(&plan, &observed) {
+                process.world.state().coverage.said(&format!("{} {}", denied.doing, denied.reason));
+            }
             let (canceller, cancel) = cancellation();
             let job = Job {
                 desired: &self.desired,
