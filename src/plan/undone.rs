@@ -100,9 +100,8 @@ impl<'a> Seen<'a> {
     }
 
     fn is_done(&self, step: &Step) -> bool {
-        let any = |which: &GenerationRef, test: &dyn Fn(&Generation) -> bool| {
-            self.generations(which).any(|generation| test(generation))
-        };
+        let any =
+            |which: &GenerationRef, test: &dyn Fn(&Generation) -> bool| self.generations(which).any(test);
         match step {
             Step::Request { generation, .. } => any(generation, &|_| true),
             Step::Issue { generation, .. } => {

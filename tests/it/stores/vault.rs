@@ -12,6 +12,7 @@ use certroll::certificate::Certificate;
 use certroll::connections::Operator;
 use certroll::desired::{Format, StoreBinding};
 use certroll::form::read_pem;
+use certroll::may::May;
 use certroll::net::{HttpsOptions, HttpsTransport, RetrySettings, Service, Transport, Trust, Way};
 use certroll::observed::record::{PublicRecord, RecordedPhase};
 use certroll::observed::{Current, Generation, StoreState};
@@ -198,6 +199,12 @@ fn promoted(generation: &Generation, rotation: Rotation) -> PublicRecord {
 
 fn current_of(generation: &Generation) -> Option<Current> {
     Some(Current::Recorded(generation.record.thumbprints.unwrap().sha256))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_be_written_is_told_without_writing() {
+    let store = Server::of_the_test().store(&Trouble::quiet());
+    assert_eq!(store.may_write(&binding("apps/billing", Format::Pem)).await.unwrap(), May::Yes);
 }
 
 /// Promotes a first generation at that entry.
