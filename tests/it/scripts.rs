@@ -349,8 +349,7 @@ impl Story {
             self.key_vault = Some(vault);
             return;
         }
-        let (address, token) =
-            self.vault.get_or_insert_with(|| (serve(self.kv2.clone()), TOKEN.to_owned()));
+        let (address, token) = self.vault.get_or_insert_with(|| (serve(self.kv2.clone()), TOKEN.to_owned()));
         self.bench.env.insert("VAULT_ADDR".into(), address.clone());
         self.bench.env.insert("VAULT_TOKEN".into(), token.clone());
     }
