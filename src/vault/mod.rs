@@ -1,7 +1,8 @@
 //! HashiCorp Vault and OpenBao: signing in and asking, for the KV v2 store and the PKI issuer.
 //!
 //! Facts are from the HTTP API documentation of both, and tried on Vault 1.21: a token goes into `X-Vault-Token`, errors come as
-//! `{"errors": [...]}`, status 404 with an empty list means that nothing is there, and 429 of `sys/health` is no throttling (it is not asked here).
+//! `{"errors": [...]}`, status 404 with an empty list means that nothing is there, and 429 of `sys/health` is no throttling (it is not
+//! asked here).
 
 pub mod auth;
 pub mod kv;
@@ -163,7 +164,7 @@ impl Vault {
         let answer = self.ask(&ask).await?;
         match answer.status {
             200 => {}
-            403 | 404 => return Ok(May::NotTold),
+            403 | 404 if !says_invalid_token(&answer) => return Ok(May::NotTold),
             _ => return Err(refused(&answer)),
         }
         let has: BTreeMap<String, Vec<String>> = answer.json::<Wrapped<_>>()?.data;

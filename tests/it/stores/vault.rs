@@ -201,20 +201,10 @@ fn current_of(generation: &Generation) -> Option<Current> {
     Some(Current::Recorded(generation.record.thumbprints.unwrap().sha256))
 }
 
-async fn the_token_says_what_it_may_do(server: &Server) {
-    let store = server.store(&Trouble::quiet());
-    assert_eq!(store.may_write(&binding("apps/billing", Format::Pem)).await.unwrap(), May::Yes);
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_may_be_written_is_told_without_writing() {
-    the_token_says_what_it_may_do(&Server::of_the_test()).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a real Vault; .ci/run starts one"]
-async fn a_real_vault_tells_what_may_be_written() {
-    the_token_says_what_it_may_do(&Server::real()).await;
+    let store = Server::of_the_test().store(&Trouble::quiet());
+    assert_eq!(store.may_write(&binding("apps/billing", Format::Pem)).await.unwrap(), May::Yes);
 }
 
 /// Promotes a first generation at that entry.

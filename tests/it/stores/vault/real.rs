@@ -24,6 +24,7 @@ pub(super) fn fresh_name() -> String {
 async fn a_real_vault_keeps_the_contract() {
     let server = Server::real();
     contract::run(|| bench(server.clone())).await;
+    contract::run_by_request(|| bench(server.clone())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

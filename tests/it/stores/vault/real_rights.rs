@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use certroll::desired::Format;
 use certroll::key::{LocalSigner, SignatureAlgorithm, Signer};
+use certroll::may::May;
 use certroll::observed::StoreState;
 use certroll::store::vault::VaultStore;
 use certroll::store::{StoreErrorKind, StoreReader, StoreWriter};
@@ -74,6 +75,7 @@ async fn the_documented_rights_are_enough_on_a_real_vault_and_no_more() {
     let record = promoted(&second, Rotation::Second);
     applier.promote(&entry, &second, current_of(&first).as_ref(), None, &record).await.unwrap();
     applier.remove(&entry, &first).await.unwrap();
+    assert_eq!(applier.may_write(&entry).await.unwrap(), May::Yes);
     assert_eq!(sign_ins(&trouble), 1, "one for a run");
 
     // To plan: a secret id that serves once is enough, for what is allowed and for what is not.
@@ -87,6 +89,8 @@ async fn the_documented_rights_are_enough_on_a_real_vault_and_no_more() {
     assert_eq!(refused.kind, StoreErrorKind::Denied, "{refused}");
     assert!(refused.reason.contains("permission denied"), "{refused}");
     assert!(planner.signer(&entry, &second).await.is_err(), "it may read the key");
+    let May::No { reason, .. } = planner.may_write(&entry).await.unwrap() else { panic!("it may write") };
+    assert!(reason.contains(&format!("create, update, read on secret/data/{}", entry.entry)), "{reason}");
     assert_eq!(sign_ins(&trouble), 1);
 }
 
@@ -203,4 +207,6 @@ async fn p3_a_sign_in_that_a_real_vault_refuses_repeats_no_secret() {
         store(&server, &Trouble::quiet(), &unknown).write_record(&entry, &record).await.unwrap_err();
     assert_eq!(refused.kind, StoreErrorKind::Unauthenticated, "{refused}");
     assert!(!format!("{refused:?}").contains("hvs.nobodys"));
+    let told = store(&server, &Trouble::quiet(), &unknown).may_write(&entry).await;
+    assert_eq!(told.unwrap_err().kind, StoreErrorKind::Unauthenticated, "what it may is not what is lacking");
 }
