@@ -8,6 +8,8 @@ mod directory;
 mod issuers;
 #[cfg(feature = "azure-key-vault")]
 mod key_vault;
+#[cfg(any(feature = "azure-key-vault", feature = "hashicorp-vault"))]
+mod opened;
 pub mod reach;
 pub mod shipped;
 mod stores;
@@ -57,7 +59,7 @@ impl Backends {
     pub fn shipped() -> Backends {
         let mut stores = BTreeSet::from(["file"]);
         let mut issuers =
-            BTreeSet::from(["self_signed", "ca_file", "external_public_key", "external_rotator"]);
+            BTreeSet::from(["self_signed", "ca_file", "csr", "external_public_key", "external_rotator"]);
         if cfg!(feature = "hashicorp-vault") {
             stores.insert("hashicorp_vault");
             issuers.insert("vault_pki");

@@ -6,19 +6,19 @@ use crate::apply::chain::Chain;
 use crate::apply::context::earlier;
 use crate::apply::outcome::{Done, Shown, Stop};
 use crate::certificate::{KeyKind, SignatureHash};
-use crate::desired::{Form, Password};
+use crate::desired::{Form, Issuer, Password};
 use crate::edges::{Trouble, TroubleKind};
 use crate::ids::{KeyId, Thumbprints};
-use crate::issuer::{CertificateRequest, Issued, SubjectKey};
-use crate::key::{KeyError, Secret};
+use crate::issuer::{CertificateRequest, Issued, SubjectKey, signing_request};
+use crate::key::{KeyError, PrivateKey, Secret};
 use crate::observed::record::{PublicRecord, RecordedPhase};
-use crate::observed::{Current, KeyState};
+use crate::observed::{Current, KeyState, Staging};
 use crate::period::Period;
 use crate::plan::PlannedStep;
 use crate::plan::records::Recorded;
 use crate::plan::step::{GenerationRef, RecordWrite, Step};
 use crate::random::{generate_password, serial_number};
-use crate::store::KeyRequest;
+use crate::store::{KeyRequest, Pending};
 
 /// What is to be issued.
 pub(crate) struct ToIssue<'s> {
@@ -38,10 +38,18 @@ impl Chain<'_> {
         key: KeyKind,
         subject: &str,
     ) -> Result<Done, Stop> {
-        if self.find(which).is_some() {
+        let already = self.find(which).is_some();
+        let by_hand = matches!(self.declared()?.issuer, Issuer::Csr { .. });
+        if already && !by_hand {
             return Ok(Done::already(Shown::default()));
         }
-        self.ask_for_request(which, key, subject).await?;
+        let csr = self.ask_for_request(which, key, subject).await?;
+        if by_hand {
+            // The key is safe: now a person may be asked.
+            let issuer = self.run.job.writers.issuer(self.declared()?)?;
+            self.run.changing_in_slot(issuer.ask(&csr)).await?.map_err(Trouble::from)?;
+        }
+        self.csr = Some(csr);
         Ok(Done::now(Shown::default()))
     }
 
@@ -57,12 +65,26 @@ impl Chain<'_> {
         }
         let record = self.recorded()?.requested(which.rotation_id, key, subject);
         let (store, entry) = self.store()?;
-        let asked = KeyRequest { key, subject: subject.to_owned() };
-        let pending = self.run.changing_in_slot(store.request(entry, &asked, &record)).await?;
+        let pending = if store.shape(entry).staging == Staging::AppendIsLive {
+            let asked = KeyRequest { key, subject: subject.to_owned() };
+            self.run.changing_in_slot(store.request(entry, &asked, &record)).await?
+        } else if let Some(generation) = self.find(which).cloned() {
+            let csr = self.run.looking_in_slot(store.requested(entry, &generation)).await?;
+            csr.map(|csr| Pending { generation, csr })
+        } else {
+            let key = self.make_key(key).await?;
+            let csr = signing_request(&key, subject, self.declared()?.signature_hash);
+            let csr = csr.map_err(|reason| self.wrong_certificate(&reason))?;
+            self.run.changing_in_slot(store.keep_request(entry, &key, &csr, &record)).await?
+        };
         let pending = pending.map_err(Trouble::from)?;
         self.remember(pending.generation);
-        self.csr = Some(pending.csr.clone());
         Ok(pending.csr)
+    }
+
+    async fn make_key(&self, kind: KeyKind) -> Result<PrivateKey, Stop> {
+        let _maker = self.run.key_maker().await?;
+        Ok(self.run.looking(self.run.job.random.key_pair(kind)).await?.map_err(Trouble::from)?)
     }
 
     /// Makes a certificate and keeps it in the store, unseen by consumers. A generation of this rotation that is there already is used.
@@ -83,12 +105,9 @@ impl Chain<'_> {
 
     async fn issue_with_key(&mut self, wanted: &ToIssue<'_>) -> Result<(), Stop> {
         let record = self.recorded()?.requested(wanted.which.rotation_id, wanted.key, wanted.subject);
-        let issuer = self.run.job.writers.issuer(&self.declared()?.issuer)?;
+        let issuer = self.run.job.writers.issuer(self.declared()?)?;
         let (store, entry) = self.store()?;
-        let key = {
-            let _maker = self.run.key_maker().await?;
-            self.run.looking(self.run.job.random.key_pair(wanted.key)).await?.map_err(Trouble::from)?
-        };
+        let key = self.make_key(wanted.key).await?;
         let request = self.certificate_request(wanted);
         let issued = self.run.changing_in_slot(issuer.issue(&request, SubjectKey::Local(&key))).await?;
         let issued = issued.map_err(Trouble::from)?;
@@ -105,7 +124,7 @@ impl Chain<'_> {
     async fn issue_for_pending(&mut self, wanted: &ToIssue<'_>) -> Result<(), Stop> {
         let csr = self.ask_for_request(wanted.which, wanted.key, wanted.subject).await?;
         let pending = self.generation(wanted.which)?;
-        let issuer = self.run.job.writers.issuer(&self.declared()?.issuer)?;
+        let issuer = self.run.job.writers.issuer(self.declared()?)?;
         let request = self.certificate_request(wanted);
         let issued = self.run.changing_in_slot(issuer.issue(&request, SubjectKey::Request(&csr))).await?;
         let issued = issued.map_err(Trouble::from)?;

@@ -14,7 +14,8 @@ use crate::edges::{SignInAnswer, SignIns, Trouble, TroubleKind};
 use crate::ids::Thumbprints;
 use crate::observed::Generation;
 use crate::observed::record::PublicRecord;
-use crate::plan::step::{Evidence, GenerationRef};
+use crate::plan::reason::Because;
+use crate::plan::step::{Evidence, GenerationRef, Step};
 
 /// The generation signed in several times in a row during this run. Only [`Chain::prove`] makes one.
 #[derive(Debug)]
@@ -85,11 +86,15 @@ impl Chain<'_> {
         }
     }
 
-    /// Where the proof comes after the promotion, the record has to tell whether it came: nothing else does. Where it comes before, the
-    /// promotion writes it down.
+    /// Where the proof comes after the promotion or a repair, the record has to tell whether it came: nothing else does. Where it comes
+    /// before, the promotion writes it down.
     async fn remember_proof(&mut self, generation: &Generation) -> Result<(), Stop> {
-        let early = self.declared()?.prove == Prove::AfterPromotion;
-        if !early || generation.record.proven_at.is_some() {
+        let early = self.declared()?.prove == Prove::AfterPromotion && generation.record.proven_at.is_none();
+        let again = self.plan.steps.iter().any(|planned| {
+            let repairs = matches!(planned.step, Step::Publish { repair: true, .. });
+            repairs || planned.because == Because::RepairNotProven
+        });
+        if !early && !again {
             return Ok(());
         }
         let proven_at = Some(self.run.now());

@@ -10,8 +10,8 @@ use crate::ids::Name;
 use crate::key_vault::{API_VERSION, KeyVault, SignIn};
 
 /// Settings of a connection that say who signs in. Without any of them it is who signs in elsewhere in the run.
-const OWN_CLIENT: [&str; 4] =
-    ["client_id", "client_secret", "client_certificate_path", "federated_token_file"];
+const OWN_SIGN_IN: [&str; 5] =
+    ["auth", "client_id", "client_secret", "client_certificate_path", "federated_token_file"];
 
 /// The vault of that name. All stores and issuers of a run that name the same share it, and its sign-in.
 pub(super) fn open(reach: &Reach, connection: Option<&Name>, vault: &str) -> Result<Arc<KeyVault>, Trouble> {
@@ -38,8 +38,8 @@ pub(super) fn open(reach: &Reach, connection: Option<&Name>, vault: &str) -> Res
         };
         let service = reach.service_trusting(&format!("key vault {vault}"), &address, set("ca_file"))?;
         let credential: OwnCredential = match named {
-            Some(named) if OWN_CLIENT.iter().any(|setting| named.text(setting).is_some()) => {
-                from_connection(named)?
+            Some(named) if OWN_SIGN_IN.iter().any(|setting| named.text(setting).is_some()) => {
+                from_connection(named, operator.variables())?
             }
             _ => from_environment(operator.variables())?,
         };

@@ -1,12 +1,14 @@
 //! How back ends reach their services: the operator's connections, the run's transport, clock and limits.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+#[cfg(any(feature = "azure-key-vault", feature = "hashicorp-vault"))]
+use super::opened::Opened;
 use crate::connections::Operator;
 use crate::desired::Cloud;
 use crate::edges::{Trouble, TroubleKind};
-use crate::ids::Name;
 use crate::net::{HttpsOptions, HttpsTransport, Service, Transport, Trust, Way};
 
 /// Makes transports that trust certain certificate authorities.
@@ -63,6 +65,8 @@ pub struct Reach {
     pub way: Way,
     /// Makes further transports.
     pub transports: Arc<dyn Transports>,
+    /// Where relative paths of the declaration begin: the working directory.
+    pub base: PathBuf,
     /// The cloud of the declared tenants, where they share one.
     pub cloud: Option<Cloud>,
     /// Key Vaults that were reached already, by connection and name.
@@ -73,43 +77,6 @@ pub struct Reach {
     pub(super) vaults: Opened<crate::vault::Vault>,
 }
 
-/// What was opened for a connection, or for none, so that all who name the same share it.
-pub(super) struct Opened<T>(Arc<Mutex<BTreeMap<Key, Arc<T>>>>);
-
-/// A connection, and which of the places it leads to.
-type Key = (Option<Name>, String);
-
-impl<T> Clone for Opened<T> {
-    fn clone(&self) -> Opened<T> {
-        Opened(Arc::clone(&self.0))
-    }
-}
-
-impl<T> Default for Opened<T> {
-    fn default() -> Opened<T> {
-        Opened(Arc::default())
-    }
-}
-
-impl<T> Opened<T> {
-    /// The one that was opened, or a new one. `place` tells several of one connection apart.
-    pub(super) fn get_or_open(
-        &self,
-        connection: Option<&Name>,
-        place: &str,
-        open: impl FnOnce() -> Result<Arc<T>, Trouble>,
-    ) -> Result<Arc<T>, Trouble> {
-        let mut opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (connection.cloned(), place.to_owned());
-        if let Some(known) = opened.get(&key) {
-            return Ok(Arc::clone(known));
-        }
-        let new = open()?;
-        opened.insert(key, Arc::clone(&new));
-        Ok(new)
-    }
-}
-
 impl Reach {
     /// Over that way, with what the operator has set.
     pub fn new(operator: Operator, way: Way, transports: Arc<dyn Transports>) -> Reach {
@@ -117,12 +84,19 @@ impl Reach {
             operator: Arc::new(operator),
             way,
             transports,
+            base: PathBuf::new(),
             cloud: Some(Cloud::Public),
             #[cfg(feature = "azure-key-vault")]
             key_vaults: Opened::default(),
             #[cfg(feature = "hashicorp-vault")]
             vaults: Opened::default(),
         }
+    }
+
+    /// With relative paths beginning there.
+    #[must_use]
+    pub fn below(self, base: impl Into<PathBuf>) -> Reach {
+        Reach { base: base.into(), ..self }
     }
 
     /// For tenants of these clouds. An emulated tenant's services are those of the public cloud.

@@ -112,6 +112,8 @@ pub enum Command {
     Drift(DriftArgs),
     /// Read afresh, match key and certificate, and sign in with every current key
     Verify(VerifyArgs),
+    /// Say which identity is used, what it may do, and whether everything declared can be reached; only looks
+    Doctor(DoctorArgs),
     /// Write down that a consumer has the new key
     Ack(AckArgs),
     /// Show a saved plan again
@@ -177,9 +179,8 @@ pub struct Parallelism {
 /// Arguments of `init`.
 #[derive(Debug, Args)]
 pub struct InitArgs {
-    /// Where to write it
-    #[arg(default_value = "certroll.yaml")]
-    pub path: PathBuf,
+    /// Where to write it; -f means the same, and in a folder the file is called certroll.yaml [default: certroll.yaml]
+    pub path: Option<PathBuf>,
 }
 
 /// Arguments of `plan`.
@@ -248,6 +249,17 @@ pub struct VerifyArgs {
     /// Which certificates: addresses, globs or label:KEY=VALUE [default: all]
     #[arg(value_name = "ADDRESS")]
     pub addresses: Vec<Pattern>,
+    /// Requests in flight.
+    #[command(flatten)]
+    pub parallelism: Parallelism,
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Only these certificates, their tenants and stores: an address, a glob such as contoso/*, or label:KEY=VALUE; repeatable [default: all, and every declared tenant]
+    #[arg(long, alias = "target", value_name = "ADDRESS")]
+    pub only: Vec<Pattern>,
     /// Requests in flight.
     #[command(flatten)]
     pub parallelism: Parallelism,

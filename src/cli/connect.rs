@@ -16,6 +16,7 @@ use crate::backends::shipped::{Connection, Connections};
 use crate::cli::args::Global;
 use crate::cli::planning::settings;
 use crate::cli::seed;
+use crate::cli::served;
 use crate::cli::world::World;
 use crate::cli::{declaration, files};
 use crate::connections::{self, Operator};
@@ -59,7 +60,7 @@ enum Place {
 }
 
 /// Connects the tenants that the run is about.
-pub fn ground(
+pub async fn ground(
     desired: &Desired,
     tenants: &BTreeSet<Name>,
     parallelism: u16,
@@ -73,7 +74,12 @@ pub fn ground(
     let emulator = !matches!(place, Place::Microsoft { .. });
     let clock: Arc<dyn Clock> = match &place {
         Place::InProcess(emulator) => Arc::new(EmulatorClock::new(emulator.clone())),
-        Place::Microsoft { .. } | Place::Server { .. } => Arc::clone(&world.clock),
+        Place::Microsoft { .. } => Arc::clone(&world.clock),
+        Place::Server { url, trust } => {
+            let unusable = |error: EntraError| Error::new(Kind::Input, "preparing HTTPS").caused_by(&error);
+            let transport = https(trust.clone()).map_err(unusable)?;
+            served::clock(url, transport.as_ref(), Arc::clone(&world.clock)).await?
+        }
     };
     let slots = Arc::new(Semaphore::new(usize::from(parallelism)));
     let assertion = settings(global)?.assertion;
@@ -254,7 +260,7 @@ impl Way<'_> {
             retry: RetrySettings::default(),
         };
         let clouds = desired.tenants.values().map(|tenant| tenant.cloud);
-        Ok(Reach::new(operator, way, Arc::new(transports)).in_clouds(clouds))
+        Ok(Reach::new(operator, way, Arc::new(transports)).in_clouds(clouds).below(&self.world.cwd))
     }
 
     fn to(&self, tenant: &Tenant, operator: &Operator) -> Result<Connection, Trouble> {
@@ -285,17 +291,10 @@ impl Way<'_> {
         let endpoints = Endpoints::resolve(tenant.cloud, &overrides)?;
         let transport: Arc<dyn Transport> = match &self.place {
             Place::InProcess(emulator) => Arc::new(EmulatorTransport::new(emulator.clone())),
-            Place::Microsoft { trust } | Place::Server { trust, .. } => self.https(trust.clone())?,
+            Place::Microsoft { trust } | Place::Server { trust, .. } => https(trust.clone())?,
         };
         let random: Arc<dyn Random> = Arc::clone(&self.world.random);
         Ok(Line::new(transport, Arc::clone(&self.clock), random, endpoints, Arc::clone(&self.slots)))
-    }
-
-    fn https(&self, trust: Trust) -> Result<Arc<dyn Transport>, EntraError> {
-        let options = HttpsOptions { trust, ..HttpsOptions::default() };
-        let transport = HttpsTransport::new(options)
-            .map_err(|error| EntraError::new(ErrorKind::Settings, "preparing HTTPS", &error.to_string()))?;
-        Ok(Arc::new(transport))
     }
 
     /// What an operator sets instead of a cloud's own hosts.
@@ -329,7 +328,7 @@ impl Way<'_> {
             });
         }
         let credential = match connection {
-            Some(connection) => from_connection(connection)?,
+            Some(connection) => from_connection(connection, &self.world.env)?,
             None => from_environment(&self.world.env)?,
         };
         match &credential.tenant {
@@ -344,6 +343,13 @@ impl Way<'_> {
             _ => Ok(credential),
         }
     }
+}
+
+fn https(trust: Trust) -> Result<Arc<dyn Transport>, EntraError> {
+    let options = HttpsOptions { trust, ..HttpsOptions::default() };
+    let transport = HttpsTransport::new(options)
+        .map_err(|error| EntraError::new(ErrorKind::Settings, "preparing HTTPS", &error.to_string()))?;
+    Ok(Arc::new(transport))
 }
 
 /// Whether two names of a tenant are known to mean different ones: two GUIDs that differ. A domain may be any of them.

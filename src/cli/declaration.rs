@@ -123,6 +123,13 @@ fn taken(real: &Path, loaded: &Loaded, global: &Global, world: &World) -> Option
     if let Some(file) = would_be_read.find(|file| is_one_name(&world.path(file), real)) {
         return Some(part(&file));
     }
+    let requests = loaded.desired.certificates.values().filter_map(|declared| match &declared.issuer {
+        Issuer::Csr { directory } => Some(directory),
+        _ => None,
+    });
+    if requests.clone().any(|directory| files::is_below(real, &world.path(directory))) {
+        return Some("signing requests and their certificates are in that folder".to_owned());
+    }
     let mut certificates = loaded.desired.certificates.values();
     let holder = certificates.find(|declared| {
         let Some(binding) = &declared.store else { return false };
@@ -160,7 +167,8 @@ pub fn show(found: &[Diagnostic], global: &Global, world: &World) {
     }
 }
 
-/// Folders of stores and deliveries, and files and folders of issuers, count from the working directory that was passed in.
+/// Folders of stores and deliveries count from the working directory that was passed in. Those of issuers stay as they are written until
+/// they are opened: they are part of what a plan says and is compared by, which is the same in every checkout.
 fn from_working_directory(mut desired: Desired, cwd: &Path) -> Desired {
     for store in desired.stores.values_mut() {
         if let StoreKind::File { directory } = &mut store.kind {
@@ -170,16 +178,6 @@ fn from_working_directory(mut desired: Desired, cwd: &Path) -> Desired {
     for declared in desired.certificates.values_mut() {
         for delivery in &mut declared.deliveries {
             delivery.origin.folder = cwd.join(&delivery.origin.folder);
-        }
-        match &mut declared.issuer {
-            Issuer::CaFile { certificate, chain, .. } => {
-                *certificate = cwd.join(&*certificate);
-                if let Some(chain) = chain {
-                    *chain = cwd.join(&*chain);
-                }
-            }
-            Issuer::Csr { directory } => *directory = cwd.join(&*directory),
-            _ => {}
         }
     }
     desired

@@ -2,6 +2,7 @@
 //! a plan should decide.
 
 pub mod acknowledgements;
+pub mod again;
 pub mod args;
 pub mod brief;
 pub mod clock;
@@ -20,6 +21,7 @@ pub mod planning;
 pub mod progress;
 pub mod secrets;
 pub mod seed;
+pub mod served;
 pub mod text;
 pub mod unread;
 pub mod world;

@@ -18,6 +18,7 @@ use crate::ids::{Address, Name};
 use crate::observe::observe;
 use crate::observed::Observed;
 use crate::plan::policy::{Pattern, Policy};
+use crate::plan::successor::{ADD_HOLD, NEEDS_HOLD};
 use crate::plan::{Plan, asked, guard, planner};
 use crate::settings::Settings;
 
@@ -67,7 +68,7 @@ pub async fn prepare(ask: &Ask<'_>, global: &Global, world: &World) -> Result<Pr
     let desired = declaration::declared(global, world, written)?;
     let policy = policy(selection, &desired, global)?;
     let (addresses, tenants) = chosen(&desired, &policy, reviewed)?;
-    let ground = ground(&desired, &tenants, parallelism.parallelism, emulator, global, world)?;
+    let ground = ground(&desired, &tenants, parallelism.parallelism, emulator, global, world).await?;
     if !ground.in_process {
         progress::note(&reading(&tenants), global, world);
     }
@@ -108,7 +109,7 @@ fn unsafe_plan(error: &guard::Unsafe) -> Error {
 }
 
 /// What the flags ask for, checked against the declaration.
-fn policy(selection: &Selection, desired: &Desired, global: &Global) -> Result<Policy, Error> {
+pub fn policy(selection: &Selection, desired: &Desired, global: &Global) -> Result<Policy, Error> {
     let Selection { only, replace, revoke_previous, rollback, max_issue, max_retire } = selection;
     for (address, doing) in replace
         .iter()
@@ -117,18 +118,18 @@ fn policy(selection: &Selection, desired: &Desired, global: &Global) -> Result<P
     {
         let declared = desired.certificates.get(address).ok_or_else(|| not_declared(address, desired))?;
         if !only.is_empty() && !only.iter().any(|pattern| pattern.matches(declared)) {
-            return Err(Error::new(Kind::Input, format!("{doing} {address}"))
+            return Err(Error::new(Kind::Usage, format!("{doing} {address}"))
                 .because("--only leaves it out")
                 .hint(format!("add --only {address}, or leave --only out")));
         }
         if !declared.key_lives_here() {
-            return Err(Error::new(Kind::Input, format!("{doing} {address}"))
+            return Err(Error::new(Kind::Refused, format!("{doing} {address}"))
                 .because("its key is made and kept by somebody else, who alone can make another one"));
         }
         if doing == "rolling back" && declared.hold.is_none() {
-            return Err(Error::new(Kind::Input, format!("rolling back {address}"))
-                .because("without hold: in the file, the next plan would rotate again")
-                .hint(format!("add hold: {{ until: …, reason: … }} to {address}")));
+            return Err(Error::new(Kind::Refused, format!("rolling back {address}"))
+                .because(NEEDS_HOLD)
+                .hint(ADD_HOLD));
         }
     }
     Ok(Policy {
@@ -195,7 +196,7 @@ fn refuse_unknown(policy: &Policy, desired: &Desired, observed: &Observed) -> Re
 }
 
 /// The addresses the run is about, and their tenants.
-fn chosen(
+pub fn chosen(
     desired: &Desired,
     policy: &Policy,
     reviewed: bool,

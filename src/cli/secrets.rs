@@ -25,16 +25,16 @@ pub struct FromOperator {
 impl FromOperator {
     /// Those of this environment and folder.
     pub fn new(global: &Global, world: &World) -> FromOperator {
-        let named = world.env.iter().filter(|(name, value)| name.starts_with(PREFIX) && !value.is_empty());
+        let named = world.env.iter().filter(|(name, _)| name.starts_with(PREFIX));
         FromOperator {
             variables: named.map(|(name, value)| (name.clone(), Secret::new(value.clone()))).collect(),
             folder: global.secrets_dir.as_ref().map(|folder| world.path(folder)),
         }
     }
 
-    fn file(&self, name: &str) -> Result<Option<Secret>, Trouble> {
-        let doing = || format!("reading secret_file {name}");
-        let wrong = |reason: &str| Trouble::new(TroubleKind::Refused, doing(), reason);
+    /// Where a file of that name is, below the folder for secrets.
+    fn path(&self, name: &str) -> Result<PathBuf, Trouble> {
+        let wrong = |reason: &str| unusable(name, reason);
         let folder = self.folder.as_ref().ok_or_else(|| {
             wrong("no folder for secrets was given").with_hint("give one with --secrets-dir DIR")
         })?;
@@ -49,21 +49,46 @@ impl FromOperator {
         if !path.starts_with(&folder) {
             return Err(wrong("a symbolic link leads out of --secrets-dir"));
         }
-        let bytes = files::read(&path, relative).map_err(|error| wrong(&error.to_string()))?;
+        Ok(path)
+    }
+
+    fn file(&self, name: &str) -> Result<Option<Secret>, Trouble> {
+        let wrong = |reason: &str| unusable(name, reason);
+        let bytes =
+            files::read(&self.path(name)?, Path::new(name)).map_err(|error| wrong(&error.to_string()))?;
         let bytes = Zeroizing::new(bytes);
         let text = std::str::from_utf8(&bytes).map_err(|_| wrong("it is not UTF-8 text"))?;
         // Editors and `echo` end a file with a line break that is no part of the secret.
         let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
-        Ok((!text.is_empty()).then(|| Secret::new(text.to_owned())))
+        Ok(Some(Secret::new(text.to_owned())))
     }
+}
+
+fn unusable(name: &str, reason: &str) -> Trouble {
+    Trouble::new(TroubleKind::Refused, format!("reading secret_file {name}"), reason)
 }
 
 impl Secrets for FromOperator {
     fn secret(&self, password: &Password) -> Result<Option<Secret>, Trouble> {
+        let secret = match password {
+            Password::Env(name) => self.variables.get(name).cloned(),
+            Password::SecretFile(name) => self.file(name)?,
+            Password::Generate | Password::None => None,
+        };
+        match secret {
+            Some(secret) if secret.expose().is_empty() => {
+                let doing = format!("reading {password}");
+                Err(Trouble::new(TroubleKind::Missing, doing, "it is empty, where a secret is expected"))
+            }
+            secret => Ok(secret),
+        }
+    }
+
+    fn is_set(&self, password: &Password) -> Result<bool, Trouble> {
         match password {
-            Password::Env(name) => Ok(self.variables.get(name).cloned()),
-            Password::SecretFile(name) => self.file(name),
-            Password::Generate | Password::None => Ok(None),
+            Password::Env(name) => Ok(self.variables.contains_key(name)),
+            Password::SecretFile(name) => Ok(self.path(name)?.metadata().is_ok_and(|found| found.len() > 0)),
+            Password::Generate | Password::None => Ok(false),
         }
     }
 }
@@ -94,17 +119,15 @@ mod tests {
     fn one_line_break_at_the_end_of_a_secret_file_is_no_part_of_the_secret() {
         let (folder, operator) = operator();
         for (written, secret) in [
-            ("swordfish", Some("swordfish")),
-            ("swordfish\n", Some("swordfish")),
-            ("swordfish\r\n", Some("swordfish")),
-            ("swordfish\n\n", Some("swordfish\n")),
-            (" sword fish ", Some(" sword fish ")),
-            ("swordfish\r", Some("swordfish\r")),
-            ("", None),
-            ("\n", None),
+            ("swordfish", "swordfish"),
+            ("swordfish\n", "swordfish"),
+            ("swordfish\r\n", "swordfish"),
+            ("swordfish\n\n", "swordfish\n"),
+            (" sword fish ", " sword fish "),
+            ("swordfish\r", "swordfish\r"),
         ] {
             std::fs::write(folder.path().join("secrets/a/pfx"), written).unwrap();
-            assert_eq!(read(&operator, "a/pfx"), Ok(secret.map(str::to_owned)), "{written:?}");
+            assert_eq!(read(&operator, "a/pfx"), Ok(Some(secret.to_owned())), "{written:?}");
         }
     }
 
@@ -128,6 +151,21 @@ mod tests {
         // As Kubernetes mounts them: a link to what is below the folder.
         symlink("../b", secrets.join("a/stays")).unwrap();
         assert_eq!(read(&operator, "a/stays"), Ok(Some("swordfish".to_owned())));
+    }
+
+    #[test]
+    fn a_source_that_is_there_and_empty_is_told_apart_from_one_that_is_not_set() {
+        let (folder, mut operator) = operator();
+        let variable = |operator: &FromOperator, name: &str| {
+            let secret = operator.secret(&Password::Env(name.to_owned()));
+            secret.map(|secret| secret.is_some()).map_err(|trouble| trouble.to_string())
+        };
+        assert_eq!(variable(&operator, "CERTROLL_SECRET_NONE"), Ok(false));
+        operator.variables.insert("CERTROLL_SECRET_EMPTY".into(), Secret::new(String::new()));
+        let error = variable(&operator, "CERTROLL_SECRET_EMPTY").unwrap_err();
+        assert!(error.contains("env CERTROLL_SECRET_EMPTY: it is empty"), "{error}");
+        std::fs::write(folder.path().join("secrets/b"), b"\n").unwrap();
+        assert!(read(&operator, "b").unwrap_err().contains("secret_file b: it is empty"));
     }
 
     #[test]

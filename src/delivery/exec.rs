@@ -20,6 +20,7 @@ use crate::edges::{Trouble, TroubleKind};
 use crate::ids::{Thumbprint, Thumbprints};
 use crate::issuer::Issued;
 use crate::key::{PrivateKey, Secret};
+use crate::may::May;
 use crate::net::printable;
 use crate::observed::DeliveryState;
 
@@ -33,6 +34,9 @@ const PIECE: usize = 16;
 const PASSED_ON: [&str; 8] = ["PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "XDG_RUNTIME_DIR"];
 /// Where programs are looked for when nobody says.
 const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// What to try when a program is not found.
+const WHERE: &str = "the program is found on PATH, or by a path below the folder of the declaration";
 
 /// A program.
 #[derive(Debug)]
@@ -89,8 +93,7 @@ impl ExecDelivery {
         let wrong = |kind, reason: String| Trouble::new(kind, doing, reason);
         let program = command.first().map(String::as_str).unwrap_or_default();
         let mut child = self.start(command, thumbprints).map_err(|error| {
-            wrong(TroubleKind::Refused, format!("{program} cannot be started: {error}"))
-                .with_hint("the program is found on PATH, or by a path below the folder of the declaration")
+            wrong(TroubleKind::Refused, format!("{program} cannot be started: {error}")).with_hint(WHERE)
         })?;
         let mut group = Group(child.id());
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
@@ -193,6 +196,25 @@ impl DeliveryReader for ExecDelivery {
             None => "a plan runs no program",
         };
         DeliveryState::NeverTells { reason: reason.to_owned() }
+    }
+
+    /// Whether there is such a program at all. It is not run.
+    async fn may_write(&self) -> May {
+        let program = self.command.first().map(String::as_str).unwrap_or_default();
+        let path = self.environment.get("PATH").map(String::as_str).unwrap_or_default();
+        let places: Vec<PathBuf> = match program.contains('/') {
+            true => vec![self.folder.join(program)],
+            false => std::env::split_paths(path).map(|folder| folder.join(program)).collect(),
+        };
+        let runs = |place: &PathBuf| {
+            place.is_file() && rustix::fs::access(place, rustix::fs::Access::EXEC_OK).is_ok()
+        };
+        match places.iter().any(runs) {
+            true => May::NotTold,
+            false => {
+                May::no(format!("there is no program {} that can be started", shown(&self.command)), WHERE)
+            }
+        }
     }
 }
 

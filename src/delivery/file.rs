@@ -11,9 +11,11 @@ use crate::desired::Delivery;
 use crate::edges::Trouble;
 use crate::issuer::Issued;
 use crate::key::{PrivateKey, Secret};
+use crate::may::May;
 use crate::observed::DeliveryState;
 use crate::store::StoreError;
 use crate::store::file::copies::{Copies, Found};
+use crate::store::file::writable::may_write;
 
 /// Files in a folder.
 #[derive(Debug)]
@@ -48,6 +50,10 @@ impl DeliveryReader for FileDelivery {
             Ok(Found::Changed(what)) => DeliveryState::Marker(what),
             Err(fault) => DeliveryState::Unreadable { reason: fault.reason },
         }
+    }
+
+    async fn may_write(&self) -> May {
+        may_write(&self.folder)
     }
 }
 

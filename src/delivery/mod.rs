@@ -16,6 +16,7 @@ use crate::desired::Delivery;
 use crate::edges::Trouble;
 use crate::issuer::Issued;
 use crate::key::{PrivateKey, Secret};
+use crate::may::May;
 use crate::observed::DeliveryState;
 
 /// What went wrong at a delivery place: what kind, doing what, the reason, what to try. Never holds a secret.
@@ -28,6 +29,11 @@ pub struct DeliveryError(#[from] pub Trouble);
 pub trait DeliveryReader: Send + Sync {
     /// What the place holds, as far as it can tell without handing out a secret.
     async fn observe(&self, delivery: &Delivery) -> DeliveryState;
+
+    /// Whether a generation may be delivered, as far as the place tells without a write.
+    async fn may_write(&self) -> May {
+        May::NotTold
+    }
 }
 
 /// Looking and writing.

@@ -1,6 +1,5 @@
 //! What a declaration says of a delivery place, typed; and the form it is written in.
 
-use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::DeliveryError;
@@ -34,6 +33,7 @@ pub(super) fn list(delivery: &Delivery, key: &str) -> Option<Vec<String>> {
 /// An id that may be written as a number.
 #[cfg(feature = "ci-deliveries")]
 pub(super) fn text_or_number(delivery: &Delivery, key: &str) -> Option<String> {
+    use serde_json::Value;
     match delivery.settings.get(key)? {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),

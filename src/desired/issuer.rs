@@ -1,10 +1,11 @@
 //! What makes a generation.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use crate::certificate::Certificate;
 use crate::desired::Password;
-use crate::ids::{Name, Thumbprint};
+use crate::ids::{Address, Name, Thumbprint};
 
 /// What makes a generation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +78,16 @@ pub enum RotatorMatch {
     Thumbprints(BTreeSet<Thumbprint>),
 }
 
+/// Where the signing request of a certificate is written. A name holds no dot, so that no two certificates share a file.
+pub fn request_file(directory: &Path, address: &Address) -> PathBuf {
+    directory.join(format!("{}.{}.csr", address.tenant, address.name))
+}
+
+/// Where its certificate is awaited. The other usual endings are taken as well.
+pub fn answer_file(directory: &Path, address: &Address) -> PathBuf {
+    request_file(directory, address).with_extension("cer")
+}
+
 impl Issuer {
     /// The word the file uses.
     pub fn as_str(&self) -> &'static str {
@@ -106,6 +117,24 @@ impl Issuer {
     /// Whether certroll makes and keeps the key with this issuer.
     pub fn makes_keys_here(&self) -> bool {
         !matches!(self, Issuer::ExternalPublicKey { .. } | Issuer::ExternalRotator { .. })
+    }
+
+    /// What of the issuer decides the certificate, for people: another fingerprint makes other words.
+    pub fn words(&self) -> String {
+        match self {
+            Issuer::VaultPki { mount, role, namespace, issuer_ref, connection: _ } => {
+                let namespace = namespace.as_ref().map(|name| format!(", namespace {name}"));
+                let issuer_ref = issuer_ref.as_ref().map(|name| format!(", issuer_ref {name}"));
+                let more: String = namespace.into_iter().chain(issuer_ref).collect();
+                format!("vault_pki {mount}/{role}{more}")
+            }
+            Issuer::KeyVault { vault, issuer, connection: _ } => format!("key_vault {vault}/{issuer}"),
+            Issuer::SelfSigned
+            | Issuer::CaFile { .. }
+            | Issuer::Csr { .. }
+            | Issuer::ExternalPublicKey { .. }
+            | Issuer::ExternalRotator { .. } => self.as_str().to_owned(),
+        }
     }
 
     /// What of the issuer decides the certificate; a change of it rotates. No path of this machine is in it.

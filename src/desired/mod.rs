@@ -25,7 +25,7 @@ pub use certificate::{
     Timing, Window,
 };
 pub use form::{Form, Format, Password, PfxProfile, SECRET_VARIABLE_PREFIX};
-pub use issuer::{Issuer, PublicKeyFile, RotatorMatch};
+pub use issuer::{Issuer, PublicKeyFile, RotatorMatch, answer_file, request_file};
 pub use store::{Store, StoreBinding, StoreKind, StoreOptions};
 pub use tenant::{Cloud, Limit, Tenant};
 

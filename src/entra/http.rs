@@ -132,6 +132,11 @@ impl GraphClient {
         self.tokens.bearer().await.map(|_| ())
     }
 
+    /// Who signs in.
+    pub(super) fn identity(&self) -> &OwnCredential {
+        self.tokens.credential()
+    }
+
     /// The tenant as it was named.
     pub fn tenant(&self) -> &str {
         &self.tenant

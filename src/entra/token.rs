@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::Url;
 use serde::Deserialize;
 use uuid::Uuid;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::aadsts::{Meaning, TokenError};
 use super::error::{EntraError, ErrorKind};
@@ -58,6 +58,11 @@ impl TokenSource {
         }
     }
 
+    /// Who signs in.
+    pub(super) fn credential(&self) -> &OwnCredential {
+        &self.credential
+    }
+
     /// The tenant the operator meant the credential for, if any was named.
     pub(super) fn meant_for(&self) -> Option<&str> {
         self.credential.tenant.as_deref()
@@ -104,16 +109,22 @@ impl TokenSource {
     async fn ask(&self, claims: Option<&str>) -> Result<Token, EntraError> {
         let url = self.line.endpoints.token_url(&self.tenant)?;
         let doing = format!("signing in to tenant {} as {}", self.tenant, self.credential.describe());
+        if let Some(answer) = self.credential.direct(&self.line, &self.retry, &doing, &self.tenant).await {
+            return self.accept(&doing, &answer?);
+        }
         let random = &*self.line.random;
         let mut attempts = Attempts::new(&self.retry);
         loop {
-            let mut proof = self.credential.proof(url.as_str(), self.assertion, &self.line).await?;
+            let mut proof =
+                self.credential.proof(url.as_str(), self.assertion, &self.line, &self.retry).await?;
             let client_id = self.credential.client_id.to_string();
             proof.fields.extend(claims.map(|claims| ("claims", Zeroizing::new(claims.to_owned()))));
             let request =
                 token_request(&url, &client_id, self.line.endpoints.scope(), &proof, self.line.random_id())?;
             let (error, wait) = match self.line.send(request).await {
-                Ok(answer) if answer.status().is_success() => return self.accept(&doing, answer.into_body()),
+                Ok(answer) if answer.status().is_success() => {
+                    return self.accept(&doing, &Zeroizing::new(answer.into_body()));
+                }
                 Ok(answer) => {
                     let error = self.refusal(&doing, &url, &answer, &proof);
                     let wait = wait_after(&mut attempts, &error, random);
@@ -131,19 +142,25 @@ impl TokenSource {
         }
     }
 
-    fn accept(&self, doing: &str, mut body: Vec<u8>) -> Result<Token, EntraError> {
+    /// Takes the answer of a login service, an identity endpoint or the Azure CLI: how long the token is good for, or until when.
+    fn accept(&self, doing: &str, body: &[u8]) -> Result<Token, EntraError> {
         #[derive(Deserialize)]
         struct Granted {
+            #[serde(alias = "accessToken")]
             access_token: String,
-            expires_in: Seconds,
+            expires_in: Option<Seconds>,
+            expires_on: Option<Seconds>,
         }
         // The parser's own error would quote what it stumbled over.
-        let granted = serde_json::from_slice::<Granted>(&body);
-        body.zeroize();
+        let granted = serde_json::from_slice::<Granted>(body);
         let usable = |token: &str| !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic());
-        let granted = granted.ok().map(|granted| (Zeroizing::new(granted.access_token), granted.expires_in));
+        let until = |end: Seconds| Seconds(end.0.saturating_sub(self.line.clock.now().as_second()));
+        let granted = granted.ok().and_then(|granted| {
+            let token = Zeroizing::new(granted.access_token);
+            Some((token, granted.expires_in.or(granted.expires_on.map(until))?))
+        });
         let Some((value, expires_in)) = granted.filter(|(token, _)| usable(token)) else {
-            let reason = "the login service's answer holds no usable token";
+            let reason = "the answer holds no usable token";
             return Err(EntraError::new(ErrorKind::InvalidAnswer, doing, reason));
         };
         let life = SignedDuration::from_secs(expires_in.0.clamp(0, 86_400));

@@ -219,6 +219,11 @@ impl KeyVault {
         &self.service
     }
 
+    /// Who signs in, for messages.
+    pub(crate) fn signs_in(&self) -> String {
+        self.sign_in.credential.describe()
+    }
+
     /// Asks with a token. Asked for anew where the vault wants a newer one: it has not acted on such a request.
     pub(crate) async fn ask(&self, ask: &VaultAsk<'_>) -> Result<Answer, NoAnswer> {
         let url = self.service.url(ask.path.iter().copied());

@@ -10,7 +10,9 @@ use async_trait::async_trait;
 use reqwest::{Certificate, Client, redirect};
 
 use super::text::printable;
-use super::transport::{Sent, Transport, TransportError, TransportErrorKind, causes, is_loopback};
+use super::transport::{
+    MachineIdentity, Sent, Transport, TransportError, TransportErrorKind, causes, is_link_local, is_loopback,
+};
 
 /// Which certificate authorities are trusted besides or instead of the system's.
 #[derive(Debug, Clone, Default)]
@@ -160,9 +162,11 @@ impl Transport for HttpsTransport {
         let not_allowed =
             |reason: &str| TransportError::new(TransportErrorKind::NotAllowed, Sent::No, reason);
         let host = request.uri().host().ok_or_else(|| not_allowed("the address has no host"))?;
-        let loopback = is_loopback(host);
+        let identity = request.extensions().get::<MachineIdentity>().is_some() && is_link_local(host);
+        // Neither goes through a proxy.
+        let loopback = is_loopback(host) || identity;
         if request.uri().scheme_str() != Some("https") && !loopback {
-            return Err(not_allowed("plain HTTP is only for loopback"));
+            return Err(not_allowed("plain HTTP is only for loopback and the machine's own identity"));
         }
         let client = self.client(loopback)?;
         let host = printable(host);

@@ -13,4 +13,6 @@ pub use https::{HttpsOptions, HttpsTransport, Trust};
 pub use retry::{Attempts, RetrySettings};
 pub use service::{Answer, Ask, NoAnswer, Service, Way};
 pub use text::{printable, without_secrets};
-pub use transport::{Sent, Transport, TransportError, TransportErrorKind, is_loopback};
+pub use transport::{
+    MachineIdentity, Sent, Transport, TransportError, TransportErrorKind, is_link_local, is_loopback,
+};

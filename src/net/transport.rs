@@ -141,6 +141,15 @@ pub(super) fn causes(error: &(dyn Error + 'static)) -> String {
     printable(&texts.join(": "))
 }
 
+/// Marks a request for a token of the machine's own identity: it alone may go over plain HTTP to a link-local address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MachineIdentity;
+
+/// Whether a host is an IPv4 address that no router passes on (RFC 3927): the machine's own surroundings.
+pub fn is_link_local(host: &str) -> bool {
+    host.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_link_local())
+}
+
 /// Whether a host is this machine. Names are not resolved: only the spelling counts.
 pub fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');

@@ -1,5 +1,6 @@
 //! What Entra and the stores hold, as plain values. No I/O, no clock: `entra` and `store` fill these in.
 
+mod answer;
 pub mod record;
 
 use std::collections::BTreeMap;
@@ -10,8 +11,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::edges::Trouble;
-use crate::ids::{Address, KeyId, Marker, Name, Sha1, Sha256, TargetId, TargetKind, Thumbprint, Thumbprints};
+use crate::ids::{
+    Address, KeyId, Marker, Name, RotationId, Sha1, Sha256, TargetId, TargetKind, Thumbprint, Thumbprints,
+};
+use crate::trouble::Trouble;
+pub use answer::Answer;
 use record::PublicRecord;
 
 /// Everything that was read for one plan.
@@ -23,6 +27,8 @@ pub struct Observed {
     pub stores: BTreeMap<Address, ObservedStore>,
     /// By certificate and slot: what each delivery place holds.
     pub deliveries: BTreeMap<Address, BTreeMap<String, DeliveryState>>,
+    /// By certificate and rotation: what became of signing requests. Only where a person has them signed.
+    pub answers: BTreeMap<Address, BTreeMap<RotationId, Answer>>,
 }
 
 /// What was read of one tenant.
@@ -235,6 +241,18 @@ pub struct ObservedStore {
     pub state: StoreState,
     /// What a person should know: a lifetime shorter than the certificate's, a second rotator, a readable parent folder.
     pub warnings: Vec<String>,
+    /// What consumers read and is not as certroll wrote it, as far as can be told without touching a key. A store that knows its
+    /// contents by version says so in `state` instead.
+    pub damage: Vec<Damage>,
+}
+
+/// Something consumers read that is not as certroll wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    /// What, and where.
+    pub text: String,
+    /// Whether it is certain that they cannot use it. Else somebody wrote there and what it holds was not looked at.
+    pub certain: bool,
 }
 
 /// Three answers, and the difference between the last two matters: *absent* is proven.

@@ -37,7 +37,8 @@ pub fn observed(declared: &Declared, observed: &Observed) -> Sha256 {
         other => format!("{other:?}"),
     });
     let deliveries = observed.deliveries.get(&declared.address);
-    text(&format!("{target} {store:?} {deliveries:?}"))
+    let answers = observed.answers.get(&declared.address).map(|answers| format!(" {answers:?}"));
+    text(&format!("{target} {store:?} {deliveries:?}{}", answers.unwrap_or_default()))
 }
 
 /// Digest of what was observed of an object alone: its credentials in any order.

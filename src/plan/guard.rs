@@ -7,9 +7,11 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use crate::desired::{Declared, Desired, Issuer, Prove};
+use crate::desired::{Acknowledgement, Declared, Desired, Issuer, Prove};
 use crate::ids::{Address, KeyId, Sha1, Thumbprints};
+use crate::observed::record::PublicRecord;
 use crate::observed::{Credential, Current, Holding, Observed};
+use crate::plan::in_use;
 use crate::plan::policy::Policy;
 use crate::plan::predict::{Context, World};
 use crate::plan::reason::Because;
@@ -38,7 +40,7 @@ pub fn check(plan: &Plan, desired: &Desired, observed: &Observed, policy: &Polic
     plan.certificates.iter().try_for_each(|certificate| {
         match desired.certificates.get(&certificate.address) {
             Some(declared) => check_certificate(certificate, declared, desired, observed, policy, plan.now),
-            None => check_removed(certificate, desired, observed, plan.now),
+            None => check_removed(certificate, desired, observed, &policy.settings, plan.now),
         }
     })
 }
@@ -49,11 +51,12 @@ fn check_removed(
     certificate: &CertificatePlan,
     desired: &Desired,
     observed: &Observed,
+    settings: &Settings,
     now: Timestamp,
 ) -> Result<(), Unsafe> {
     let heirs = desired.moved.iter().filter(|moved| moved.from == certificate.address);
     let mut heirs = heirs.filter_map(|moved| desired.certificates.get(&moved.to));
-    let left = heirs.all(|heir| has_left(heir, certificate, desired, observed, now));
+    let left = heirs.all(|heir| has_left(heir, certificate, desired, observed, settings, now));
     for (index, planned) in certificate.steps.iter().enumerate() {
         let only_removes =
             matches!((&planned.step, &planned.because), (Step::Retire { .. }, Because::Removed));
@@ -70,6 +73,7 @@ fn has_left(
     left: &CertificatePlan,
     desired: &Desired,
     observed: &Observed,
+    settings: &Settings,
     now: Timestamp,
 ) -> bool {
     let (Some(world), Some(target)) = (World::of(heir, observed), &left.target) else { return false };
@@ -80,17 +84,27 @@ fn has_left(
     else {
         return false;
     };
-    let delivered = heir.deliveries.iter().map(|place| record.delivered.get(&place.slot).map(|d| d.at));
     let names = Situation::names_of(desired, &heir.address);
-    let acknowledged = Situation::acknowledgements_of(desired, &names, &heir.address.tenant)
-        .into_iter()
-        .filter(|ack| record.thumbprints.is_some_and(|thumbprints| ack.thumbprint.names(&thumbprints)))
-        .map(|ack| ack.at)
-        .min();
-    let asked = heir.acknowledge.then_some(acknowledged);
-    let moments: Option<Vec<Timestamp>> = delivered.chain(asked).chain([record.promoted_at]).collect();
-    let in_use = moments.and_then(|moments| moments.into_iter().max());
+    let acknowledgements = Situation::acknowledgements_of(desired, &names, &heir.address.tenant);
+    let acknowledged = in_use::acknowledged_at(acknowledgements, record, settings);
+    let in_use = in_use_since(heir, record, acknowledged);
     record.target != target.id && in_use.is_some_and(|in_use| heir.overlap.after(in_use) <= now)
+}
+
+/// The guard's own count, on purpose not the planner's: a slip in one of them is seen by the other.
+fn in_use_since(
+    declared: &Declared,
+    record: &PublicRecord,
+    acknowledged: Option<Timestamp>,
+) -> Option<Timestamp> {
+    let mut latest = record.promoted_at?;
+    for place in &declared.deliveries {
+        latest = latest.max(record.delivered.get(&place.slot)?.at);
+    }
+    if declared.acknowledge {
+        latest = latest.max(acknowledged?);
+    }
+    Some(latest)
 }
 
 struct Guard<'a> {
@@ -321,15 +335,17 @@ impl Guard<'_> {
             || replaced.is_some_and(holds)
     }
 
-    /// Whether it is marked as another declared certificate's: no override written here may take it away.
+    /// Whether it is marked with another name that the files account for: no override written here may take it away.
     fn is_siblings(&self, credential: &Credential) -> bool {
         let names = Situation::names_of(self.desired, &self.declared.address);
         credential.marker().is_some_and(|marker| {
-            let declared =
-                self.desired.certificates.keys().any(|address| {
-                    address.tenant == self.declared.address.tenant && address.name == marker.name
-                });
-            marker.owner == self.desired.owner && declared && !names.contains(&marker.name)
+            let removed = self.desired.removed.iter().map(|removed| &removed.address);
+            let former = self.desired.moved.iter().map(|moved| &moved.from);
+            let mut accounted = self.desired.certificates.keys().chain(removed).chain(former);
+            let is_it = |address: &Address| {
+                address.tenant == self.declared.address.tenant && address.name == marker.name
+            };
+            marker.owner == self.desired.owner && accounted.any(is_it) && !names.contains(&marker.name)
         })
     }
 
@@ -342,18 +358,10 @@ impl Guard<'_> {
         let Some(record) = holding.current_generation().map(|generation| &generation.record) else {
             return false;
         };
-        let delivered = self
-            .declared
-            .deliveries
-            .iter()
-            .map(|delivery| record.delivered.get(&delivery.slot).map(|d| d.at));
-        let mut moments = vec![record.promoted_at];
-        moments.extend(delivered);
-        if self.declared.acknowledge && record.rotation_id.is_some() {
-            moments.push(self.acknowledged(|named| *named == successor));
-        }
-        let in_use: Option<Vec<Timestamp>> = moments.into_iter().collect();
-        let latest = in_use.and_then(|moments| moments.into_iter().max());
+        // One that certroll did not make was in use before.
+        let adopted = record.rotation_id.is_none().then_some(Timestamp::MIN);
+        let acknowledged = self.acknowledged(|named| *named == successor).or(adopted);
+        let latest = in_use_since(self.declared, record, acknowledged);
         // What began later than its successor was in use later, too.
         let of_leaving = |thumbprints: &Thumbprints| leaving.is_of(thumbprints);
         let held =
@@ -370,13 +378,20 @@ impl Guard<'_> {
             Issuer::ExternalPublicKey { files } => files.as_slice(),
             _ => &[],
         };
-        let held = generations.filter_map(|generation| generation.record.thumbprints);
+        let held = generations.clone().filter_map(|generation| generation.record.thumbprints);
         let held: Vec<_> = held.chain(provided.iter().map(|file| file.certificate.thumbprints)).collect();
         let of_it = Situation::acknowledgements_of(self.desired, &own, &self.declared.address.tenant);
         let counts = |thumbprint: &crate::ids::Thumbprint| match thumbprint {
             crate::ids::Thumbprint::Sha1(sha1) => names(sha1),
             crate::ids::Thumbprint::Sha256(_) => held.iter().any(|t| thumbprint.names(t) && names(&t.sha1)),
         };
-        of_it.into_iter().filter(|ack| counts(&ack.thumbprint)).map(|ack| ack.at).min()
+        let can_have_seen = |ack: &&Acknowledgement| {
+            let about = generations.clone().map(|generation| &generation.record);
+            let mut about =
+                about.filter(|record| record.thumbprints.is_some_and(|t| ack.thumbprint.names(&t)));
+            about.all(|record| in_use::can_have_seen(ack, record, &self.policy.settings))
+        };
+        let counting = of_it.into_iter().filter(|ack| counts(&ack.thumbprint)).filter(can_have_seen);
+        counting.map(|ack| ack.at).min()
     }
 }

@@ -6,6 +6,7 @@ pub mod deliveries;
 pub mod digest;
 pub mod document;
 pub mod guard;
+pub mod in_use;
 pub mod planner;
 pub mod policy;
 pub mod predecessors;
@@ -18,6 +19,7 @@ pub mod situation;
 pub mod step;
 pub mod successor;
 pub mod together;
+pub mod undone;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;

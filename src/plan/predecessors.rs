@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use crate::desired::Retire;
 use crate::ids::KeyId;
 use crate::observed::{Credential, DeliveryState};
+use crate::plan::in_use;
 use crate::plan::planner::{held_back, kept_for_another};
 use crate::plan::reason::{Because, Note, NoteKind, ack_command};
 use crate::plan::situation::{CurrentView, Situation, Standing, reference};
@@ -333,9 +334,22 @@ fn unacknowledged(asked: &Asked<'_>) -> Option<Note> {
     let (situation, current) = (asked.situation, asked.current?);
     let missing = situation.declared.acknowledge && situation.current_acknowledged_at(current).is_none();
     missing.then(|| {
-        Note::new(NoteKind::Waiting, "is kept until somebody confirms that the consumer uses the new one")
+        let text = "is kept until somebody confirms that the consumer uses the new one";
+        Note::new(NoteKind::Waiting, format!("{text}{}", said_too_early(situation, current)))
             .overdue(is_acknowledgement_overdue(situation, current))
             .with_hint(ack_command(&situation.declared.address))
+    })
+}
+
+/// Words about an acknowledgement of the current one that does not count, since its key was made only later.
+pub fn said_too_early(situation: &Situation<'_>, current: &CurrentView<'_>) -> String {
+    let record = current.generation.map(|generation| &generation.record);
+    let early = record.and_then(|record| {
+        let thumbprints = record.thumbprints?;
+        situation.acknowledgements.iter().find(|ack| ack.thumbprint.names(&thumbprints))
+    });
+    early.map_or_else(String::new, |ack| {
+        format!("; the acknowledgement of {} does not count: its key was made only later", ack.at)
     })
 }
 
@@ -389,12 +403,8 @@ fn overlap_end(
 ) -> Result<Timestamp, Note> {
     let unknown = || Note::new(NoteKind::Later, "is kept: the overlap begins once the promotion is recorded");
     let record = current.generation.map(|generation| &generation.record).ok_or_else(unknown)?;
-    let promoted = record.promoted_at.ok_or_else(unknown)?;
-    let delivered =
-        situation.declared.deliveries.iter().filter_map(|d| record.delivered.get(&d.slot)).map(|d| d.at);
-    let acknowledged =
-        situation.declared.acknowledge.then(|| situation.current_acknowledged_at(current)).flatten();
-    let in_use = delivered.chain(acknowledged).chain([promoted]).max().unwrap_or(promoted);
+    let acknowledged = situation.current_acknowledged_at(current);
+    let in_use = in_use::since(situation.declared, record, acknowledged).ok_or_else(unknown)?;
     let held =
         situation.held_generation(candidate.credential).and_then(|generation| generation.record.promoted_at);
     let in_use = candidate.credential.start.into_iter().chain(held).chain([in_use]).max().unwrap_or(in_use);

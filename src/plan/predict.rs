@@ -10,11 +10,12 @@ use crate::desired::{Declared, Issuer, Prove};
 use crate::ids::{KeyId, Owner, RotationId, Sha1, Sha256, Thumbprints};
 use crate::observed::record::{Delivered, PublicRecord, RecordedPhase};
 use crate::observed::{
-    Credential, Current, DeliveryState, Generation, Holding, Identifier, KeyState, Observed, ObservedStore,
-    ObservedTenant, Removal, StoreState, Target, TargetState,
+    Answer, Credential, Current, DeliveryState, Generation, Holding, Identifier, KeyState, Observed,
+    ObservedStore, ObservedTenant, Removal, StoreState, Target, TargetState,
 };
 use crate::plan::digest;
 use crate::plan::records::{Recorded, credential_dates};
+use crate::plan::situation::reference;
 use crate::plan::step::{Evidence, GenerationRef, RecordWrite, Step};
 use crate::settings::Settings;
 
@@ -27,6 +28,8 @@ pub struct World {
     pub store: Option<ObservedStore>,
     /// Its delivery places.
     pub deliveries: BTreeMap<String, DeliveryState>,
+    /// What became of its signing requests, by rotation.
+    pub answers: BTreeMap<RotationId, Answer>,
 }
 
 /// What prediction needs to know beyond the step.
@@ -53,6 +56,7 @@ impl World {
             target: (**target).clone(),
             store: observed.stores.get(&declared.address).cloned(),
             deliveries: observed.deliveries.get(&declared.address).cloned().unwrap_or_default(),
+            answers: observed.answers.get(&declared.address).cloned().unwrap_or_default(),
         })
     }
 
@@ -75,6 +79,7 @@ impl World {
             observed.stores.insert(address.clone(), store);
         }
         observed.deliveries.insert(address.clone(), self.deliveries);
+        observed.answers.insert(address.clone(), self.answers);
     }
 
     /// What the store holds, if that is known.
@@ -139,8 +144,16 @@ impl Step {
     pub fn predict(&self, world: &mut World, context: &Context<'_>) {
         match self {
             Step::Request { generation, key, subject, place: _ } => {
-                let record = context.recorded(world).requested(generation.rotation_id, *key, subject);
-                push_generation(world, generation, record);
+                let held = world.generation(generation).is_some_and(|one| one.key == KeyState::Held);
+                if !held {
+                    let record = context.recorded(world).requested(generation.rotation_id, *key, subject);
+                    push_generation(world, generation, record);
+                }
+                if let (Issuer::Csr { .. }, Some(rotation)) =
+                    (&context.declared.issuer, generation.rotation_id)
+                {
+                    world.answers.insert(rotation, Answer::Awaited);
+                }
             }
             Step::Issue {
                 generation,
@@ -150,6 +163,7 @@ impl Step {
                 validity,
                 issuer: _,
                 place: _,
+                kept_as: _,
                 requested,
             } => {
                 let mut record = context.recorded(world).requested(generation.rotation_id, *key, subject);
@@ -177,7 +191,9 @@ impl Step {
             }
             Step::Settle { generation: _, seconds: _ } => {}
             Step::Prove { generation, evidence } => {
-                let records = context.declared.prove == Prove::AfterPromotion;
+                let in_use = world.holding().and_then(Holding::current_generation);
+                let repaired = in_use.is_some_and(|current| generation.is(&reference(current)));
+                let records = repaired || context.declared.prove == Prove::AfterPromotion;
                 if records && matches!(evidence, Evidence::SignIn { .. }) {
                     proven(world, context.now, generation);
                 }
@@ -276,10 +292,14 @@ fn promote(world: &mut World, now: Timestamp, reference: &GenerationRef) {
     }
 }
 
-/// It signed in. The first time counts.
+/// It signed in. The first time since it was published counts.
 fn proven(world: &mut World, now: Timestamp, reference: &GenerationRef) {
+    let its = world.generation(reference).and_then(|generation| generation.record.thumbprints);
+    let of_it = |credential: &&Credential| its.is_some_and(|thumbprints| credential.is_of(&thumbprints));
+    let start = world.target.credentials.iter().filter(of_it).filter_map(|credential| credential.start).min();
     if let Some(generation) = world.generation_mut(reference) {
-        generation.record.proven_at.get_or_insert(now);
+        let before = generation.record.proven_at.filter(|at| start.is_none_or(|start| start <= *at));
+        generation.record.proven_at = before.or(Some(now));
     }
 }
 
@@ -303,7 +323,8 @@ fn deliver(world: &mut World, context: &Context<'_>, reference: &GenerationRef, 
 
 fn adopt(world: &mut World, context: &Context<'_>, reference: &GenerationRef) {
     let Some(thumbprints) = reference.thumbprints else { return };
-    let credential = world.target.client_credentials().find(|one| one.is_of(&thumbprints));
+    let credential = world.target.client_credentials().filter(|one| one.is_of(&thumbprints));
+    let credential = credential.min_by_key(|one| one.key_id);
     let record = context.recorded(world).adopted(thumbprints, credential);
     push_generation(world, reference, record);
     if let Some(holding) = world.holding_mut() {

@@ -8,12 +8,14 @@ use crate::desired::{Desired, Moved, Removed};
 use crate::ids::{Address, KeyId, Name, Thumbprint};
 use crate::observed::{Credential, Observed, ObservedTenant, StoreState, Target, TargetState};
 use crate::plan::calendar::{freeze_at, next_open};
+use crate::plan::in_use;
 use crate::plan::planner::{kept_for, not_ours_to_edit, siblings};
 use crate::plan::policy::Policy;
 use crate::plan::reason::{Because, Note, NoteKind};
 use crate::plan::situation::{Siblings, Situation};
 use crate::plan::step::{CredentialRef, Step};
 use crate::plan::{CertificatePlan, LeftAlone, PlannedStep, PlannedTarget, digest};
+use crate::settings::Settings;
 
 /// `removed:` entries: the only way to have removed what is no longer declared.
 pub(super) fn plans(
@@ -36,7 +38,7 @@ pub(super) fn plans(
             continue;
         }
         let siblings = accounted.get(&removed.address.tenant);
-        let mut plan = plan_removed(desired, removed, siblings, state, observed, now);
+        let mut plan = plan_removed(desired, removed, siblings, state, observed, &policy.settings, now);
         if let Some((_, TargetState::Found(target))) = state {
             let names = siblings.map(|siblings| &siblings.names);
             plan.left_alone = left_alone(desired, removed, target, names);
@@ -52,6 +54,7 @@ fn plan_removed(
     siblings: Option<&Siblings>,
     state: Option<(&ObservedTenant, &TargetState)>,
     observed: &Observed,
+    settings: &Settings,
     now: Timestamp,
 ) -> CertificatePlan {
     let mut plan = CertificatePlan {
@@ -67,7 +70,10 @@ fn plan_removed(
     let (tenant, target) = match state {
         Some((tenant, TargetState::Found(target))) => (tenant, target),
         Some((_, TargetState::Missing { .. } | TargetState::SoftDeleted { .. })) => {
-            let text = format!("the {} is gone; the removed entry can be deleted", removed.target);
+            let text = format!(
+                "there is no {}; if the entry names the right one, it can be deleted",
+                removed.target
+            );
             plan.notes.push(Note::new(NoteKind::Info, text));
             return plan;
         }
@@ -94,7 +100,7 @@ fn plan_removed(
         plan.notes.push(not_ours_to_edit(untouchable));
         return plan;
     }
-    if let Some(note) = not_yet(desired, removed, target, observed, now) {
+    if let Some(note) = not_yet(desired, removed, target, observed, settings, now) {
         plan.notes.push(note);
         return plan;
     }
@@ -123,7 +129,11 @@ fn plan_removed(
         }
     }
     if credentials.is_empty() {
-        plan.notes.push(Note::new(NoteKind::Info, "nothing of it is left; the removed entry can be deleted"));
+        let text = format!(
+            "{:?} carries nothing of it; if that is the object it was on, the removed entry can be deleted",
+            target.display_name
+        );
+        plan.notes.push(Note::new(NoteKind::Info, text));
     }
     let went_on = desired.moved.iter().any(|moved| moved.from == removed.address);
     if !plan.steps.is_empty() && !went_on {
@@ -180,10 +190,11 @@ fn not_yet(
     removed: &Removed,
     target: &Target,
     observed: &Observed,
+    settings: &Settings,
     now: Timestamp,
 ) -> Option<Note> {
     if let Some(moved) = desired.moved.iter().find(|moved| moved.from == removed.address)
-        && let Some(note) = not_moved_yet(desired, moved, target, observed, now)
+        && let Some(note) = not_moved_yet(desired, moved, target, observed, settings, now)
     {
         return Some(note);
     }
@@ -199,6 +210,7 @@ fn not_moved_yet(
     moved: &Moved,
     target: &Target,
     observed: &Observed,
+    settings: &Settings,
     now: Timestamp,
 ) -> Option<Note> {
     let blocked = |text: String| Some(Note::blocked(text, "delete the removed entry, or the moved one"));
@@ -223,18 +235,9 @@ fn not_moved_yet(
     };
     let record = &current.record;
     let names = Situation::names_of(desired, &moved.to);
-    let named = |ack: &&crate::desired::Acknowledgement| {
-        record.thumbprints.is_some_and(|thumbprints| ack.thumbprint.names(&thumbprints))
-    };
     let acknowledgements = Situation::acknowledgements_of(desired, &names, &moved.to.tenant);
-    let acknowledged = acknowledgements.into_iter().filter(named).map(|ack| ack.at).min();
-    let mut moments = vec![record.promoted_at];
-    moments.extend(declared.deliveries.iter().map(|place| record.delivered.get(&place.slot).map(|d| d.at)));
-    if declared.acknowledge {
-        moments.push(acknowledged);
-    }
-    let in_use: Option<Vec<Timestamp>> = moments.into_iter().collect();
-    let Some(since) = in_use.and_then(|moments| moments.into_iter().max()) else {
+    let acknowledged = in_use::acknowledged_at(acknowledgements, record, settings);
+    let Some(since) = in_use::since(declared, record, acknowledged) else {
         return waiting("is promoted, delivered and, where a person is needed, acknowledged");
     };
     let over = declared.overlap.after(since);

@@ -13,6 +13,7 @@ mod layout;
 mod lock;
 mod name;
 mod rendered;
+pub(crate) mod writable;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -24,11 +25,13 @@ use async_trait::async_trait;
 use crate::desired::StoreBinding;
 use crate::issuer::Issued;
 use crate::key::{LocalSigner, PrivateKey, Secret, Signer};
+use crate::may::May;
 use crate::observed::record::PublicRecord;
 use crate::observed::{Current, Generation, KeyState, ObservedStore, Removal, Shape, Staging, StoreState};
-use crate::store::{StoreError, StoreErrorKind, StoreReader, StoreWriter};
+use crate::store::{Pending, StoreError, StoreErrorKind, StoreReader, StoreWriter};
 pub use disk::{Action, Probe};
 use disk::{Fault, Folder};
+use layout::Reading;
 pub use name::entry_problem;
 use write::Entry;
 
@@ -228,12 +231,14 @@ impl Place {
         git_fault(&self.directory, &self.directory.join(&self.entry))
     }
 
-    fn read(&self) -> Result<(StoreState, Vec<String>), Fault> {
+    fn read(&self, shape: Shape) -> Result<ObservedStore, Fault> {
         let (folder, mut warnings) = self.find()?;
-        let Some(folder) = folder else { return Ok((StoreState::Absent, warnings)) };
-        let reading = layout::read(&folder, name::stem(&self.entry))?;
-        warnings.extend(reading.warnings);
-        Ok((StoreState::Known(reading.holding), warnings))
+        let Some(folder) = folder else {
+            return Ok(ObservedStore { shape, state: StoreState::Absent, warnings, damage: Vec::new() });
+        };
+        let Reading { holding, warnings: more, damage } = layout::read(&folder, name::stem(&self.entry))?;
+        warnings.extend(more);
+        Ok(ObservedStore { shape, state: StoreState::Known(holding), warnings, damage })
     }
 }
 
@@ -340,11 +345,14 @@ impl StoreReader for FileStore {
 
     async fn observe(&self, entry: &StoreBinding) -> ObservedStore {
         let place = self.place(entry);
-        let (state, warnings) = match self.work.does(move || place.read()).await {
+        let shape = self.shape(entry);
+        match self.work.does(move || place.read(shape)).await {
             Ok(seen) => seen,
-            Err(fault) => (StoreState::Unreadable { reason: fault.reason }, Vec::new()),
-        };
-        ObservedStore { shape: self.shape(entry), state, warnings }
+            Err(fault) => {
+                let state = StoreState::Unreadable { reason: fault.reason };
+                ObservedStore { shape, state, warnings: Vec::new(), damage: Vec::new() }
+            }
+        }
     }
 
     async fn issued(&self, entry: &StoreBinding, generation: &Generation) -> Result<Issued, StoreError> {
@@ -364,6 +372,30 @@ impl StoreReader for FileStore {
         }
         Ok(issued)
     }
+
+    async fn requested(&self, entry: &StoreBinding, generation: &Generation) -> Result<Vec<u8>, StoreError> {
+        let (place, generation) = (self.place(entry), generation.clone());
+        let read = move || match place.find()?.0 {
+            Some(folder) => write::requested(&folder, &generation),
+            None => Err(Fault::new(StoreErrorKind::Missing, "there is no such entry")),
+        };
+        let doing = || format!("reading a signing request of {}/{}", entry.store, entry.entry);
+        self.work.does(read).await.map_err(|fault| error(doing(), fault))
+    }
+
+    async fn may_write(&self, entry: &StoreBinding) -> Result<May, StoreError> {
+        let place = self.place(entry);
+        let look = move || {
+            if let Some(Fault { reason, hint, .. }) = place.git_trouble()? {
+                return Ok(May::no(reason, hint.unwrap_or_default()));
+            }
+            let folder = place.directory.join(&place.entry);
+            let both = [folder.join(layout::GENERATIONS), folder].map(|folder| writable::may_write(&folder));
+            Ok(both.into_iter().find(|one| *one != May::Yes).unwrap_or(May::Yes))
+        };
+        let doing = || format!("looking whether {}/{} may be written", entry.store, entry.entry);
+        self.work.does(look).await.map_err(|fault| error(doing(), fault))
+    }
 }
 
 #[async_trait]
@@ -377,6 +409,32 @@ impl StoreWriter for FileStore {
     ) -> Result<Generation, StoreError> {
         let (key, issued, record) = (write::copy(key), issued.clone(), record.clone());
         self.locked(entry, "staging a key in", move |entry| entry.stage(&key, &issued, &record)).await
+    }
+
+    async fn keep_request(
+        &self,
+        entry: &StoreBinding,
+        key: &PrivateKey,
+        csr: &[u8],
+        record: &PublicRecord,
+    ) -> Result<Pending, StoreError> {
+        let (key, csr, record) = (write::copy(key), csr.to_vec(), record.clone());
+        self.locked(entry, "keeping a signing request in", move |entry| entry.request(&key, &csr, &record))
+            .await
+    }
+
+    async fn attach(
+        &self,
+        entry: &StoreBinding,
+        generation: &Generation,
+        issued: &Issued,
+        record: &PublicRecord,
+    ) -> Result<Generation, StoreError> {
+        let (generation, issued, record) = (generation.clone(), issued.clone(), record.clone());
+        self.locked(entry, "attaching a certificate in", move |entry| {
+            entry.attach(&generation, &issued, &record)
+        })
+        .await
     }
 
     async fn signer(

@@ -78,14 +78,19 @@ impl Kept {
 
     /// Key and certificates, if they belong together and are the generation of these thumbprints.
     pub(super) fn open(&self, meant: &Thumbprints) -> Result<(PrivateKey, Issued), StoreError> {
-        let der = STANDARD.decode(&self.key).map(Zeroizing::new);
-        let der = der.map_err(|_| corrupt("the key that was kept is no base64"))?;
-        let key = PrivateKey::read_pkcs8(&der).map_err(|error| corrupt(&error.to_string()))?;
+        let key = self.key()?;
         let issued = issued(&self.certificates)?;
         if issued.certificate.thumbprints != *meant || !issued.certificate.matches_key(&key) {
             return Err(corrupt("key and certificate that were kept are not those of the generation"));
         }
         Ok((key, issued))
+    }
+
+    /// The key alone, whose certificate is still awaited.
+    pub(super) fn key(&self) -> Result<PrivateKey, StoreError> {
+        let der = STANDARD.decode(&self.key).map(Zeroizing::new);
+        let der = der.map_err(|_| corrupt("the key that was kept is no base64"))?;
+        PrivateKey::read_pkcs8(&der).map_err(|error| corrupt(&error.to_string()))
     }
 
     /// The fields consumers read, rendered in that form; what is kept remembers their digests.
@@ -126,6 +131,20 @@ impl Kept {
         }
         self.rendered = fields.iter().map(|(name, text)| (name.clone(), sha256(text.as_bytes()))).collect();
         Ok(fields)
+    }
+}
+
+/// What only stores of fields need.
+#[cfg(feature = "hashicorp-vault")]
+impl Kept {
+    /// A key whose certificate is still awaited.
+    pub(super) fn pending(key: &PrivateKey, record: &PublicRecord) -> Kept {
+        Kept {
+            key: STANDARD.encode(key.expose_pkcs8()),
+            certificates: String::new(),
+            record: record.clone(),
+            rendered: BTreeMap::new(),
+        }
     }
 
     /// The names of the fields that were rendered.

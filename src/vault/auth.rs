@@ -125,6 +125,17 @@ impl Auth {
         }
     }
 
+    /// For messages.
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Auth::Token { source, .. } => format!("a token ({source})"),
+            Auth::AppRole { mount, source, .. } => format!("AppRole at {mount} ({source})"),
+            Auth::Jwt { method, mount, role, source, .. } => {
+                format!("role {role} of {method} at {mount} ({source})")
+            }
+        }
+    }
+
     /// Whether another sign-in can bring another token.
     pub(super) fn can_renew(&self) -> bool {
         !matches!(self, Auth::Token { token: Source::Given(_), .. })

@@ -1,11 +1,12 @@
 //! HashiCorp Vault and OpenBao: signing in and asking, for the KV v2 store and the PKI issuer.
 //!
-//! Facts are from the HTTP API documentation of both: a token goes into `X-Vault-Token`, errors come as `{"errors": [...]}`, status 404
-//! with an empty list means that nothing is there, and 429 of `sys/health` is no throttling (it is not asked here).
+//! Facts are from the HTTP API documentation of both, and tried on Vault 1.21: a token goes into `X-Vault-Token`, errors come as
+//! `{"errors": [...]}`, status 404 with an empty list means that nothing is there, and 429 of `sys/health` is no throttling (it is not asked here).
 
 pub mod auth;
 pub mod kv;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use http::{HeaderName, Method};
@@ -13,10 +14,11 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::Url;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::edges::{Trouble, TroubleKind};
 use crate::key::Secret;
+use crate::may::May;
 use crate::net::{Answer, Ask, NoAnswer, Service};
 use auth::Auth;
 
@@ -122,9 +124,7 @@ impl Vault {
                 request = request.json(body).map_err(not_sent)?;
             }
             let answer = self.service.send(request).await?;
-            let says = |text: &str| errors_of(&answer).iter().any(|error| error.contains(text));
-            if answer.status == 403 && !renewed && self.auth.can_renew() && says("permission denied") {
-                // Vault answers an unknown or ended token and a missing right with the same words.
+            if !renewed && self.auth.can_renew() && may_be_of_the_token(&answer) {
                 self.forget(&token);
                 renewed = true;
                 continue;
@@ -140,6 +140,47 @@ impl Vault {
             return Err(refused(&answer));
         }
         Ok(answer.json::<Wrapped<T>>()?.data)
+    }
+
+    /// Who signs in, for messages.
+    pub(crate) fn signs_in(&self) -> String {
+        self.auth.describe()
+    }
+
+    /// Whether the token has these capabilities on these paths. Asking changes nothing (`sys/capabilities-self`); a token that may not
+    /// even ask is told nothing.
+    pub(crate) async fn may(
+        &self,
+        namespace: Option<&str>,
+        needed: &[(String, &[&str])],
+        doing: &str,
+    ) -> Result<May, Trouble> {
+        let paths: Vec<&str> = needed.iter().map(|(path, _)| path.as_str()).collect();
+        let body = json!({ "paths": paths });
+        let path = ["sys", "capabilities-self"];
+        let ask =
+            VaultAsk { method: Method::POST, path: &path, query: &[], namespace, body: Some(&body), doing };
+        let answer = self.ask(&ask).await?;
+        match answer.status {
+            200 => {}
+            403 | 404 => return Ok(May::NotTold),
+            _ => return Err(refused(&answer)),
+        }
+        let has: BTreeMap<String, Vec<String>> = answer.json::<Wrapped<_>>()?.data;
+        let lacking = needed.iter().filter_map(|(path, wanted)| {
+            let held = has.get(path).map(Vec::as_slice).unwrap_or_default();
+            let holds = |one: &&&str| held.iter().any(|held| held == *one || held == "root");
+            let lacks: Vec<&str> = wanted.iter().filter(|one| !holds(one)).copied().collect();
+            (!lacks.is_empty()).then(|| format!("{} on {path}", lacks.join(", ")))
+        });
+        let lacking: Vec<String> = lacking.collect();
+        Ok(match lacking.as_slice() {
+            [] => May::Yes,
+            _ => May::no(
+                format!("the token's policies lack {}", lacking.join("; ")),
+                "add that to a policy of the token or of the role it comes from",
+            ),
+        })
     }
 
     async fn token(&self, doing: &str) -> Result<Arc<Token>, Trouble> {
@@ -204,17 +245,47 @@ impl Vault {
     }
 }
 
+fn texts_of(answer: &Answer) -> Vec<String> {
+    answer.json::<Errors>().map(|body| body.errors).unwrap_or_default()
+}
+
 /// What Vault says went wrong; empty where it says nothing.
 pub(crate) fn errors_of(answer: &Answer) -> Vec<String> {
-    answer.json::<Errors>().map(|body| body.errors).unwrap_or_default()
+    texts_of(answer).iter().flat_map(|text| unfolded(text)).collect()
+}
+
+/// Vault writes several errors, and some single ones, as a list in one text: `2 errors occurred:`, then a line for each.
+fn unfolded(text: &str) -> Vec<String> {
+    match text.split_once(" occurred:\n") {
+        Some((count, list)) if count.ends_with(" error") || count.ends_with(" errors") => {
+            let lines = list.lines().map(|line| line.trim().trim_start_matches("* ").to_owned());
+            lines.filter(|line| !line.is_empty()).collect()
+        }
+        _ => vec![text.to_owned()],
+    }
+}
+
+fn says_invalid_token(answer: &Answer) -> bool {
+    errors_of(answer).iter().any(|error| error == "invalid token")
+}
+
+/// Whether a refusal can mean that the token is unknown or has ended. Vault then adds "invalid token"; OpenBao and old versions say
+/// "permission denied" and no more. A missing right comes as a list of one: signing in again, perhaps with a secret id that serves once,
+/// would not help.
+fn may_be_of_the_token(answer: &Answer) -> bool {
+    let bare = |answer: &Answer| texts_of(answer).iter().any(|text| text == "permission denied");
+    answer.status == 403 && (says_invalid_token(answer) || bare(answer))
 }
 
 /// The trouble of an answer that is no success.
 pub(crate) fn refused(answer: &Answer) -> Trouble {
     let said = errors_of(answer).join("; ");
     let sealed = answer.status == 503;
-    let trouble = answer.trouble(answer.kind(), None, Some(&said));
+    let ended = answer.status == 403 && says_invalid_token(answer);
+    let kind = if ended { TroubleKind::Authentication } else { answer.kind() };
+    let trouble = answer.trouble(kind, None, Some(&said));
     match answer.status {
+        _ if ended => trouble.with_hint("the token is unknown to this vault or has ended: give another one"),
         403 => {
             trouble.with_hint("the token's policies lack a capability on this path, or the token has ended")
         }

@@ -1,5 +1,8 @@
 //! Certificates as issued, judged by their bytes and, where marked, by openssl.
 
+mod csr;
+mod examples;
+
 use certroll::certificate::{Certificate, KeyKind, PublicKey, SignatureHash};
 use certroll::issuer::self_signed::SelfSigned;
 use certroll::issuer::{CertificateRequest, Issued, Issuer, SubjectKey};

@@ -16,12 +16,14 @@
 //! | `type TEXT` | what a person answers to the next command |
 //! | `env NAME=VALUE` | sets a variable |
 //! | `serve vault` | starts a Vault of the test's own, reached by VAULT_ADDR and VAULT_TOKEN |
+//! | `sign REQUEST FILE starts=DATE [days=365] [key=other]` | a CA signs a request, or something else |
 //! | `serve key-vault` | starts an Azure Key Vault of the test's own, reached by the connection `kv` |
 //! | `look vault PATH` | what consumers find there, without the values |
 //! | `serve github`, `serve gitlab`, `serve azure_devops` | the like for CI systems; `look KIND NAME` |
 //! | `stop KIND`, `start KIND` | the CI system turns everybody away (403), and lets them in again |
 //! | `by_hand KIND NAME` | somebody else writes it |
 //! | `look secret NAME`, `look certificate NAME` | the same in the Key Vault |
+//! | `policy vault PATH=CAPABILITIES` | all that the token may do on that path |
 //! | `authority FILE` | a CA's certificate in a file, its key in CERTROLL_SECRET_CA_KEY |
 //!
 //! `@app:NAME` stands for the client id of an application, and in commands `T1` for the thumbprint that the transcript calls so.
@@ -34,6 +36,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use certroll::emulator::{Change, Emulator, Kind, NewApplication};
+use certroll::issuer::{CertificateRequest, Issuer, SubjectKey};
 use certroll::net::Transport;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -45,8 +48,9 @@ use crate::support::ci;
 use crate::support::cli::{Bench, Ran};
 use crate::support::key_vault::{CLIENT, CLIENT_SECRET, KeyVaultService, TENANT};
 use crate::support::keys;
-use crate::support::kv2::{Kv2, TOKEN};
+use crate::support::kv2::{self, Kv2, TOKEN};
 use crate::support::serve::serve;
+use crate::support::stores::signing_request;
 
 /// One `#[test]` for each script, so that they run side by side and fail by name.
 macro_rules! scripts {
@@ -66,12 +70,15 @@ macro_rules! scripts {
 }
 
 scripts! {
+    a_person_signs
     acknowledge
     adopt_what_is_there
     ca_blocks_sign_in
     claimed_undeclared_foreign
     client_clock
     deleted_behind_our_back
+    doctor
+    doctor_everywhere
     deliver_on_this_machine
     deliver_to_azure_devops
     deliver_to_github
@@ -117,6 +124,7 @@ scripts! {
     run_too_seldom
     saml_is_left_alone
     spread
+    store_damaged
     store_troubles
     target_troubles
     troubled_service
@@ -156,7 +164,8 @@ pub(crate) struct Story {
     names: Names,
     /// Thumbprints by the name of the credential: `@name` in an edit stands for one.
     credentials: BTreeMap<String, String>,
-    vault: Option<Arc<Kv2>>,
+    /// Address and token of the one that `serve vault` shall give, if not the test's own.
+    pub(crate) vault: Option<(String, String)>,
     ci: BTreeMap<String, Arc<dyn ci::Played>>,
     key_vault: Option<Arc<KeyVaultService>>,
     out: String,
@@ -179,7 +188,7 @@ impl Story {
         }
     }
 
-    fn tell(mut self, script: &str) -> String {
+    pub(crate) fn tell(mut self, script: &str) -> String {
         for line in self.lay_out(script).lines() {
             self.tell_line(line);
         }
@@ -278,6 +287,7 @@ impl Story {
                 let (name, value) = rest(1).split_once('=').unwrap();
                 self.bench.env.insert(name.to_owned(), value.to_owned());
             }
+            "sign" => self.sign(&words),
             "serve" => self.serve(words[1]),
             "look" if self.ci.contains_key(words[1]) => {
                 let found = self.ci[words[1]].shown(words[2]);
@@ -287,9 +297,17 @@ impl Story {
                 let found = match words[1] {
                     "secret" => self.key_vault.as_ref().unwrap().secret_shown(words[2]),
                     "certificate" => self.key_vault.as_ref().unwrap().certificate_shown(words[2]),
-                    _ => self.vault.as_ref().unwrap().shown(words[2]),
+                    _ => {
+                        let (address, token) = self.vault.as_ref().unwrap();
+                        kv2::look(address, token, words[2])
+                    }
                 };
                 self.print("", &found);
+            }
+            "policy" => {
+                let (path, may) = words[2].split_once('=').unwrap();
+                let may: Vec<&str> = may.split(',').collect();
+                self.vault.as_ref().unwrap().may_only(path, &may);
             }
             "stop" => self.ci[words[1]].stop(true),
             "start" => self.ci[words[1]].stop(false),
@@ -328,10 +346,10 @@ impl Story {
             self.key_vault = Some(vault);
             return;
         }
-        let vault = Arc::new(Kv2::default());
-        self.bench.env.insert("VAULT_ADDR".into(), serve(Arc::clone(&vault) as Arc<dyn Transport>));
-        self.bench.env.insert("VAULT_TOKEN".into(), TOKEN.into());
-        self.vault = Some(vault);
+        let (address, token) =
+            self.vault.get_or_insert_with(|| (serve(Arc::new(Kv2::default())), TOKEN.to_owned()));
+        self.bench.env.insert("VAULT_ADDR".into(), address.clone());
+        self.bench.env.insert("VAULT_TOKEN".into(), token.clone());
     }
 
     /// The one path that a pattern with `*` for a whole part matches.
@@ -453,6 +471,24 @@ impl Story {
         self.emulator().create_application(self.tenant(), new).unwrap();
     }
 
+    fn sign(&mut self, words: &[&str]) {
+        let option = |key: &str| words.iter().find_map(|word| word.strip_prefix(&format!("{key}=")));
+        let request = std::fs::read(self.path(words[1])).unwrap();
+        let mut csr = certroll::pem::blocks(&request).unwrap().remove(0).contents.to_vec();
+        if option("key").is_some() {
+            csr = signing_request(&keys::key(10), "CN=Somebody");
+        }
+        let starts = midnight(option("starts").unwrap());
+        let wanted = CertificateRequest {
+            validity: format!("{}d", option("days").unwrap_or("365")).parse().unwrap(),
+            ..keys::request("CN=unused", starts, 7)
+        };
+        let ca = TestCa::new();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let issued = runtime.block_on(ca.issue(&wanted, SubjectKey::Request(&csr))).unwrap();
+        std::fs::write(self.path(words[2]), issued.certificate.to_pem()).unwrap();
+    }
+
     fn credential(&mut self, words: &[&str]) {
         let (app, name) = (words[1], words[2]);
         let option = |key: &str| words.iter().find_map(|word| word.strip_prefix(&format!("{key}=")));
@@ -544,8 +580,14 @@ fn timeless(text: &str) -> String {
         let is_time = out.len() >= 15
             && out.is_char_boundary(out.len() - 15)
             && out[out.len() - 15..].chars().all(|c| c.is_ascii_digit() || c == 'T');
-        let is_thumbprint = part.chars().take_while(char::is_ascii_hexdigit).count() == 40;
-        if is_time && is_thumbprint {
+        let digits = part.chars().take_while(char::is_ascii_hexdigit).count();
+        if is_time && digits == 32 {
+            out.truncate(out.len() - 15);
+            out.push_str("<time>_<rotation>");
+            out.push_str(&part[32..]);
+            continue;
+        }
+        if is_time && digits == 40 {
             out.truncate(out.len() - 15);
             out.push_str("<time>_");
         } else {

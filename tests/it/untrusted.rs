@@ -257,7 +257,9 @@ fn names_of_properties<'s>(schema: &'s Value, names: &mut Vec<&'s str>) {
 }
 
 #[test]
-fn p7_nothing_but_an_exec_delivery_starts_another_program() {
+fn p7_nothing_but_an_exec_delivery_and_the_operators_azure_cli_starts_another_program() {
+    // What a delivery names, in `apply` alone; and az, which the operator's variables or connections choose and no declaration can.
+    let may_start = ["src/delivery/exec.rs", "src/entra/azure_cli.rs"];
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
     let mut read = 0;
     while let Some(folder) = folders.pop() {
@@ -269,7 +271,7 @@ fn p7_nothing_but_an_exec_delivery_starts_another_program() {
             if path.extension().is_none_or(|ending| ending != "rs") {
                 continue;
             }
-            if path.ends_with("src/delivery/exec.rs") {
+            if may_start.iter().any(|own| path.ends_with(own)) {
                 continue;
             }
             let text = std::fs::read_to_string(&path).unwrap();

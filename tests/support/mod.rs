@@ -5,6 +5,7 @@
 
 pub mod azure_devops;
 pub mod bridge;
+pub mod by_hand;
 pub mod ca;
 pub mod ci;
 pub mod cli;

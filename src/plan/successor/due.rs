@@ -1,11 +1,13 @@
 //! Whether the current generation is due, what is waited for before, and what is left to do while it is healthy.
 
 use crate::desired::Timing;
+use crate::ids::Name;
 use crate::observed::Generation;
+use crate::observed::record::PublicRecord;
 use crate::plan::PlannedStep;
 use crate::plan::calendar::{due, lead_before};
 use crate::plan::planner::held_back;
-use crate::plan::predecessors::is_acknowledgement_overdue;
+use crate::plan::predecessors::{is_acknowledgement_overdue, said_too_early};
 use crate::plan::reason::{Because, Note, NoteKind, ack_command};
 use crate::plan::situation::{CurrentView, Situation, reference};
 use crate::plan::step::{RecordWrite, Step};
@@ -52,7 +54,7 @@ fn differs(situation: &Situation<'_>, current: &CurrentView<'_>) -> Option<Becau
         return because("key", format!("RSA {}", key.bits()), format!("RSA {}", declared.key.bits()));
     }
     let subject = declared.subject.to_string();
-    if !record.subject.is_empty() && record.subject != subject {
+    if !record.subject.is_empty() && record.subject != subject && !follows_the_name(situation, record) {
         return because("subject", record.subject.clone(), subject);
     }
     let issuer = declared.issuer.fingerprint();
@@ -64,6 +66,17 @@ fn differs(situation: &Situation<'_>, current: &CurrentView<'_>) -> Option<Becau
         return because("store form", record.form.clone(), form);
     }
     None
+}
+
+/// Whether both subjects are those that follow from a name when none is written, and only the name changed (`moved:`). A new name
+/// alone is no reason for a new key: the next rotation makes one with the new subject.
+fn follows_the_name(situation: &Situation<'_>, record: &PublicRecord) -> bool {
+    let name = &situation.declared.address.name;
+    let of = |name: &Name| format!("CN={name}");
+    record.name != *name
+        && situation.names.contains(&record.name)
+        && record.subject == of(&record.name)
+        && situation.declared.subject == of(name)
 }
 
 /// Something should be waited for before a due rotation, unless the current one itself is about to end.
@@ -150,9 +163,12 @@ fn unacknowledged(situation: &Situation<'_>, current: &CurrentView<'_>) -> Optio
     let missing = declared.acknowledge && situation.current_acknowledged_at(current).is_none();
     missing.then(|| {
         let consumer = declared.consumer.as_ref().map_or("the consumer", |consumer| consumer.title.as_str());
-        Note::new(NoteKind::Waiting, format!("{consumer} has not been acknowledged to use it"))
-            .about(current.sha1)
-            .overdue(is_acknowledgement_overdue(situation, current))
-            .with_hint(ack_command(&declared.address))
+        Note::new(
+            NoteKind::Waiting,
+            format!("{consumer} has not been acknowledged to use it{}", said_too_early(situation, current)),
+        )
+        .about(current.sha1)
+        .overdue(is_acknowledgement_overdue(situation, current))
+        .with_hint(ack_command(&declared.address))
     })
 }

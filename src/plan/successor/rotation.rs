@@ -1,8 +1,8 @@
 //! The chains of steps: a rotation from the phase it has reached, and the repair of what the target lost.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
-use crate::desired::{Issuer, Prove, Timing};
+use crate::desired::{Prove, StoreBinding, Timing};
 use crate::observed::record::RecordedPhase;
 use crate::observed::{Credential, Generation, KeyState, Staging};
 use crate::plan::PlannedStep;
@@ -13,6 +13,7 @@ use crate::plan::records::credential_dates;
 use crate::plan::situation::{CurrentView, Situation, Standing, reference};
 use crate::plan::step::{Evidence, GenerationRef, Step};
 use crate::plan::successor::due::record_promotion;
+use crate::plan::successor::signature::{self, Signature};
 use crate::plan::successor::unproven::still_unproven;
 use crate::plan::successor::{Succession, place, planned};
 
@@ -80,7 +81,8 @@ pub(super) fn rotate(
         Some(started) => reference(started),
         None => GenerationRef { rotation_id: Some(situation.rotation_id(current)), thumbprints: None },
     };
-    let promoted = chain(situation, started, &generation, because, &mut succession);
+    let ends = current.map(|current| current.life.end);
+    let promoted = chain(situation, started, &generation, because, ends, &mut succession);
     if promoted {
         hand_off(situation, &mut succession.notes);
         succession.successor = Some(generation);
@@ -152,18 +154,21 @@ fn chain(
     started: Option<&Generation>,
     generation: &GenerationRef,
     because: Because,
+    current_ends: Option<Timestamp>,
     succession: &mut Succession,
 ) -> bool {
     let declared = situation.declared;
     let appends = situation.shape.is_some_and(|shape| shape.staging == Staging::AppendIsLive);
-    let requests = appends || matches!(declared.issuer, Issuer::Csr { .. });
+    let by_hand = signature::of(situation, started, generation);
+    let requests = appends || by_hand.is_some();
     let mut reasons = std::iter::once(because).chain(std::iter::repeat(Because::PartOfRotation));
     let mut push = |steps: &mut Vec<PlannedStep>, step| {
         let because = reasons.next().unwrap_or(Because::PartOfRotation);
         steps.push(planned(situation, step, because));
     };
     let steps = &mut succession.steps;
-    if requests && started.is_none() {
+    let asks_again = matches!(by_hand, Some(Signature::NotAsked));
+    if requests && (started.is_none() || asks_again) {
         push(
             steps,
             Step::Request {
@@ -174,6 +179,10 @@ fn chain(
             },
         );
     }
+    if let Some(note) = by_hand.and_then(|signature| signature.note(situation, current_ends)) {
+        succession.notes.push(note);
+        return false;
+    }
     if started.is_none_or(|started| started.record.thumbprints.is_none()) {
         push(
             steps,
@@ -183,8 +192,9 @@ fn chain(
                 signature_hash: declared.signature_hash,
                 subject: declared.subject.to_string(),
                 validity: declared.validity.clone(),
-                issuer: declared.issuer.as_str().to_owned(),
+                issuer: declared.issuer.words(),
                 place: place(declared),
+                kept_as: declared.store.as_ref().map(StoreBinding::kept_as).unwrap_or_default(),
                 // One on its way without a certificate has its key waiting.
                 requested: requests || started.is_some(),
             },

@@ -27,6 +27,7 @@ use slots::SlotStore;
 /// A vault as declared: each certificate says what its object is.
 #[derive(Debug)]
 pub struct KeyVaultStore {
+    vault: Arc<KeyVault>,
     secrets: SlotStore,
     certificates: SlotStore,
     pending: PendingStore,
@@ -38,7 +39,8 @@ impl KeyVaultStore {
         KeyVaultStore {
             secrets: SlotStore::new(Arc::clone(&vault), Objects::Secrets),
             certificates: SlotStore::new(Arc::clone(&vault), Objects::Certificates),
-            pending: PendingStore::new(vault),
+            pending: PendingStore::new(Arc::clone(&vault)),
+            vault,
         }
     }
 
@@ -89,6 +91,14 @@ impl StoreReader for KeyVaultStore {
 
     async fn issued(&self, entry: &StoreBinding, generation: &Generation) -> Result<Issued, StoreError> {
         self.of(entry).issued(entry, generation).await
+    }
+
+    async fn requested(&self, entry: &StoreBinding, generation: &Generation) -> Result<Vec<u8>, StoreError> {
+        self.of(entry).requested(entry, generation).await
+    }
+
+    fn signs_in(&self) -> Option<String> {
+        Some(self.vault.signs_in())
     }
 }
 

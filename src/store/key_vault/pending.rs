@@ -204,7 +204,7 @@ impl StoreReader for PendingStore {
             Ok((holding, warnings)) => (StoreState::Known(holding), warnings),
             Err(error) => (StoreState::Unreadable { reason: error.to_string() }, Vec::new()),
         };
-        ObservedStore { shape, state, warnings }
+        ObservedStore { shape, state, warnings, damage: Vec::new() }
     }
 
     async fn issued(&self, entry: &StoreBinding, generation: &Generation) -> Result<Issued, StoreError> {
@@ -212,6 +212,14 @@ impl StoreReader for PendingStore {
         let sha256 = generation.record.thumbprints.map(|thumbprints| thumbprints.sha256);
         let sha256 = sha256.ok_or_else(|| self.missing("reading the certificate of", entry))?;
         self.chain_of(entry, &view, &sha256).await
+    }
+
+    async fn requested(&self, entry: &StoreBinding, generation: &Generation) -> Result<Vec<u8>, StoreError> {
+        let view = self.view(entry).await?;
+        let waits = view.waiting_generation().is_some_and(|waiting| waiting.handle == generation.handle);
+        let operation = view.operation.filter(|_| waits);
+        let gone = || self.missing("reading the signing request of", entry);
+        operation.map(|operation| operation.csr).ok_or_else(gone)
     }
 }
 

@@ -4,6 +4,7 @@
 //! fields at `NAME` survive. See `docs/stores/hashicorp_vault.md` for every call and what a death after it leaves.
 
 mod book;
+mod pending;
 
 use std::sync::Arc;
 
@@ -14,21 +15,26 @@ use serde_json::Value;
 use book::{At, Book, Page, View};
 
 use super::kept::{FieldNames, Kept, certificates_pem, issued};
-use super::{StoreError, StoreErrorKind, StoreReader, StoreWriter};
+use super::{Pending, StoreError, StoreErrorKind, StoreReader, StoreWriter};
 use crate::certificate::Certificate;
 use crate::desired::StoreBinding;
 use crate::ids::Sha256;
 use crate::issuer::Issued;
 use crate::key::{LocalSigner, PrivateKey, Secret, Signer};
+use crate::may::May;
 use crate::observed::record::{PublicRecord, RecordedPhase};
 use crate::observed::{
     Current, Generation, Holding, KeyState, ObservedStore, Removal, Shape, Staging, StoreState,
 };
 use crate::vault::Vault;
-use crate::vault::kv::{Fields, Kv, not_version_2};
+use crate::vault::kv::{Fields, Kv, Version, not_version_2};
 
 /// Start of the name of the field that certroll keeps its own in; the SHA-256 thumbprint follows, so that it can be seen without a value.
 const OWN_FIELD: &str = "certroll-";
+
+/// What a path needs that versions are written to, and one that only takes orders.
+const WRITES: &[&str] = &["create", "update", "read"];
+const UPDATES: &[&str] = &["update"];
 
 /// A KV v2 mount.
 pub struct VaultStore {
@@ -117,8 +123,17 @@ impl VaultStore {
         version: u64,
         sha256: &Sha256,
     ) -> Result<Option<(Kept, Fields)>, StoreError> {
+        self.kept_in(name, version, &format!("{OWN_FIELD}{sha256}")).await
+    }
+
+    async fn kept_in(
+        &self,
+        name: &str,
+        version: u64,
+        field: &str,
+    ) -> Result<Option<(Kept, Fields)>, StoreError> {
         let Some((_, fields)) = self.kv.read(name, Some(version)).await? else { return Ok(None) };
-        let own = fields.get(&format!("{OWN_FIELD}{sha256}")).and_then(Value::as_str);
+        let own = fields.get(field).and_then(Value::as_str);
         own.map(Kept::parse).transpose().map(|kept| kept.map(|kept| (kept, fields)))
     }
 
@@ -188,7 +203,7 @@ impl VaultStore {
         let pem = kept.record.thumbprints.map(|thumbprints| kept.open(&thumbprints)).transpose()?;
         let certificates = pem.map(|(_, issued)| certificates_pem(&issued).to_string()).unwrap_or_default();
         let mut book = view.book.clone();
-        book.put(Page { record: kept.record.clone(), certificates, live: Vec::new(), next: vec![at] });
+        book.put(Page { next: vec![at], ..Page::new(&kept.record, certificates) });
         self.put_book(entry, view, book).await?;
         Ok(of_rotation(&view.holding()?, record))
     }
@@ -230,21 +245,26 @@ impl VaultStore {
         Ok(found.next().map(|mut all| Issued { certificate: all.remove(0), chain: all }))
     }
 
+    /// Whether consumers will find nothing one day. What is set at the mount shows in the times of versions alone; what was set at the
+    /// path after the newest version was written counts from the next one.
     fn warnings(&self, view: &View) -> Vec<String> {
-        let Some(limit) = go_duration(&view.live.delete_version_after) else { return Vec::new() };
         let Ok(holding) = view.holding() else { return Vec::new() };
-        let end = holding.current_generation().and_then(|generation| {
-            let (start, end) = (generation.record.not_before?, generation.record.not_after?);
-            Some(end.duration_since(start))
-        });
-        match end {
-            Some(life) if limit < life => vec![format!(
-                "the vault deletes versions of this path after {} (delete_version_after), before the certificate ends: consumers would \
-                 find nothing",
-                view.live.delete_version_after
-            )],
-            _ => Vec::new(),
-        }
+        let Some(record) = holding.current_generation().map(|generation| &generation.record) else {
+            return Vec::new();
+        };
+        let (Some(start), Some(end)) = (record.not_before, record.not_after) else { return Vec::new() };
+        let newest = view.live.versions.get(&view.live.current_version);
+        let goes = newest.and_then(Version::deleted_at).filter(|at| *at < end);
+        let limit =
+            go_duration(&view.live.delete_version_after).filter(|limit| *limit < end.duration_since(start));
+        let when = match (goes, limit) {
+            (Some(at), _) => format!("the version that consumers read on {at}"),
+            (None, Some(_)) => format!("versions of this path after {}", view.live.delete_version_after),
+            (None, None) => return Vec::new(),
+        };
+        vec![format!(
+            "the vault deletes {when} (delete_version_after), before the certificate ends: consumers would find nothing"
+        )]
     }
 }
 
@@ -310,7 +330,7 @@ impl StoreReader for VaultStore {
             Ok((holding, warnings)) => (StoreState::Known(holding), warnings),
             Err(error) => (StoreState::Unreadable { reason: error.to_string() }, Vec::new()),
         };
-        ObservedStore { shape, state, warnings }
+        ObservedStore { shape, state, warnings, damage: Vec::new() }
     }
 
     async fn issued(&self, entry: &StoreBinding, generation: &Generation) -> Result<Issued, StoreError> {
@@ -320,6 +340,26 @@ impl StoreReader for VaultStore {
         let page = sha256.and_then(|sha256| view.book.page(&sha256));
         let page = page.filter(|page| !page.certificates.is_empty());
         issued(&page.ok_or_else(|| self.missing(doing, entry))?.certificates)
+    }
+
+    async fn requested(&self, entry: &StoreBinding, generation: &Generation) -> Result<Vec<u8>, StoreError> {
+        let view = self.view(entry).await?;
+        let page = view.book.of(&generation.record);
+        page.ok_or_else(|| self.missing("reading the signing request in", entry))?.request()
+    }
+
+    fn signs_in(&self) -> Option<String> {
+        Some(self.kv.vault.signs_in())
+    }
+
+    async fn may_write(&self, entry: &StoreBinding) -> Result<May, StoreError> {
+        let (next, book) = (VaultStore::next_name(entry), VaultStore::book_name(entry));
+        let path = |call: &str, name: &str| format!("{}/{call}/{name}", self.kv.mount);
+        let written = [&entry.entry, &next, &book].map(|name| (path("data", name), WRITES));
+        let destroyed = [&entry.entry, &next].map(|name| (path("destroy", name), UPDATES));
+        let needed: Vec<(String, &[&str])> = written.into_iter().chain(destroyed).collect();
+        let doing = self.doing("looking whether certroll may write", entry);
+        Ok(self.kv.vault.may(self.kv.namespace.as_deref(), &needed, &doing).await?)
     }
 }
 
@@ -347,9 +387,29 @@ impl StoreWriter for VaultStore {
         let at = self.write(&name, view.next.current_version, &fields).await?;
         let mut book = view.book.clone();
         let certificates = certificates_pem(issued).to_string();
-        book.put(Page { record: record.clone(), certificates, live: Vec::new(), next: vec![at] });
+        book.put(Page { next: vec![at], ..Page::new(record, certificates) });
         self.put_book(entry, &mut view, book).await?;
         Ok(Generation { handle: sha256.to_string(), record: record.clone(), key: KeyState::Held })
+    }
+
+    async fn keep_request(
+        &self,
+        entry: &StoreBinding,
+        key: &PrivateKey,
+        csr: &[u8],
+        record: &PublicRecord,
+    ) -> Result<Pending, StoreError> {
+        self.keep_pending(entry, key, csr, record).await
+    }
+
+    async fn attach(
+        &self,
+        entry: &StoreBinding,
+        generation: &Generation,
+        issued: &Issued,
+        record: &PublicRecord,
+    ) -> Result<Generation, StoreError> {
+        self.attach_to_pending(entry, generation, issued, record).await
     }
 
     async fn signer(
@@ -442,9 +502,13 @@ impl StoreWriter for VaultStore {
 
     async fn write_record(&self, entry: &StoreBinding, record: &PublicRecord) -> Result<(), StoreError> {
         let doing = "writing the record of";
-        let thumbprints = record.thumbprints.ok_or_else(|| self.missing(doing, entry))?;
         let mut view = self.view(entry).await?;
         let mut book = view.book.clone();
+        let Some(thumbprints) = record.thumbprints else {
+            let page = book.pending_mut(record.rotation_id).ok_or_else(|| self.missing(doing, entry))?;
+            page.record = record.clone();
+            return self.put_book(entry, &mut view, book).await;
+        };
         match book.page_mut(&thumbprints.sha256) {
             Some(page) => page.record = record.clone(),
             None => {
@@ -459,7 +523,7 @@ impl StoreWriter for VaultStore {
                 let created = view.live.versions.get(&version).map(|found| found.created_time.clone());
                 let at = At { version, created: created.unwrap_or_default() };
                 let certificates = certificates_pem(&found).to_string();
-                book.put(Page { record: record.clone(), certificates, live: vec![at], next: Vec::new() });
+                book.put(Page { live: vec![at], ..Page::new(record, certificates) });
             }
         }
         self.put_book(entry, &mut view, book).await
@@ -469,7 +533,9 @@ impl StoreWriter for VaultStore {
         let doing = "removing a key from";
         let mut view = self.view(entry).await?;
         let holding = view.holding()?;
-        let thumbprints = generation.record.thumbprints.ok_or_else(|| self.missing(doing, entry))?;
+        let Some(thumbprints) = generation.record.thumbprints else {
+            return self.remove_pending(entry, &mut view, generation).await;
+        };
         let sha256 = thumbprints.sha256;
         if holding.generation(&sha256).is_none() {
             return Err(self.missing(doing, entry));

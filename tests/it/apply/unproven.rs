@@ -5,7 +5,7 @@ use certroll::desired::Prove;
 use certroll::emulator::{Faults, TokenPropagation};
 use jiff::SignedDuration;
 
-use crate::support::world::{Shelf, World};
+use crate::support::world::{Shelf, TENANT, World};
 
 const SHELVES: [Shelf; 2] = [Shelf::AppendIsLive, Shelf::File];
 
@@ -62,6 +62,28 @@ async fn p6_a_key_that_consumers_read_and_that_never_signed_in_needs_somebody_af
         world.emulator.set_faults(Faults::default());
         assert_eq!(*outcome(&world.apply().await), Outcome::Proven { rotated: true }, "{shelf:?}");
         assert!(world.plan().await.0.is_empty(), "{shelf:?}");
+    }
+}
+
+#[tokio::test]
+async fn p6_a_repair_whose_proof_fails_is_proven_by_a_later_run() {
+    for shelf in SHELVES {
+        let mut world = World::new(shelf);
+        let (object, _) = world.declare("backup", &[]);
+        assert_eq!(world.apply().await.ending(), Ending::Fine);
+        world.emulator.advance(SignedDuration::from_hours(24));
+        let key_id = world.entries(object).remove(0)["keyId"].as_str().unwrap().to_owned();
+        world.emulator.delete_credential(TENANT, object, &key_id).unwrap();
+        let never = TokenPropagation { seconds: 10_000_000, front_ends: 1, removals: false };
+        world.emulator.set_faults(Faults { token_propagation: Some(never), ..Faults::default() });
+        for _ in 0..2 {
+            let report = world.apply().await;
+            assert!(matches!(outcome(&report), Outcome::NotYet { .. }), "{shelf:?} {report:#?}");
+        }
+        world.emulator.set_faults(Faults::default());
+        let report = world.apply().await;
+        assert_eq!(*outcome(&report), Outcome::Proven { rotated: false }, "{shelf:?} {report:#?}");
+        assert!(world.plan().await.0.is_empty(), "P5, {shelf:?}");
     }
 }
 

@@ -1,21 +1,10 @@
 //! The examples of `examples/deliver`: each applies, and then there is nothing to do.
 
-use std::path::Path;
-
 use crate::support::ci;
-use crate::support::cli::Bench;
+use crate::support::cli::{Bench, examples_in};
 
 fn applies(name: &str, service: Option<&str>) {
-    let folder = tempfile::tempdir().unwrap();
-    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/deliver").join(name);
-    for entry in std::fs::read_dir(&example).unwrap() {
-        let path = entry.unwrap().path();
-        // What somebody left there who tried it out.
-        if path.is_file() {
-            std::fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
-        }
-    }
-    let mut bench = Bench::new(folder.path());
+    let (_folder, mut bench) = Bench::of_example(&format!("deliver/{name}"));
     let played = service.map(ci::serve);
     bench.env.extend(played.iter().flat_map(|(_, variables)| variables.clone()));
     let validated = bench.run(&["certroll", "validate"]);
@@ -54,10 +43,5 @@ fn the_example_azure_devops_works() {
 
 #[test]
 fn every_example_is_run() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/deliver");
-    let found =
-        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut found: Vec<String> = found.collect();
-    found.sort();
-    assert_eq!(found, ["azure-devops", "exec", "file", "github", "gitlab"]);
+    assert_eq!(examples_in("deliver"), ["azure-devops", "exec", "file", "github", "gitlab"]);
 }

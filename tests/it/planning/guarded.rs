@@ -1,7 +1,7 @@
 //! Plans as a mistaken planner would make them. The guard has rules of its own and refuses each at the step that breaks one.
 
-use certroll::desired::Prove;
-use certroll::ids::KeyId;
+use certroll::desired::{Moved, Prove};
+use certroll::ids::{KeyId, Thumbprint};
 use certroll::observed::{Credential, DeliveryState, Identifier, KeyState, Reserved, TargetState};
 use certroll::plan::reason::Because;
 use certroll::plan::step::{CredentialRef, Evidence, GenerationRef, Step};
@@ -144,6 +144,20 @@ fn p2_what_is_not_ours_is_not_removed() {
     }
 }
 
+/// `revoked:` names the key of a certificate that is no longer declared here: its own entry decides about that one.
+#[test]
+fn p2_what_another_name_in_the_files_accounts_for_is_not_removed_although_revoked_names_it() {
+    let world = overlap_over().credential(orphan("mail", "theirs", "2026-08-01"));
+    let plan = with_step(&world, retire(&world, "theirs"), Because::Revoked);
+    let named = world.declare(|declared| declared.revoked = [Thumbprint::Sha1(sha1("theirs"))].into());
+    guard::check(&plan, &named.desired, &named.observed, &named.policy).unwrap();
+    let mut accounted = named;
+    let origin = accounted.desired.certificates[&address(ADDRESS)].origin.clone();
+    let (from, to) = (address("contoso/mail"), address("contoso/post"));
+    accounted.desired.moved.push(Moved { from, to, origin });
+    assert_eq!(refused(&plan, &accounted), (3, "removes a credential that is not ours"));
+}
+
 #[test]
 fn p2_of_others_only_what_has_expired_and_is_named_is_dropped() {
     let named: [KeyId; 2] = ["dead", "alive"].map(random_key_id);
@@ -276,6 +290,7 @@ fn p1_no_predecessor_goes_before_every_place_has_the_new_one_and_somebody_has_sa
         ("delivered a week ago", delivered("2027-02-22")),
         ("never acknowledged", acknowledges()),
         ("another one acknowledged", acknowledges().acknowledged(ADDRESS, "old", "2027-02-01")),
+        ("acknowledged before it was made", acknowledges().acknowledged(ADDRESS, "new", "2027-01-30")),
         ("acknowledged a week ago", acknowledges().acknowledged(ADDRESS, "new", "2027-02-22")),
         ("promotion unknown", overlap_over().record("new", |record| record.promoted_at = None)),
     ];

@@ -9,8 +9,9 @@ use certroll::plan::document::Document;
 use certroll::plan::step::{Evidence, GenerationRef, Step};
 use proptest::prelude::*;
 
-use super::observed::{ADDRESS, World, address};
+use super::observed::{ADDRESS, World, address, orphan, sha1};
 use super::rows::{carry_out, check_any, plan_of, step, tell};
+use super::rows_current::healthy;
 use super::worlds::{shuffled, worlds};
 
 fn cases() -> ProptestConfig {
@@ -73,6 +74,18 @@ proptest! {
         let differs = one.lines().zip(other.lines()).find(|(one, other)| one != other);
         prop_assert!(one == other, "{differs:?}");
     }
+}
+
+#[test]
+fn p8_of_two_credentials_of_a_sibling_that_are_named_the_same_one_is_told() {
+    let named = ["one", "other"].map(|label| Thumbprint::Sha1(sha1(label)));
+    let world = healthy().declare(|declared| declared.revoked = named.into()).removed("contoso/mail", false);
+    let [one, other] = ["one", "other"].map(|label| orphan("mail", label, "2026-08-01"));
+    let forth = world.clone().credential(one.clone()).credential(other.clone());
+    let back = world.credential(other).credential(one);
+    let json = |world: &World| Document::of(&plan_of(world)).to_json();
+    assert_eq!(json(&forth), json(&back));
+    assert!(json(&forth).contains("nothing is decided about it here"), "{}", json(&forth));
 }
 
 fn holding(world: &World) -> Option<&Holding> {

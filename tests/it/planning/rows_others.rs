@@ -276,6 +276,33 @@ fn confirmations() -> Vec<Row> {
             notes: &["waiting old certroll ack", "waiting new"],
         },
         Row {
+            story: "an acknowledgement from before the key was made does not count",
+            world: || {
+                overlap_over().declare(|declared| declared.acknowledge = true).acknowledged(
+                    ADDRESS,
+                    "new",
+                    "2027-01-31",
+                )
+            },
+            steps: &[],
+            notes: &[
+                "waiting old certroll ack 2027-01-31 does not count made only later",
+                "waiting new 2027-01-31 does not count",
+            ],
+        },
+        Row {
+            story: "an acknowledgement by a clock a little behind counts",
+            world: || {
+                overlap_over().declare(|declared| declared.acknowledge = true).acknowledged(
+                    ADDRESS,
+                    "new",
+                    "2027-01-31T23:55:00Z",
+                )
+            },
+            steps: RETIRED,
+            notes: &[],
+        },
+        Row {
             story: "an acknowledgement of another certificate is none of this one",
             world: || {
                 overlap_over().declare(|declared| declared.acknowledge = true).acknowledged(

@@ -276,6 +276,12 @@ fn shapes() -> Vec<Row> {
             notes: &[],
         },
         Row {
+            story: "what was published again after its proof is proven again",
+            world: || healthy().record("old", |record| record.proven_at = Some(at("2027-01-30"))),
+            steps: &["prove old: repair not proven"],
+            notes: &["blocked old nobody has signed in", "later old rotate"],
+        },
+        Row {
             story: "a missing proof that nobody can give is told",
             world: || {
                 unproven("2027-02-28T12:00:00Z")
@@ -300,8 +306,8 @@ fn shapes() -> Vec<Row> {
                     declared.issuer = certroll::desired::Issuer::Csr { directory: "requests".into() };
                 })
             },
-            steps: &["request: nothing yet", "issue", "publish", "prove", "promote"],
-            notes: &[],
+            steps: &["request: nothing yet"],
+            notes: &["waiting for a certificate in requests/"],
         },
         Row {
             story: "a store with two slots goes the way of every store that can stage",

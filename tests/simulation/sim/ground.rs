@@ -7,7 +7,7 @@ use certroll::apply::outcome::Report;
 use certroll::apply::{Cancel, Job, apply, cancellation};
 use certroll::backends::shipped::{ShippedReaders, ShippedWriters};
 use certroll::delivery::{DeliveryReader, DeliveryWriter};
-use certroll::desired::{Delivery, Desired, Issuer as DeclaredIssuer, Password, StoreBinding};
+use certroll::desired::{Declared, Delivery, Desired, Issuer as DeclaredIssuer, Password, StoreBinding};
 use certroll::edges::{
     DirectoryReader, DirectoryWriter, Readers, SignInAnswer, SignIns, Trouble as EdgeTrouble, Writers,
 };
@@ -95,8 +95,8 @@ impl Writers for Ground {
         Ok(Arc::new(GuardedPlace(self.process.clone())))
     }
 
-    fn issuer(&self, issuer: &DeclaredIssuer) -> Result<Arc<dyn Issuer>, EdgeTrouble> {
-        Ok(match issuer {
+    fn issuer(&self, declared: &Declared) -> Result<Arc<dyn Issuer>, EdgeTrouble> {
+        Ok(match declared.issuer {
             DeclaredIssuer::SelfSigned => Arc::new(SelfSigned),
             _ => self.process.world.ca.clone() as Arc<dyn Issuer>,
         })

@@ -148,6 +148,7 @@ pub(super) fn meaning<'a>(
     let deliveries = if here { deliveries(resolver, scope) } else { Vec::new() };
     if let Some(store) = &store {
         stays_in_the_vault(resolver, scope, &issuer, store);
+        waits_in_the_store(resolver, scope, &issuer, store);
     }
     if value.unused_for.is_some() {
         let message =
@@ -446,10 +447,31 @@ fn stays_in_the_vault(
     if *issuer == Issuer::SelfSigned {
         let message = "Key Vault does not sign a request with the requested key itself";
         let error = resolver.error(Code::Conflict, exportable(), message);
-        error.help.push(
-            "name an `issuer` that signs requests, such as `vault_pki`, `ca_file` or `key_vault`".into(),
-        );
+        error.help.push("name an `issuer` that signs requests: `vault_pki`, `ca_file` or `csr`".into());
     }
+}
+
+/// Where somebody else signs, the store keeps a key that has no certificate yet.
+fn waits_in_the_store(
+    resolver: &mut Resolver<'_>,
+    scope: &Scope<'_, '_>,
+    issuer: &Issuer,
+    store: &StoreBinding,
+) {
+    let object = match (store.options.object.as_deref(), store.options.exportable) {
+        (Some("secret"), _) => "a secret object",
+        (Some("certificate"), Some(true)) => "an exportable certificate object",
+        _ => return,
+    };
+    if !matches!(issuer, Issuer::Csr { .. }) || scope.is_broken("store") {
+        return;
+    }
+    let message =
+        format!("{object} of Key Vault keeps no key whose certificate is awaited, as issuer csr needs it");
+    let error = resolver.error(Code::Conflict, scope.place(&["issuer"]), message);
+    error
+        .help
+        .push("write `store: { object: certificate, exportable: false, … }`, or use another store".into());
 }
 
 fn windows(resolver: &mut Resolver<'_>, scope: &Scope<'_, '_>) -> Vec<Window> {
