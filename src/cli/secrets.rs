@@ -86,7 +86,9 @@ impl Secrets for FromOperator {
 
     fn is_set(&self, password: &Password) -> Result<bool, Trouble> {
         match password {
-            Password::Env(name) => Ok(self.variables.contains_key(name)),
+            Password::Env(name) => {
+                Ok(self.variables.get(name).is_some_and(|secret| !secret.expose().is_empty()))
+            }
             Password::SecretFile(name) => Ok(self.path(name)?.metadata().is_ok_and(|found| found.len() > 0)),
             Password::Generate | Password::None => Ok(false),
         }

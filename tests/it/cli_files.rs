@@ -106,6 +106,21 @@ fn a_file_that_cannot_be_written_is_found_out_before_anything_is_done() {
 }
 
 #[test]
+fn no_file_is_written_among_signing_requests_and_their_certificates() {
+    let scene = Scene::new();
+    let by_hand = format!("{DECLARATION}    issuer: {{ kind: csr, directory: requests }}\n");
+    scene.write("certroll.yaml", &by_hand);
+    scene.write("requests/contoso.billing.cer", "what somebody had signed");
+    for path in ["requests/contoso.billing.cer", "requests/plan.json"] {
+        let ran = scene.run(&format!("plan --out {path}"));
+        assert_eq!(ran.code, 1, "{path}: {}", ran.stdout);
+        assert!(ran.stderr.contains("signing requests and their certificates"), "{}", ran.stderr);
+    }
+    let found = std::fs::read_dir(scene.folder.path().join("requests")).unwrap().count();
+    assert_eq!(found, 1, "nothing was added");
+}
+
+#[test]
 fn the_state_of_an_emulator_is_kept_in_no_file_that_is_anything_else() {
     let scene = Scene::new();
     symlink("certroll.yaml", scene.folder.path().join("link.json")).unwrap();

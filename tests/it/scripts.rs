@@ -166,6 +166,8 @@ pub(crate) struct Story {
     credentials: BTreeMap<String, String>,
     /// Address and token of the one that `serve vault` shall give, if not the test's own.
     pub(crate) vault: Option<(String, String)>,
+    /// The test's own.
+    kv2: Arc<Kv2>,
     ci: BTreeMap<String, Arc<dyn ci::Played>>,
     key_vault: Option<Arc<KeyVaultService>>,
     out: String,
@@ -182,6 +184,7 @@ impl Story {
             names: Names::default(),
             credentials,
             vault: None,
+            kv2: Arc::default(),
             ci: BTreeMap::new(),
             key_vault: None,
             out: String::new(),
@@ -307,7 +310,7 @@ impl Story {
             "policy" => {
                 let (path, may) = words[2].split_once('=').unwrap();
                 let may: Vec<&str> = may.split(',').collect();
-                self.vault.as_ref().unwrap().may_only(path, &may);
+                self.kv2.may_only(path, &may);
             }
             "stop" => self.ci[words[1]].stop(true),
             "start" => self.ci[words[1]].stop(false),
@@ -347,7 +350,7 @@ impl Story {
             return;
         }
         let (address, token) =
-            self.vault.get_or_insert_with(|| (serve(Arc::new(Kv2::default())), TOKEN.to_owned()));
+            self.vault.get_or_insert_with(|| (serve(self.kv2.clone()), TOKEN.to_owned()));
         self.bench.env.insert("VAULT_ADDR".into(), address.clone());
         self.bench.env.insert("VAULT_TOKEN".into(), token.clone());
     }

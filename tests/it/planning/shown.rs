@@ -217,6 +217,7 @@ fn reasons() -> Vec<Because> {
         Because::NoLongerFits,
         Because::PromotionUnknown,
         Because::NotProvenYet,
+        Because::RepairNotProven,
         Because::Adopted,
         Because::DeliveryDiffers,
         Because::BeyondKeepRetired { keep: 1 },
