@@ -4,12 +4,12 @@
 //! for, so that the rest of the plan stays usable.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
 use crate::desired::{Cloud, Declared, Desired};
-use crate::ids::Name;
+use crate::ids::{Address, Name};
 use crate::observed::{
     Credential, Generation, Holding, KeyState, Observed, ObservedTenant, StoreState, Target, TargetState,
     Untouchable,
@@ -18,7 +18,7 @@ use crate::plan::calendar::{freeze_at, next_open};
 use crate::plan::policy::Policy;
 use crate::plan::predict::{Context, World};
 use crate::plan::reason::{Because, Note, NoteKind, Refusal};
-use crate::plan::situation::{CurrentView, Situation, reference};
+use crate::plan::situation::{CurrentView, Siblings, Situation, reference};
 use crate::plan::step::{RecordWrite, Step};
 use crate::plan::{
     CertificatePlan, LeftAlone, Plan, PlannedTarget, deliveries, digest, predecessors, provider, removed,
@@ -49,13 +49,21 @@ pub fn plan(desired: &Desired, observed: &Observed, policy: &Policy, now: Timest
     plan
 }
 
-/// The names of each tenant that the files account for: declared ones, former ones and those of `removed:` entries.
-pub fn siblings(desired: &Desired) -> BTreeMap<Name, BTreeSet<Name>> {
-    let mut siblings: BTreeMap<Name, BTreeSet<Name>> = BTreeMap::new();
+/// What the files say of each tenant: the names they account for (declared ones, former ones and those of `removed:` entries), and which
+/// certificate names which thumbprint.
+pub fn siblings(desired: &Desired) -> BTreeMap<Name, Siblings> {
+    let mut siblings: BTreeMap<Name, Siblings> = BTreeMap::new();
     let removed = desired.removed.iter().map(|removed| &removed.address);
     let former = desired.moved.iter().map(|moved| &moved.from);
     for address in desired.certificates.keys().chain(removed).chain(former) {
-        siblings.entry(address.tenant.clone()).or_default().insert(address.name.clone());
+        siblings.entry(address.tenant.clone()).or_default().names.insert(address.name.clone());
+    }
+    for (address, declared) in &desired.certificates {
+        let named = &mut siblings.entry(address.tenant.clone()).or_default().named;
+        let adopted = declared.adopt.iter().map(|adopt| adopt.thumbprint);
+        for thumbprint in adopted.chain(declared.revoked.iter().copied()) {
+            named.entry(thumbprint).or_default().insert(address.clone());
+        }
     }
     siblings
 }
@@ -65,7 +73,7 @@ pub fn plan_certificate(
     desired: &Desired,
     declared: &Declared,
     observed: &Observed,
-    siblings: &BTreeMap<Name, BTreeSet<Name>>,
+    siblings: &BTreeMap<Name, Siblings>,
     policy: &Policy,
     now: Timestamp,
 ) -> CertificatePlan {
@@ -98,7 +106,7 @@ pub fn plan_certificate(
     });
     plan.notes.extend(target.warnings.iter().map(|text| Note::new(NoteKind::Warning, text.as_str())));
     let names = Situation::names_of(desired, &declared.address);
-    let no_siblings = BTreeSet::new();
+    let no_siblings = Siblings::default();
     let no_deliveries = BTreeMap::new();
     let no_answers = BTreeMap::new();
     let mut situation = Situation {
@@ -113,7 +121,6 @@ pub fn plan_certificate(
         acknowledgements: Situation::acknowledgements_of(desired, &names, &declared.address.tenant),
         names,
         siblings: siblings.get(&declared.address.tenant).unwrap_or(&no_siblings),
-        adopted_beside: Situation::adopted_beside_of(desired, declared),
         policy,
         now,
     };
@@ -159,7 +166,7 @@ fn plan_what_room_allows(
     desired: &Desired,
     declared: &Declared,
     observed: &Observed,
-    siblings: &BTreeMap<Name, BTreeSet<Name>>,
+    siblings: &BTreeMap<Name, Siblings>,
     policy: &Policy,
     now: Timestamp,
 ) {
@@ -302,19 +309,28 @@ fn left_behind(situation: &Situation<'_>) -> Vec<Note> {
     elsewhere.map(note).collect()
 }
 
-/// What the file drops here and another certificate adopts: whatever is decided about that one begins from it.
+/// What the file drops here and another certificate names.
 fn listed_and_kept(situation: &Situation<'_>) -> Vec<Note> {
     let listed = |id| situation.declared.drop_expired_foreign.contains(&id);
-    let kept = situation.target.client_credentials().filter(|credential| {
-        credential.key_id.is_some_and(listed) && situation.is_adopted_beside(credential)
-    });
-    let note = |credential: &Credential| {
-        let text = "is listed under drop_expired_foreign and kept: another certificate adopts it";
-        let note =
-            Note::new(NoteKind::Warning, text).with_hint("take it out of that certificate's adopt first");
-        credential.sha1().map_or(note.clone(), |sha1| note.about(sha1))
+    let credentials = situation.target.client_credentials();
+    let kept = credentials.filter(|credential| credential.key_id.is_some_and(listed));
+    let note = |credential| {
+        let note = kept_for_another(situation, credential)?;
+        Some(Note { kind: NoteKind::Warning, ..note })
     };
-    kept.map(note).collect()
+    kept.filter_map(note).collect()
+}
+
+/// Why a credential stays that another certificate names: a mistake in the file, or two that took over one key.
+pub(super) fn kept_for_another(situation: &Situation<'_>, credential: &Credential) -> Option<Note> {
+    let note = kept_for(situation.named_beside(credential)?);
+    Some(credential.sha1().map_or(note.clone(), |sha1| note.about(sha1)))
+}
+
+/// The note of what stays because that certificate names it.
+pub(super) fn kept_for(other: &Address) -> Note {
+    let hint = format!("take it out of adopt and revoked of {other} if it is not that one's");
+    Note::new(NoteKind::Waiting, format!("is kept: {other} names it too")).with_hint(hint)
 }
 
 fn title(declared: &Declared) -> String {

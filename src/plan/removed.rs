@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::desired::{Desired, Moved, Removed};
-use crate::ids::{KeyId, Name};
+use crate::ids::{Address, KeyId, Name, Thumbprint};
 use crate::observed::{Credential, Observed, ObservedTenant, StoreState, Target, TargetState};
 use crate::plan::calendar::{freeze_at, next_open};
 use crate::plan::in_use;
-use crate::plan::planner::{not_ours_to_edit, siblings};
+use crate::plan::planner::{kept_for, not_ours_to_edit, siblings};
 use crate::plan::policy::Policy;
 use crate::plan::reason::{Because, Note, NoteKind};
-use crate::plan::situation::Situation;
+use crate::plan::situation::{Siblings, Situation};
 use crate::plan::step::{CredentialRef, Step};
 use crate::plan::{CertificatePlan, LeftAlone, PlannedStep, PlannedTarget, digest};
 use crate::settings::Settings;
@@ -37,9 +37,11 @@ pub(super) fn plans(
         if !policy.selects_removed(&removed.address) {
             continue;
         }
-        let mut plan = plan_removed(desired, removed, state, observed, &policy.settings, now);
+        let siblings = accounted.get(&removed.address.tenant);
+        let mut plan = plan_removed(desired, removed, siblings, state, observed, &policy.settings, now);
         if let Some((_, TargetState::Found(target))) = state {
-            plan.left_alone = left_alone(desired, removed, target, accounted.get(&removed.address.tenant));
+            let names = siblings.map(|siblings| &siblings.names);
+            plan.left_alone = left_alone(desired, removed, target, names);
         }
         plans.push(plan);
     }
@@ -49,6 +51,7 @@ pub(super) fn plans(
 fn plan_removed(
     desired: &Desired,
     removed: &Removed,
+    siblings: Option<&Siblings>,
     state: Option<(&ObservedTenant, &TargetState)>,
     observed: &Observed,
     settings: &Settings,
@@ -106,7 +109,12 @@ fn plan_removed(
     credentials.sort_by_key(|credential| (credential.end, credential.key_id));
     for credential in &credentials {
         let (Some(key_id), Some(sha1)) = (credential.key_id, credential.sha1()) else { continue };
-        if removed.retire {
+        // What it moved to may name it: that one is the same certificate.
+        let another = |other: &&Address| !Situation::names_of(desired, other).contains(&removed.address.name);
+        let named_by = siblings.and_then(|all| all.named.get(&Thumbprint::Sha1(sha1))?.iter().find(another));
+        if let Some(other) = named_by.filter(|_| removed.retire) {
+            plan.notes.push(kept_for(other).about(sha1));
+        } else if removed.retire {
             let step = Step::Retire { credential: CredentialRef { key_id, sha1, end: credential.end } };
             plan.steps.push(PlannedStep {
                 step,

@@ -11,13 +11,22 @@ use crate::desired::{Acknowledgement, Declared, Desired};
 use crate::ids::{Address, KeyId, Name, Owner, RotationId, Sha1, Sha256, Thumbprint};
 use crate::observed::record::{PublicRecord, RecordedPhase};
 use crate::observed::{
-    Answer, Credential, Current, DeliveryState, Generation, Holding, KeyState, Shape, Target,
+    Answer, Credential, Current, DeliveryState, Generation, Holding, Identifier, KeyState, Shape, Target,
 };
 use crate::plan::calendar::{Life, due};
 use crate::plan::in_use;
 use crate::plan::policy::Policy;
 use crate::plan::records::{Recorded, credential_dates};
 use crate::plan::step::GenerationRef;
+
+/// What the files say of one tenant.
+#[derive(Debug, Clone, Default)]
+pub struct Siblings {
+    /// Every name they account for, former and removed ones included.
+    pub names: BTreeSet<Name>,
+    /// By thumbprint: the certificates that name it under `adopt:` or `revoked:`.
+    pub named: BTreeMap<Thumbprint, BTreeSet<Address>>,
+}
 
 /// One certificate, with everything the decisions look at.
 pub struct Situation<'a> {
@@ -39,10 +48,8 @@ pub struct Situation<'a> {
     pub answers: &'a BTreeMap<RotationId, Answer>,
     /// Its names: its own and those it was moved from.
     pub names: BTreeSet<Name>,
-    /// Every name its tenant's files account for, former and removed ones included.
-    pub siblings: &'a BTreeSet<Name>,
-    /// What other certificates of its tenant adopt, where it matters: `drop_expired_foreign:` drops none of that.
-    pub adopted_beside: Vec<&'a Thumbprint>,
+    /// What the files say of its tenant.
+    pub siblings: &'a Siblings,
     /// Acknowledgements of it, under any of its names.
     pub acknowledgements: Vec<&'a Acknowledgement>,
     /// What the run asks for.
@@ -182,11 +189,12 @@ impl<'a> Situation<'a> {
         credential.marker().is_some_and(|marker| {
             marker.owner == *self.owner
                 && !self.names.contains(&marker.name)
-                && self.siblings.contains(&marker.name)
+                && self.siblings.names.contains(&marker.name)
         })
     }
 
-    /// A sibling's credential that this certificate's `adopt:`, `revoked:` or `--replace` names.
+    /// A sibling's credential that this certificate's `adopt:`, `revoked:` or `--replace` names; of several the first by thumbprint,
+    /// whatever order the directory shows them in.
     pub fn names_a_siblings(&self) -> Option<&'a Credential> {
         let replaced = self.policy.replace.get(&self.declared.address);
         let adopted = self.declared.adopt.iter().map(|adopt| &adopt.thumbprint);
@@ -198,20 +206,15 @@ impl<'a> Situation<'a> {
         theirs.min_by_key(|credential| (credential.sha1(), credential.key_id))
     }
 
-    /// What `adopt:` of the tenant's other certificates names; nothing where the file drops nothing.
-    pub fn adopted_beside_of(desired: &'a Desired, declared: &Declared) -> Vec<&'a Thumbprint> {
-        if declared.drop_expired_foreign.is_empty() {
-            return Vec::new();
-        }
-        let address = &declared.address;
-        let others = desired.certificates.values();
-        let others = others.filter(|one| one.address != *address && one.address.tenant == address.tenant);
-        others.flat_map(|other| &other.adopt).map(|adopt| &adopt.thumbprint).collect()
-    }
-
-    /// Whether another certificate of the tenant adopts it.
-    pub fn is_adopted_beside(&self, credential: &Credential) -> bool {
-        self.adopted_beside.iter().any(|thumbprint| credential.is_named(thumbprint))
+    /// Another certificate that names this credential under `adopt:` or `revoked:`. Whatever is decided about that one begins from the
+    /// credential, so that nobody else takes it off.
+    pub fn named_beside(&self, credential: &Credential) -> Option<&'a Address> {
+        let thumbprint = match &credential.identifier {
+            Identifier::Sha1(sha1) => Thumbprint::Sha1(*sha1),
+            Identifier::Sha256(sha256) => Thumbprint::Sha256(*sha256),
+            _ => return None,
+        };
+        self.siblings.named.get(&thumbprint)?.iter().find(|address| **address != self.declared.address)
     }
 
     /// A generation in the store's entry that was made for somebody else and still has its key. While there is one, nothing in the entry

@@ -20,7 +20,7 @@ use crate::observed::{Credential, Holding, Observed, ObservedTenant, StoreState,
 use crate::plan::planner::siblings;
 use crate::plan::policy::Policy;
 use crate::plan::reason::NoteKind;
-use crate::plan::situation::Situation;
+use crate::plan::situation::{Siblings, Situation};
 use crate::plan::{CertificatePlan, Plan, successor};
 pub use generations::days_until;
 
@@ -228,7 +228,7 @@ impl Look<'_> {
         &mut self,
         declared: &Declared,
         plan: &CertificatePlan,
-        siblings: &BTreeMap<Name, BTreeSet<Name>>,
+        siblings: &BTreeMap<Name, Siblings>,
     ) {
         let before = self.findings.len();
         self.damage(declared);
@@ -289,7 +289,7 @@ impl Look<'_> {
         plan: &CertificatePlan,
         tenant: &ObservedTenant,
         target: &Target,
-        siblings: &BTreeMap<Name, BTreeSet<Name>>,
+        siblings: &BTreeMap<Name, Siblings>,
     ) {
         if target.untouchable.is_some() {
             let text =
@@ -303,7 +303,8 @@ impl Look<'_> {
         }
         self.lifetime(declared, target);
         let Some(holding) = self.holding(declared) else { return };
-        let (no_siblings, no_deliveries, no_answers) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
+        let (no_siblings, no_deliveries, no_answers) =
+            (Siblings::default(), BTreeMap::new(), BTreeMap::new());
         let names = Situation::names_of(self.desired, &declared.address);
         let mut situation = Situation {
             declared,
@@ -317,7 +318,6 @@ impl Look<'_> {
             acknowledgements: Situation::acknowledgements_of(self.desired, &names, &declared.address.tenant),
             names,
             siblings: siblings.get(&declared.address.tenant).unwrap_or(&no_siblings),
-            adopted_beside: Vec::new(),
             policy: self.policy,
             now: self.now,
         };

@@ -72,6 +72,7 @@ fn a_file_that_cannot_be_written_is_found_out_before_anything_is_done() {
     std::fs::hard_link(scene.folder.path().join("certroll.yaml"), scene.folder.path().join("hard.json"))
         .unwrap();
     symlink("secrets/billing", scene.folder.path().join("to-keys")).unwrap();
+    std::fs::create_dir_all(scene.folder.path().join("secrets/billing")).unwrap();
     scene.write("acknowledgements.yaml", "certroll: v1\nacknowledgements: []\n");
     assert_eq!(scene.run("emulator clock +0d").code, 0, "the emulator has a state");
     let before = scene.listing();

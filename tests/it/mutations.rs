@@ -6,6 +6,7 @@
 //! ```text
 //! cargo test --test it -- --ignored mutations
 //! MUTANTS=overlap cargo test --test it -- --ignored --nocapture mutations     # those with this word in their name
+//! MUTANTS_EVERY=3 cargo test --test it -- --ignored --nocapture mutations     # the third, the sixth, … of the list
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +21,10 @@ use std::time::Instant;
 const SWITCH: &str = "CERTROLL_MUTANT";
 
 /// How long the tests of one mistake may take, in seconds. A mistake that makes them hang is not caught.
-const PATIENCE: &str = "120";
+const PATIENCE: &str = "300";
+
+/// How long all tests that are named may take without a mistake, in seconds.
+const PATIENCE_WITHOUT: &str = "1800";
 
 /// The switch when no mistake is to be made.
 const NO_MISTAKE: usize = 0;
@@ -255,7 +259,8 @@ fn run(programs: &[PathBuf], copy: &Path, filters: &BTreeSet<&str>, mistake: usi
     let mut ran = Ran::default();
     for program in programs {
         let mut command = Command::new("timeout");
-        command.arg(PATIENCE).arg(program).args(filters).current_dir(copy).env(SWITCH, mistake.to_string());
+        let patience = if mistake == NO_MISTAKE { PATIENCE_WITHOUT } else { PATIENCE };
+        command.arg(patience).arg(program).args(filters).current_dir(copy).env(SWITCH, mistake.to_string());
         let Output { stdout, .. } = command.output().unwrap();
         for line in String::from_utf8_lossy(&stdout).lines() {
             let Some((test, how)) = line.strip_prefix("test ").and_then(|line| line.split_once(" ... "))
@@ -304,7 +309,9 @@ fn every_mutant_is_caught_by_the_tests_that_are_named() {
     tell(&format!("built in {} s", began.elapsed().as_secs()));
 
     let word = std::env::var("MUTANTS").unwrap_or_default();
-    let chosen: Vec<&Mutant> = all.iter().filter(|mutant| mutant.name.contains(&word)).collect();
+    let every: usize = std::env::var("MUTANTS_EVERY").map_or(1, |text| text.parse().unwrap());
+    let named = all.iter().filter(|mutant| mutant.name.contains(&word));
+    let chosen: Vec<&Mutant> = named.filter(|mutant| mutant.number.is_multiple_of(every)).collect();
     assert!(!chosen.is_empty(), "no mistake has {word:?} in its name");
     let filters: BTreeSet<&str> =
         chosen.iter().flat_map(|mutant| &mutant.caught_by).map(String::as_str).collect();

@@ -276,7 +276,7 @@ pub fn publish(situation: &Situation<'_>, generation: &GenerationRef, repair: bo
     let droppable = |credential: &&Credential| {
         credential.reserved.is_none()
             && !is_own(credential)
-            && !situation.is_adopted_beside(credential)
+            && situation.named_beside(credential).is_none()
             && credential.is_expired_at(situation.now)
             && credential.key_id.is_some_and(|id| declared.drop_expired_foreign.contains(&id))
     };

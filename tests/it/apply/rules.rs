@@ -102,12 +102,19 @@ async fn p1_and_p6_a_plan_without_its_proof_takes_nothing_off() {
 
 #[tokio::test]
 async fn p1_consumers_are_not_given_what_was_not_proven() {
-    let world = World::with_one(Shelf::File);
-    let (mut plan, observed) = world.plan().await;
-    plan.certificates[0].steps.retain(|planned| !matches!(planned.step, Step::Prove { .. }));
-    let report = world.apply_plan(&plan, None, &observed, &Cancel::never()).await;
-    assert!(matches!(outcome(&report), Outcome::Refused { .. }), "{report:#?}");
-    assert!(world.holding("backup").await.current.is_none());
+    // Also where the plan has forgotten to require it.
+    for requires_it in [true, false] {
+        let world = World::with_one(Shelf::File);
+        let (mut plan, observed) = world.plan().await;
+        let steps = &mut plan.certificates[0].steps;
+        steps.retain(|planned| !matches!(planned.step, Step::Prove { .. }));
+        if !requires_it {
+            steps.iter_mut().for_each(|planned| planned.requires.clear());
+        }
+        let report = world.apply_plan(&plan, None, &observed, &Cancel::never()).await;
+        assert!(matches!(outcome(&report), Outcome::Refused { .. }), "{report:#?}");
+        assert!(world.holding("backup").await.current.is_none());
+    }
 }
 
 #[tokio::test]

@@ -370,7 +370,7 @@ fn what_another_certificate_adopts_is_dropped_by_nobody() {
     assert!(!steps.iter().any(|step| step.contains("dropping")), "{}", tell(&world, &plan));
     let backup = plan.certificates.iter().find(|one| one.address == address(ADDRESS)).unwrap();
     let notes = &backup.notes;
-    let kept = |text: &str| text.ends_with("kept: another certificate adopts it");
+    let kept = |text: &str| text == "is kept: contoso/mail names it too";
     assert!(notes.iter().any(|note| kept(&note.text)), "{notes:#?}");
     check_any(&world, &plan).unwrap();
     // Adopted by nobody it goes, and both get a key.
@@ -382,4 +382,57 @@ fn what_another_certificate_adopts_is_dropped_by_nobody() {
         tell(&alone, &plan)
     );
     check_any(&alone, &plan).unwrap();
+}
+
+/// One names a credential of the other's by mistake; its predecessor's overlap is over.
+#[test]
+fn what_another_certificate_names_is_retired_by_nobody_and_the_plan_of_all_still_settles() {
+    let over = || {
+        world()
+            .with(former("old", "2026-06-01"))
+            .with(current("new", "2027-01-01"))
+            .with_certificate("contoso/mail", OBJECT)
+    };
+    let plan = plan_of(&over());
+    assert!(
+        steps_of(&over(), &plan).iter().any(|step| step.starts_with("retire old")),
+        "{}",
+        tell(&over(), &plan)
+    );
+    for revoked in [false, true] {
+        let mut world = over();
+        let mail = world.desired.certificates.get_mut(&address("contoso/mail")).unwrap();
+        match revoked {
+            true => mail.revoked = [thumbprint("old")].into(),
+            false => mail.adopt = vec![adopt("old", false)],
+        }
+        let plan = plan_of(&world);
+        assert_eq!(steps_of(&world, &plan), Vec::<String>::new(), "{}", tell(&world, &plan));
+        let backup = plan.certificates.iter().find(|one| one.address == address(ADDRESS)).unwrap();
+        assert!(
+            backup.notes.iter().any(|note| note.text == "is kept: contoso/mail names it too"),
+            "{backup:#?}"
+        );
+        check_any(&world, &plan).unwrap();
+    }
+}
+
+/// It names two credentials of a neighbour's; the directory shows them in any order.
+#[test]
+fn p8_of_several_of_a_neighbour_s_credentials_the_plan_names_the_same_one_whatever_comes_first() {
+    let shown = |labels: [&str; 2]| {
+        let mut world = world().with_certificate("contoso/mail", OBJECT);
+        for label in labels {
+            let (start, end) = current(label, "2027-02-01").life();
+            world = world.credential(ours("mail", label, application(OBJECT), start, end));
+        }
+        world.declare(|declared| declared.adopt = vec![adopt("one", false), adopt("other", false)])
+    };
+    let notes = |world: World| {
+        let plan = plan_of(&world);
+        let backup = plan.certificates.into_iter().find(|one| one.address == address(ADDRESS)).unwrap();
+        assert!(backup.is_blocked(), "{backup:#?}");
+        backup.notes
+    };
+    assert_eq!(notes(shown(["one", "other"])), notes(shown(["other", "one"])));
 }
