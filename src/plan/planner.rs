@@ -27,7 +27,7 @@ use crate::plan::{
 
 /// Works out what to do, and does nothing.
 pub fn plan(desired: &Desired, observed: &Observed, policy: &Policy, now: Timestamp) -> Plan {
-    let siblings = siblings(desired);
+    let siblings = siblings(desired, observed);
     let mut certificates: Vec<CertificatePlan> = desired
         .certificates
         .values()
@@ -50,8 +50,8 @@ pub fn plan(desired: &Desired, observed: &Observed, policy: &Policy, now: Timest
 }
 
 /// What the files say of each tenant: the names they account for (declared ones, former ones and those of `removed:` entries), and which
-/// certificate names which thumbprint.
-pub fn siblings(desired: &Desired) -> BTreeMap<Name, Siblings> {
+/// certificate names which thumbprint. And which certificate's store holds which generation, as far as stores were read.
+pub fn siblings(desired: &Desired, observed: &Observed) -> BTreeMap<Name, Siblings> {
     let mut siblings: BTreeMap<Name, Siblings> = BTreeMap::new();
     let removed = desired.removed.iter().map(|removed| &removed.address);
     let former = desired.moved.iter().map(|moved| &moved.from);
@@ -63,6 +63,13 @@ pub fn siblings(desired: &Desired) -> BTreeMap<Name, Siblings> {
         let adopted = declared.adopt.iter().map(|adopt| adopt.thumbprint);
         for thumbprint in adopted.chain(declared.revoked.iter().copied()) {
             named.entry(thumbprint).or_default().insert(address.clone());
+        }
+    }
+    for (address, store) in &observed.stores {
+        let StoreState::Known(holding) = &store.state else { continue };
+        let held = &mut siblings.entry(address.tenant.clone()).or_default().held;
+        for thumbprints in holding.generations.iter().filter_map(|one| one.record.thumbprints) {
+            held.entry(thumbprints.sha1).or_default().insert(address.clone());
         }
     }
     siblings
@@ -309,14 +316,20 @@ fn left_behind(situation: &Situation<'_>) -> Vec<Note> {
     elsewhere.map(note).collect()
 }
 
-/// What the file drops here and another certificate names.
+/// What the file drops here, and another certificate names or has the key of.
 fn listed_and_kept(situation: &Situation<'_>) -> Vec<Note> {
     let listed = |id| situation.declared.drop_expired_foreign.contains(&id);
     let credentials = situation.target.client_credentials();
     let kept = credentials.filter(|credential| credential.key_id.is_some_and(listed));
-    let note = |credential| {
-        let note = kept_for_another(situation, credential)?;
-        Some(Note { kind: NoteKind::Warning, ..note })
+    let held = |credential: &Credential| {
+        let other = situation.held_beside(credential)?;
+        let note = Note::new(NoteKind::Warning, format!("is kept: the store of {other} holds it"));
+        let note = note.with_hint(format!("list it under drop_expired_foreign of {other} instead"));
+        Some(credential.sha1().map_or(note.clone(), |sha1| note.about(sha1)))
+    };
+    let note = |credential| match kept_for_another(situation, credential) {
+        Some(note) => Some(Note { kind: NoteKind::Warning, ..note }),
+        None => held(credential),
     };
     kept.filter_map(note).collect()
 }

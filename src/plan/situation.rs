@@ -19,13 +19,15 @@ use crate::plan::policy::Policy;
 use crate::plan::records::{Recorded, credential_dates};
 use crate::plan::step::GenerationRef;
 
-/// What the files say of one tenant.
+/// What the files and the stores say of one tenant.
 #[derive(Debug, Clone, Default)]
 pub struct Siblings {
     /// Every name they account for, former and removed ones included.
     pub names: BTreeSet<Name>,
     /// By thumbprint: the certificates that name it under `adopt:` or `revoked:`.
     pub named: BTreeMap<Thumbprint, BTreeSet<Address>>,
+    /// By thumbprint: the certificates whose stores hold it.
+    pub held: BTreeMap<Sha1, BTreeSet<Address>>,
 }
 
 /// One certificate, with everything the decisions look at.
@@ -215,6 +217,11 @@ impl<'a> Situation<'a> {
             _ => return None,
         };
         self.siblings.named.get(&thumbprint)?.iter().find(|address| **address != self.declared.address)
+    }
+
+    /// Another certificate whose store holds this one. When it goes, that one has a key to destroy.
+    pub fn held_beside(&self, credential: &Credential) -> Option<&'a Address> {
+        self.siblings.held.get(&credential.sha1()?)?.iter().find(|address| **address != self.declared.address)
     }
 
     /// A generation in the store's entry that was made for somebody else and still has its key. While there is one, nothing in the entry

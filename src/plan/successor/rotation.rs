@@ -277,6 +277,7 @@ pub fn publish(situation: &Situation<'_>, generation: &GenerationRef, repair: bo
         credential.reserved.is_none()
             && !is_own(credential)
             && situation.named_beside(credential).is_none()
+            && situation.held_beside(credential).is_none()
             && credential.is_expired_at(situation.now)
             && credential.key_id.is_some_and(|id| declared.drop_expired_foreign.contains(&id))
     };

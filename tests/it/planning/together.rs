@@ -2,9 +2,9 @@
 
 use certroll::desired::{Issuer, Origin, PublicKeyFile, Removed, Retire, SelectBy, TargetSelector};
 use certroll::ids::TargetKind;
-use certroll::observed::{Credential, TargetState};
+use certroll::observed::{Credential, StoreState, TargetState};
 use certroll::plan::guard;
-use certroll::plan::reason::Because;
+use certroll::plan::reason::{Because, Note};
 use certroll::plan::step::{CredentialRef, Step};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -382,6 +382,33 @@ fn what_another_certificate_adopts_is_dropped_by_nobody() {
         tell(&alone, &plan)
     );
     check_any(&alone, &plan).unwrap();
+}
+
+/// The other one had adopted it, so that its store knows of it, and does so no longer. Seed 33029 of the simulation.
+#[test]
+fn what_another_certificate_s_store_holds_is_dropped_by_nobody_else() {
+    let due = || {
+        world()
+            .with(current("old", "2026-03-01"))
+            .credential(foreign("dead", "2025-01-01"))
+            .declare(|declared| declared.drop_expired_foreign = [random_key_id("dead")].into())
+            .with_certificate("contoso/mail", OBJECT)
+    };
+    let theirs = super::observed::world()
+        .with(former("dead", "2025-01-01").named("mail").unpublished())
+        .with(current("live", "2027-01-20").named("mail").unpublished());
+    let mut world = due();
+    let mut store = theirs.observed.stores[&address(ADDRESS)].clone();
+    if let StoreState::Known(holding) = &mut store.state {
+        holding.generations[0].record.rotation_id = None;
+    }
+    world.observed.stores.insert(address("contoso/mail"), store);
+    let plan = plan_of(&world);
+    assert!(!steps_of(&world, &plan).iter().any(|step| step.contains("dropping")), "{}", tell(&world, &plan));
+    let backup = plan.certificates.iter().find(|one| one.address == address(ADDRESS)).unwrap();
+    let kept = |note: &Note| note.text == "is kept: the store of contoso/mail holds it";
+    assert!(backup.notes.iter().any(kept), "{backup:#?}");
+    check_any(&world, &plan).unwrap();
 }
 
 /// One names a credential of the other's by mistake; its predecessor's overlap is over.
