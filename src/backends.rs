@@ -4,6 +4,8 @@
 mod deliveries;
 mod directory;
 mod issuers;
+#[cfg(feature = "kubernetes")]
+mod kubernetes;
 pub mod reach;
 pub mod shipped;
 mod stores;
@@ -58,7 +60,12 @@ impl Backends {
             stores.insert("hashicorp_vault");
             issuers.insert("vault_pki");
         }
-        Backends { stores, issuers, deliveries: BTreeSet::new(), connections: true }
+        let mut deliveries = BTreeSet::new();
+        if cfg!(feature = "kubernetes") {
+            stores.insert("kubernetes");
+            deliveries.insert("kubernetes");
+        }
+        Backends { stores, issuers, deliveries, connections: true }
     }
 
     /// Everything the grammar knows. For tests of what comes before any back end.

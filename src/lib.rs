@@ -18,6 +18,8 @@ pub mod consumer;
 pub mod desired;
 pub mod diagnostic;
 pub mod ids;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 pub mod observed;
 pub mod period;
 pub mod plan;

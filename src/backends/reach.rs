@@ -62,6 +62,9 @@ pub struct Reach {
     /// Vaults that were reached already.
     #[cfg(feature = "hashicorp-vault")]
     pub(super) vaults: Opened<crate::vault::Vault>,
+    /// Clusters that were reached already, by connection and context.
+    #[cfg(feature = "kubernetes")]
+    pub(super) clusters: super::kubernetes::Clusters,
 }
 
 /// What was opened for a connection, or for none, so that all who name the same share it.
@@ -105,6 +108,8 @@ impl Reach {
             transports,
             #[cfg(feature = "hashicorp-vault")]
             vaults: Opened::default(),
+            #[cfg(feature = "kubernetes")]
+            clusters: super::kubernetes::Clusters::default(),
         }
     }
 

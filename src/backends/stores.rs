@@ -19,6 +19,12 @@ pub(super) fn open(store: &Store, reach: &Reach) -> Result<Arc<dyn StoreWriter>,
             let vault = super::vault::open(reach, store.connection.as_ref())?;
             Ok(Arc::new(VaultStore::new(vault, mount, namespace.as_deref())))
         }
+        #[cfg(feature = "kubernetes")]
+        StoreKind::Kubernetes { namespace, context } => {
+            use crate::store::kubernetes::KubernetesStore;
+            let cluster = super::kubernetes::open(reach, store.connection.as_ref(), context.as_deref())?;
+            Ok(Arc::new(KubernetesStore::new(cluster, namespace)))
+        }
         kind => {
             let _ = reach;
             Err(not_in_this_version(&format!("opening store {}", store.name), kind.as_str()))

@@ -1,5 +1,8 @@
 //! The delivery contract: further places a generation is copied to, usually write-only.
 
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
+
 use async_trait::async_trait;
 
 use crate::desired::Delivery;

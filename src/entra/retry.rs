@@ -37,7 +37,7 @@ pub(super) fn given_up(attempts: &Attempts<'_>, mut error: EntraError) -> EntraE
 pub(super) fn silence(doing: &str, error: &TransportError) -> EntraError {
     let kind = match error.kind {
         TransportErrorKind::TooLarge => ErrorKind::InvalidAnswer,
-        TransportErrorKind::NotAllowed => ErrorKind::Settings,
+        TransportErrorKind::NotAllowed | TransportErrorKind::SignIn => ErrorKind::Settings,
         TransportErrorKind::Refused
         | TransportErrorKind::Dns
         | TransportErrorKind::Tls

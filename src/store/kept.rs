@@ -124,8 +124,13 @@ impl Kept {
         if let Some(password) = password.filter(|_| written) {
             fields.push((names.of("password"), Zeroizing::new(password.expose().to_owned())));
         }
-        self.rendered = fields.iter().map(|(name, text)| (name.clone(), sha256(text.as_bytes()))).collect();
+        self.remember(fields.iter().map(|(name, text)| (name.as_str(), text.as_bytes())));
         Ok(fields)
+    }
+
+    /// Remembers digests of the fields that are rendered.
+    pub(super) fn remember<'f>(&mut self, fields: impl Iterator<Item = (&'f str, &'f [u8])>) {
+        self.rendered = fields.map(|(name, value)| (name.to_owned(), sha256(value))).collect();
     }
 
     /// The names of the fields that were rendered.
@@ -134,14 +139,14 @@ impl Kept {
     }
 
     /// Refuses when a field that consumers read is not what was rendered.
-    pub(super) fn check_rendered<'v>(
+    pub(super) fn check_rendered<V: AsRef<[u8]>>(
         &self,
-        value: impl Fn(&str) -> Option<&'v str>,
+        value: impl Fn(&str) -> Option<V>,
     ) -> Result<(), StoreError> {
         let damaged = self
             .rendered
             .iter()
-            .find(|(name, digest)| value(name).is_none_or(|found| sha256(found.as_bytes()) != **digest));
+            .find(|(name, digest)| value(name).is_none_or(|found| sha256(found.as_ref()) != **digest));
         match damaged {
             None => Ok(()),
             Some((name, _)) => {

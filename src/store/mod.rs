@@ -4,8 +4,10 @@
 //! `apply` alone. A store keeps the public record beside each generation; observing never touches a key.
 
 pub mod file;
-#[cfg(feature = "hashicorp-vault")]
+#[cfg(any(feature = "hashicorp-vault", feature = "kubernetes"))]
 mod kept;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 #[cfg(feature = "hashicorp-vault")]
 pub mod vault;
 

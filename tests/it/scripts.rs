@@ -17,6 +17,8 @@
 //! | `env NAME=VALUE` | sets a variable |
 //! | `serve vault` | starts a Vault of the test's own, reached by VAULT_ADDR and VAULT_TOKEN |
 //! | `look vault PATH` | what consumers find there, without the values |
+//! | `serve kubernetes` | starts an API server of the test's own, reached by KUBECONFIG |
+//! | `look kubernetes NAME` | what consumers find in the Secret, without the values |
 //!
 //! `@app:NAME` stands for the client id of an application, and in commands `T1` for the thumbprint that the transcript calls so.
 //!
@@ -37,6 +39,7 @@ use uuid::Uuid;
 use crate::support::cli::{Bench, Ran};
 use crate::support::keys;
 use crate::support::kv2::{Kv2, TOKEN};
+use crate::support::secrets::{self, Secrets};
 use crate::support::serve::serve;
 
 /// One `#[test]` for each script, so that they run side by side and fail by name.
@@ -69,6 +72,7 @@ scripts! {
     from_nothing
     hold_and_rollback
     key_and_form_change
+    keys_in_kubernetes
     keys_in_vault
     life_is_limited
     limits
@@ -140,6 +144,7 @@ pub(crate) struct Story {
     /// Thumbprints by the name of the credential: `@name` in an edit stands for one.
     credentials: BTreeMap<String, String>,
     vault: Option<Arc<Kv2>>,
+    secrets: Option<Arc<Secrets>>,
     out: String,
 }
 
@@ -148,7 +153,8 @@ impl Story {
         let folder = tempfile::tempdir().unwrap();
         let bench = Bench::new(folder.path());
         let credentials = BTreeMap::new();
-        Story { folder, bench, names: Names::default(), credentials, vault: None, out: String::new() }
+        let names = Names::default();
+        Story { folder, bench, names, credentials, vault: None, secrets: None, out: String::new() }
     }
 
     fn tell(mut self, script: &str) -> String {
@@ -252,7 +258,10 @@ impl Story {
             }
             "serve" => self.serve(words[1]),
             "look" => {
-                let found = self.vault.as_ref().unwrap().shown(words[2]);
+                let found = match words[1] {
+                    "vault" => self.vault.as_ref().unwrap().shown(words[2]),
+                    _ => self.secrets.as_ref().unwrap().shown(words[2]),
+                };
                 self.print("", &found);
             }
             other => panic!("no such command: {other}"),
@@ -260,6 +269,15 @@ impl Story {
     }
 
     fn serve(&mut self, what: &str) {
+        if what == "kubernetes" {
+            let secrets = Arc::new(Secrets::default());
+            let url = serve(Arc::clone(&secrets) as Arc<dyn Transport>);
+            let kubeconfig = self.path("kubeconfig");
+            std::fs::write(&kubeconfig, secrets::kubeconfig(&url)).unwrap();
+            self.bench.env.insert("KUBECONFIG".into(), kubeconfig.display().to_string());
+            self.secrets = Some(secrets);
+            return;
+        }
         assert_eq!(what, "vault");
         let vault = Arc::new(Kv2::default());
         self.bench.env.insert("VAULT_ADDR".into(), serve(Arc::clone(&vault) as Arc<dyn Transport>));

@@ -1,6 +1,8 @@
 //! Every store keeps the contract, each in its own shape.
 
 mod file;
+#[cfg(feature = "kubernetes")]
+mod kubernetes;
 mod vault;
 
 use std::collections::BTreeMap;
