@@ -28,9 +28,21 @@ pub(crate) fn printed(program: &str, arguments: &[&str], password: Option<&str>)
 
 /// `tests/tools/check_forms.py`, run in an environment of its own under `target/`.
 pub(crate) fn check_forms(arguments: &[&str], variables: &[(&str, &str)]) -> serde_json::Value {
-    let script = root().join("tests/tools/check_forms.py");
-    let mut command = Command::new(python());
-    command.arg(script).args(arguments).env_remove("PASSWORD").envs(variables.iter().copied());
+    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
+    let python = PYTHON.get_or_init(|| python("forms", "tests/tools/requirements.txt"));
+    script(python, "tests/tools/check_forms.py", arguments, variables)
+}
+
+/// `tests/tools/read_secret.py`, which reads with the official Kubernetes client.
+pub(crate) fn read_secret(arguments: &[&str]) -> serde_json::Value {
+    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
+    let python = PYTHON.get_or_init(|| python("kubernetes", "tests/tools/requirements-kubernetes.txt"));
+    script(python, "tests/tools/read_secret.py", arguments, &[])
+}
+
+fn script(python: &Path, script: &str, arguments: &[&str], variables: &[(&str, &str)]) -> serde_json::Value {
+    let mut command = Command::new(python);
+    command.arg(root().join(script)).args(arguments).env_remove("PASSWORD").envs(variables.iter().copied());
     let output = command.output().unwrap();
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
@@ -40,22 +52,19 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Python with the pinned packages, made on first use.
-fn python() -> &'static Path {
-    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    PYTHON.get_or_init(|| {
-        let folder = root().join("target/test-tools/forms");
-        let python = folder.join("bin/python");
-        let wanted = std::fs::read(root().join("tests/tools/requirements.txt")).unwrap();
-        let installed = folder.join("installed.txt");
-        if std::fs::read(&installed).is_ok_and(|text| text == wanted) {
-            return python;
-        }
-        printed("python3", &["-m", "venv", folder.to_str().unwrap()], None);
-        let arguments = ["-m", "pip", "install", "--quiet", "-r", "tests/tools/requirements.txt"];
-        let pip = Command::new(&python).args(arguments).current_dir(root()).output().unwrap();
-        assert!(pip.status.success(), "{}", String::from_utf8_lossy(&pip.stderr));
-        std::fs::write(installed, wanted).unwrap();
-        python
-    })
+/// Python with the pinned packages of a list, in a folder of its own.
+fn python(name: &str, requirements: &str) -> PathBuf {
+    let folder = root().join("target/test-tools").join(name);
+    let python = folder.join("bin/python");
+    let wanted = std::fs::read(root().join(requirements)).unwrap();
+    let installed = folder.join("installed.txt");
+    if std::fs::read(&installed).is_ok_and(|text| text == wanted) {
+        return python;
+    }
+    printed("python3", &["-m", "venv", folder.to_str().unwrap()], None);
+    let arguments = ["-m", "pip", "install", "--quiet", "-r", requirements];
+    let pip = Command::new(&python).args(arguments).current_dir(root()).output().unwrap();
+    assert!(pip.status.success(), "{}", String::from_utf8_lossy(&pip.stderr));
+    std::fs::write(installed, wanted).unwrap();
+    python
 }
