@@ -245,6 +245,9 @@ impl State {
             let message = format!("Secret {name:?} is invalid: {message}");
             status(422, "Invalid", &message, json!({ "kind": "Secret", "name": name }))
         };
+        if known.is_none() {
+            object.kind = "Opaque".to_owned();
+        }
         if let Some(kind) = body["type"].as_str() {
             if known.is_some() && object.kind != kind {
                 return Err(invalid(&format!("type: Invalid value: {:?}: field is immutable", object.kind)));
