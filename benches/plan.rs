@@ -1,6 +1,6 @@
 //! How planning grows: `plan` over 100, 1,000 and 10,000 declared certificates on a seeded emulator, as requests, time and peak memory.
 //!
-//! `cargo bench --bench plan` (or `-- 100 1000` for other sizes). Times depend on the machine: read the last column, which compares the
+//! `cargo bench --bench plan` (or `-- 100 1000` for other sizes; `.ci/run` does `-- 1000`). Times depend on the machine: read the last column, which compares the
 //! time for each certificate with that of the first size. Requests and memory have budgets: the requests of the design, and 250 MB.
 #![allow(
     clippy::disallowed_methods,
@@ -14,6 +14,9 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+/// The most memory a plan may take, whatever the number of certificates: 250 MB.
+const MEMORY_MAX_KIB: u64 = 250 * 1000 * 1000 / 1024;
 
 const CERTROLL: &str = env!("CARGO_BIN_EXE_certroll");
 
@@ -37,6 +40,8 @@ fn main() {
             measured.peak_kib as f64 / 1024.0,
         );
         assert!(measured.requests <= budget(size), "more requests than the budget allows");
+        assert!(measured.peak_kib > 0, "the memory was not measured");
+        assert!(measured.peak_kib <= MEMORY_MAX_KIB, "more memory than the budget allows");
     }
 }
 

@@ -24,6 +24,8 @@ struct Arguments {
     years: i64,
     worlds: u64,
     report: bool,
+    complete: bool,
+    progress: bool,
     log: bool,
     story: bool,
     shrink: bool,
@@ -36,6 +38,8 @@ fn arguments() -> Result<Arguments, String> {
         years: 5,
         worlds: 1,
         report: false,
+        complete: false,
+        progress: false,
         log: false,
         story: false,
         shrink: false,
@@ -50,6 +54,8 @@ fn arguments() -> Result<Arguments, String> {
             "--years" => found.years = number()? as i64,
             "--worlds" => found.worlds = number()?,
             "--report" => found.report = true,
+            "--complete" => found.complete = true,
+            "--progress" => found.progress = true,
             "--log" => found.log = true,
             "--story" => found.story = true,
             "--shrink" => found.shrink = true,
@@ -65,7 +71,7 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(problem) => {
             eprintln!(
-                "{problem}\nsimulate [--seed N] [--years N] [--worlds N] [--report] [--log] [--story] [--shrink] [--file STORY]"
+                "{problem}\nsimulate [--seed N] [--years N] [--worlds N] [--report] [--complete] [--progress] [--log] [--story] [--shrink] [--file STORY]"
             );
             return ExitCode::from(64);
         }
@@ -89,8 +95,13 @@ fn main() -> ExitCode {
             println!("seed {seed}:");
             outcome.violations.iter().for_each(|violation| println!("  {violation}"));
             if arguments.shrink {
+                // What is left out may be what the rest speaks of: such a history ends in a panic, which is nobody's news.
+                std::panic::set_hook(Box::new(|_| {}));
                 println!("{}", sim::shrink::shrink(&story, 2_000));
             }
+        }
+        if arguments.progress {
+            eprintln!("seed {seed}: {} rotations, {:.0} s", outcome.rotations, began.elapsed().as_secs_f64());
         }
         coverage.merge(&outcome.coverage);
         rotations += outcome.rotations;
@@ -103,5 +114,10 @@ fn main() -> ExitCode {
         "{} worlds of {} years, {rotations} rotations, {seconds:.1} s, {failed} with a broken promise",
         arguments.worlds, arguments.years
     );
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if let Some((fault, times)) = coverage.rarest_fault() {
+        println!("the rarest fault: {fault}, {times} times");
+    }
+    let missing = if arguments.complete { coverage.missing() } else { Vec::new() };
+    missing.iter().for_each(|name| println!("never met: {name}"));
+    if failed == 0 && missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -1,11 +1,17 @@
 //! What this version of certroll can do, of all the grammar can say. The one place that knows; whatever is missing here is
 //! refused with one clear error where the file uses it.
 
+#[cfg(feature = "ci-deliveries")]
+mod ci;
 mod deliveries;
 mod directory;
 mod issuers;
+#[cfg(feature = "azure-key-vault")]
+mod key_vault;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
+#[cfg(any(feature = "azure-key-vault", feature = "hashicorp-vault", feature = "kubernetes"))]
+mod opened;
 pub mod reach;
 pub mod shipped;
 mod stores;
@@ -55,12 +61,18 @@ impl Backends {
     pub fn shipped() -> Backends {
         let mut stores = BTreeSet::from(["file"]);
         let mut issuers =
-            BTreeSet::from(["self_signed", "ca_file", "external_public_key", "external_rotator"]);
+            BTreeSet::from(["self_signed", "ca_file", "csr", "external_public_key", "external_rotator"]);
         if cfg!(feature = "hashicorp-vault") {
             stores.insert("hashicorp_vault");
             issuers.insert("vault_pki");
         }
-        let mut deliveries = BTreeSet::new();
+        if cfg!(feature = "azure-key-vault") {
+            stores.insert("azure_key_vault");
+        }
+        let mut deliveries = BTreeSet::from(["file", "exec"]);
+        if cfg!(feature = "ci-deliveries") {
+            deliveries.extend(["github_actions", "gitlab_ci", "azure_devops"]);
+        }
         if cfg!(feature = "kubernetes") {
             stores.insert("kubernetes");
             deliveries.insert("kubernetes");

@@ -153,6 +153,19 @@ impl Certificate {
         }
     }
 
+    /// Whether this certificate is for the key of that signing request (DER). `false` for a key that is not RSA.
+    pub fn matches_request(&self, request: &[u8]) -> bool {
+        match (read::rsa_public_key(&self.der), read::rsa_public_key_of_request(request)) {
+            (Some(own), Some(other)) => own == other,
+            _ => false,
+        }
+    }
+
+    /// Why nobody should sign in with it, going by what it says its key is for.
+    pub fn wrong_use(&self) -> Option<&'static str> {
+        read::wrong_use(&self.der)
+    }
+
     /// Whether `issuer`'s subject is what this certificate names as its issuer. Says nothing of the signature.
     pub fn names_issuer(&self, issuer: &Certificate) -> bool {
         match (read::names(&self.der), read::names(&issuer.der)) {

@@ -23,7 +23,7 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ),
     (
         "auth",
-        "how to sign in: token, approle, jwt, kubernetes (Vault); client, managed_identity, azure_cli (Azure)",
+        "how to sign in: token, approle, jwt, kubernetes (Vault); client, managed_identity, azure_cli, github, azure_devops (Azure)",
     ),
     ("auth_mount", "mount of the Vault auth method, where it is not the method's own name"),
     ("token", "a token"),
@@ -40,8 +40,10 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ("client_certificate_path", "its certificate and key, PEM or PFX"),
     ("client_certificate_password", "the password of that PFX"),
     ("federated_token_file", "a token of another issuer, in a file"),
+    ("service_connection_id", "service connection of Azure DevOps whose identity signs in"),
     ("login_host", "login host of the cloud"),
     ("scope", "scope a token is asked for"),
+    ("api_version", "version of the Key Vault API; 7.4 without it"),
     ("kubeconfig", "kubeconfig file; without it KUBECONFIG, then the cluster it runs in"),
 ];
 

@@ -4,6 +4,7 @@
 //! anything; `verify` is given [`Provers`], which can also use a key to sign in; a [`Writers`] is made in `apply` alone.
 //! The command line implements them with what is built (`backends`), tests with stores and directories of their own.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -16,11 +17,11 @@ use uuid::Uuid;
 
 use crate::certificate::Certificate;
 use crate::delivery::{DeliveryError, DeliveryReader, DeliveryWriter};
-use crate::desired::{self, Delivery, Password, StoreBinding, TargetSelector};
-use crate::ids::{Address, KeyId, Name, TargetId};
+use crate::desired::{Declared, Delivery, Password, StoreBinding, TargetSelector};
+use crate::ids::{Address, KeyId, Name, TargetId, Thumbprints};
 use crate::issuer::{IssueError, Issuer};
 use crate::key::{KeyError, Secret, SignatureAlgorithm, Signer};
-use crate::observed::{Credential, Generation, ObservedTenant};
+use crate::observed::{Answer, Credential, Generation, ObservedTenant};
 use crate::store::{StoreError, StoreErrorKind, StoreReader, StoreWriter};
 
 /// What kind of trouble. The kinds are never mixed: each calls for another action by another person.
@@ -174,8 +175,7 @@ impl From<StoreError> for Trouble {
 
 impl From<DeliveryError> for Trouble {
     fn from(error: DeliveryError) -> Trouble {
-        let DeliveryError { doing, reason, hint } = error;
-        Trouble { hint, ..Trouble::new(TroubleKind::Unavailable, doing, reason) }
+        error.0
     }
 }
 
@@ -199,6 +199,11 @@ pub trait Readers: Send + Sync {
     fn delivery(&self, delivery: &Delivery) -> Result<Arc<dyn DeliveryReader>, Trouble>;
     /// The directory of a declared tenant.
     fn directory(&self, tenant: &Name) -> Result<Arc<dyn DirectoryReader>, Trouble>;
+    /// What became of the signing request (DER) of a certificate; `known` are the thumbprints of its other generations.
+    fn answer(&self, declared: &Declared, csr: &[u8], known: &BTreeSet<Thumbprints>) -> Answer {
+        let _ = (declared, csr, known);
+        Answer::NotAsked
+    }
 }
 
 /// Looking, and signing in with a key: what `verify` is given. Changes nothing either.
@@ -216,7 +221,7 @@ pub trait Writers: Send + Sync {
     /// A delivery place.
     fn delivery(&self, delivery: &Delivery) -> Result<Arc<dyn DeliveryWriter>, Trouble>;
     /// What makes certificates.
-    fn issuer(&self, issuer: &desired::Issuer) -> Result<Arc<dyn Issuer>, Trouble>;
+    fn issuer(&self, declared: &Declared) -> Result<Arc<dyn Issuer>, Trouble>;
     /// The directory of a declared tenant.
     fn directory(&self, tenant: &Name) -> Result<Arc<dyn DirectoryWriter>, Trouble>;
     /// Sign-ins to a declared tenant.

@@ -93,7 +93,7 @@ impl Secret {
             "holds a control character, such as the line end of a file"
         } else if self.0.contains(|c| u32::from(c) > 0xFFFF) {
             "holds a character outside the Basic Multilingual Plane, which a PFX password cannot have"
-        } else if SAMPLE_PASSWORDS.iter().any(|sample| sample.eq_ignore_ascii_case(&self.0)) {
+        } else if SAMPLE_PASSWORDS.iter().any(|sample| sample.eq_ignore_ascii_case(self.0.trim())) {
             "is a sample from documentation"
         } else {
             return Ok(());
@@ -103,7 +103,18 @@ impl Secret {
 }
 
 /// Passwords printed in the documents people follow: everybody's first guess.
-const SAMPLE_PASSWORDS: [&str; 3] = ["YourPassword", "YourSecurePassword", "changeit"];
+const SAMPLE_PASSWORDS: [&str; 10] = [
+    "YourPassword",
+    "YourSecurePassword",
+    "YourStrongPassword",
+    "MyPassword",
+    "MySecurePassword",
+    "P@ssw0rd",
+    "P@ssw0rd1234",
+    "Pa$$w0rd",
+    "password",
+    "changeit",
+];
 
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -207,6 +218,9 @@ mod tests {
         for (text, problem) in [
             ("YourPassword", "sample"),
             ("yoursecurepassword", "sample"),
+            ("P@ssw0rd", "sample"),
+            ("password", "sample"),
+            (" MyPassword", "sample"),
             ("", "empty"),
             ("good one\n", "control character"),
             ("key 🔑", "Basic Multilingual Plane"),

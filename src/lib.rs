@@ -18,12 +18,16 @@ pub mod consumer;
 pub mod desired;
 pub mod diagnostic;
 pub mod ids;
+#[cfg(feature = "azure-key-vault")]
+pub mod key_vault;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
 pub mod observed;
 pub mod period;
 pub mod plan;
 pub mod subject;
+#[cfg(any(feature = "ci-deliveries", feature = "hashicorp-vault"))]
+pub mod token_source;
 #[cfg(feature = "hashicorp-vault")]
 pub mod vault;
 
@@ -37,6 +41,7 @@ pub mod entra;
 pub mod form;
 pub mod issuer;
 pub mod key;
+pub mod may;
 pub mod net;
 pub mod observe;
 pub mod pem;

@@ -12,9 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 fn main() {
-    // A core file of this process could hold private keys (promise P3).
-    #[cfg(target_os = "linux")]
-    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    without_core_files();
     std::panic::set_hook(Box::new(panic_text));
     let code = std::panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or(Ending::Error.code());
     std::process::exit(code);
@@ -36,14 +34,27 @@ fn run() -> i32 {
     cli::run(std::env::args_os().collect(), world)
 }
 
+/// A core file of this process could hold private keys (promise P3). The limit is known everywhere, and Linux ignores it where it
+/// hands core files to a program.
+fn without_core_files() {
+    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+}
+
 /// Says where a fault is and nothing of what was at hand: a panic's own text may quote a value.
 fn panic_text(info: &std::panic::PanicHookInfo<'_>) {
     use std::io::Write;
-    let place = info.location().map(|at| format!("{}:{}", at.file(), at.line())).unwrap_or_default();
-    let _ = writeln!(
-        std::io::stderr(),
+    let _ = writeln!(std::io::stderr(), "{}", fault_text(info.location()));
+}
+
+/// What is said of a fault. It is not given the panic's own text.
+fn fault_text(place: Option<&std::panic::Location<'_>>) -> String {
+    let place = place.map(|at| format!("{}:{}", at.file(), at.line())).unwrap_or_default();
+    format!(
         "Error: certroll has a fault (at {place}); what it had begun, the next run continues\nHint: please report this line"
-    );
+    )
 }
 
 /// Counts SIGINT, SIGTERM and SIGHUP. The first asks the run to stop; the second ends the process at once.
@@ -72,5 +83,33 @@ async fn count_signals(count: &watch::Sender<u32>) {
             std::process::exit(Ending::Interrupted.code());
         }
         count.send_modify(|count| *count += 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    /// Panics as certroll would, in a process of its own because the hook is the process's.
+    #[test]
+    #[ignore = "started by the test below"]
+    fn a_panic_that_quotes_a_secret() {
+        std::panic::set_hook(Box::new(super::panic_text));
+        let secret = ["swordfish", "4711"].concat();
+        assert!(std::panic::catch_unwind(|| panic!("the password is {secret}")).is_err());
+        let not_a_number = std::panic::catch_unwind(|| secret.parse::<u32>().map_err(|_| secret).unwrap());
+        assert!(not_a_number.is_err());
+    }
+
+    #[test]
+    fn p3_a_fault_is_told_by_its_place_and_without_the_text_of_the_panic() {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "--ignored", "--nocapture", "tests::a_panic_that_quotes_a_secret"]);
+        let output = command.output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        assert!(output.status.success(), "{said}");
+        assert_eq!(said.matches("Error: certroll has a fault (at src/main.rs:").count(), 2, "{said}");
+        assert!(!said.contains("swordfish"), "{said}");
     }
 }

@@ -10,12 +10,12 @@ use futures_util::future::{join_all, join3};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use crate::desired::{Declared, Desired, SelectBy, TargetSelector, Tenant};
+use crate::desired::{Declared, Desired, Issuer, SelectBy, TargetSelector, Tenant};
 use crate::edges::{Readers, Trouble};
-use crate::ids::{Address, Name};
+use crate::ids::{Address, Name, RotationId};
 use crate::observed::{
-    DeliveryState, Observed, ObservedStore, ObservedTenant, Removal, Shape, Staging, StoreState, Target,
-    TargetState,
+    Answer, DeliveryState, Generation, KeyState, Observed, ObservedStore, ObservedTenant, Removal, Shape,
+    Staging, StoreState, Target, TargetState,
 };
 
 /// What was read, and the tenants that could not be.
@@ -56,6 +56,10 @@ pub async fn observe(
     let beside = join_all(beside.into_iter().map(|declared| observe_store(declared, readers, slots))).await;
     observation.observed.stores = stores.into_iter().chain(beside).flatten().collect();
     observation.observed.deliveries = deliveries.into_iter().flatten().collect();
+    let stores = &observation.observed.stores;
+    let answers =
+        join_all(certificates.iter().map(|declared| observe_answers(declared, stores, readers, slots))).await;
+    observation.observed.answers = answers.into_iter().flatten().collect();
     observation
 }
 
@@ -188,6 +192,36 @@ async fn observe_store(
         },
     };
     Some((declared.address.clone(), observed))
+}
+
+/// What became of the requests of generations whose certificate is awaited. No folder is looked into for anything else.
+async fn observe_answers(
+    declared: &Declared,
+    stores: &BTreeMap<Address, ObservedStore>,
+    readers: &dyn Readers,
+    slots: &Semaphore,
+) -> Option<(Address, BTreeMap<RotationId, Answer>)> {
+    let (Issuer::Csr { .. }, Some(binding)) = (&declared.issuer, &declared.store) else { return None };
+    let StoreState::Known(holding) = &stores.get(&declared.address)?.state else { return None };
+    let known = holding.generations.iter().filter_map(|generation| generation.record.thumbprints).collect();
+    let pending = |generation: &&Generation| {
+        generation.record.thumbprints.is_none() && generation.key == KeyState::Held
+    };
+    let mut answers = BTreeMap::new();
+    for generation in holding.generations.iter().filter(pending) {
+        let Some(rotation) = generation.record.rotation_id else { continue };
+        let store = readers.store(binding).ok()?;
+        let _slot = slots.acquire().await;
+        let answer = match store.requested(binding, generation).await {
+            Ok(csr) => readers.answer(declared, &csr, &known),
+            Err(error) => {
+                let hint = error.hint.clone().unwrap_or_else(|| "check the store".to_owned());
+                Answer::Unusable { reason: error.to_string(), hint }
+            }
+        };
+        answers.insert(rotation, answer);
+    }
+    (!answers.is_empty()).then(|| (declared.address.clone(), answers))
 }
 
 async fn observe_deliveries(

@@ -216,6 +216,80 @@ mod tests {
         assert_eq!(again, settings);
     }
 
+    /// Every field, read by itself and in the order of the names.
+    fn fields(settings: &Settings) -> Vec<String> {
+        let Settings {
+            reads_before_write,
+            reads_after_write,
+            read_interval,
+            read_deadline,
+            sign_ins,
+            sign_in_interval,
+            prove_deadline,
+            prove_give_up,
+            settle,
+            young,
+            backdate,
+            start_margin,
+            policy_margin,
+            urgent,
+            live_generations_max,
+            skew_warn,
+            skew_refuse,
+            write_retries,
+            assertion,
+        } = settings;
+        let counts = |name: &str, count: &dyn std::fmt::Display| format!("{name}={count}");
+        let duration = |name: &str, duration: &SignedDuration| format!("{name}={duration:#}");
+        vec![
+            counts("reads_before_write", reads_before_write),
+            counts("reads_after_write", reads_after_write),
+            duration("read_interval", read_interval),
+            duration("read_deadline", read_deadline),
+            counts("sign_ins", sign_ins),
+            duration("sign_in_interval", sign_in_interval),
+            duration("prove_deadline", prove_deadline),
+            duration("prove_give_up", prove_give_up),
+            duration("settle", settle),
+            duration("young", young),
+            duration("backdate", backdate),
+            duration("start_margin", start_margin),
+            duration("policy_margin", policy_margin),
+            duration("urgent", urgent),
+            counts("live_generations_max", live_generations_max),
+            duration("skew_warn", skew_warn),
+            duration("skew_refuse", skew_refuse),
+            counts("write_retries", write_retries),
+            format!("assertion={}", if *assertion == SignatureAlgorithm::Ps256 { "ps256" } else { "rs256" }),
+        ]
+    }
+
+    #[test]
+    fn each_name_sets_its_own_field_and_is_written_down_by_it() {
+        let usual = fields(&Settings::default());
+        let names: Vec<&str> = usual.iter().filter_map(|field| field.split('=').next()).collect();
+        let known = Settings::default().set("nonsense", "1").unwrap_err().to_string();
+        assert!(known.ends_with(&format!("the settings are: {}", names.join(", "))), "{known}");
+        for (index, name) in names.iter().enumerate() {
+            let (good, wrong) = match Settings::default().slots().swap_remove(index).1 {
+                Slot::Duration(_) => ("7m", ["-7m", "7", ""]),
+                Slot::Count(_) | Slot::Size(_) => ("7", ["0", "1001", "7m"]),
+                Slot::Assertion(_) => ("rs256", ["PS256", "none", ""]),
+            };
+            let mut settings = Settings::default();
+            settings.set(name, good).unwrap();
+            let set = format!("{name}={good}");
+            let expected = usual.iter().enumerate().map(|(at, usual)| if at == index { &set } else { usual });
+            assert_eq!(fields(&settings).iter().collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+            assert_eq!(settings.changed(), BTreeMap::from([((*name).to_owned(), good.to_owned())]));
+            for wrong in wrong {
+                let error = settings.set(name, wrong).unwrap_err().to_string();
+                assert!(error.starts_with(&format!("setting {name} cannot be {wrong:?}: ")), "{error}");
+                assert_eq!(fields(&settings)[index], set, "a value that is refused changes nothing");
+            }
+        }
+    }
+
     #[test]
     fn the_assertion_is_ps256_unless_set_to_rs256() {
         let mut settings = Settings::default();

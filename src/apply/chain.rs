@@ -73,6 +73,7 @@ impl<'a> Chain<'a> {
             self.tell_start(index, planned);
             let result = match index {
                 0 => self.begin_and_perform(planned).await,
+                _ if index == self.after_repair() => self.check_and_perform(index).await,
                 _ => self.perform(planned).await,
             };
             let outcome = self.tell_end(planned, &result);
@@ -103,7 +104,20 @@ impl<'a> Chain<'a> {
     async fn begin_and_perform(&mut self, planned: &PlannedStep) -> Result<Done, Stop> {
         self.run.go_on()?;
         self.look_at_store().await?;
-        self.perform(planned).await
+        match self.after_repair() {
+            0 => self.check_and_perform(0).await,
+            _ => self.perform(planned).await,
+        }
+    }
+
+    /// Where the chain goes on after a repair, which comes first and needs no password.
+    fn after_repair(&self) -> usize {
+        self.plan.steps.iter().take_while(|planned| planned.because == Because::MissingFromTarget).count()
+    }
+
+    async fn check_and_perform(&mut self, index: usize) -> Result<Done, Stop> {
+        self.has_passwords_for(&self.plan.steps[index..self.reviewed])?;
+        self.perform(&self.plan.steps[index]).await
     }
 
     /// The only place that takes steps apart to carry them out.
@@ -350,8 +364,10 @@ impl<'a> Chain<'a> {
 
     fn outcome_when_done(&self) -> Outcome {
         let has = |test: fn(&Step) -> bool| self.plan.steps.iter().any(|planned| test(&planned.step));
-        let publishes = has(|step| matches!(step, Step::Publish { .. }));
-        let promotes = has(|step| matches!(step, Step::Promote { .. }));
+        let again = self.plan.steps.iter().any(|planned| planned.because == Because::RepairNotProven);
+        let publishes = again || has(|step| matches!(step, Step::Publish { .. }));
+        let finishes = self.plan.steps.iter().any(|planned| planned.because == Because::NotProvenYet);
+        let promotes = finishes || has(|step| matches!(step, Step::Promote { .. }));
         match &self.evidence {
             _ if self.plan.steps.is_empty() => self.outcome_without_steps(),
             Some(Evidenced::SignIn(_)) if publishes || promotes => {

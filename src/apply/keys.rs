@@ -6,18 +6,19 @@ use crate::apply::chain::Chain;
 use crate::apply::context::earlier;
 use crate::apply::outcome::{Done, Shown, Stop};
 use crate::certificate::{KeyKind, SignatureHash};
-use crate::desired::{Form, Password};
+use crate::desired::{Form, Issuer, Password};
 use crate::edges::{Trouble, TroubleKind};
 use crate::ids::{KeyId, Thumbprints};
-use crate::issuer::{CertificateRequest, Issued, SubjectKey};
-use crate::key::Secret;
+use crate::issuer::{CertificateRequest, Issued, SubjectKey, signing_request};
+use crate::key::{KeyError, PrivateKey, Secret};
 use crate::observed::record::{PublicRecord, RecordedPhase};
-use crate::observed::{Current, KeyState};
+use crate::observed::{Current, KeyState, Staging};
 use crate::period::Period;
+use crate::plan::PlannedStep;
 use crate::plan::records::Recorded;
-use crate::plan::step::{GenerationRef, RecordWrite};
+use crate::plan::step::{GenerationRef, RecordWrite, Step};
 use crate::random::{generate_password, serial_number};
-use crate::store::KeyRequest;
+use crate::store::{KeyRequest, Pending};
 
 /// What is to be issued.
 pub(crate) struct ToIssue<'s> {
@@ -37,10 +38,18 @@ impl Chain<'_> {
         key: KeyKind,
         subject: &str,
     ) -> Result<Done, Stop> {
-        if self.find(which).is_some() {
+        let already = self.find(which).is_some();
+        let by_hand = matches!(self.declared()?.issuer, Issuer::Csr { .. });
+        if already && !by_hand {
             return Ok(Done::already(Shown::default()));
         }
-        self.ask_for_request(which, key, subject).await?;
+        let csr = self.ask_for_request(which, key, subject).await?;
+        if by_hand {
+            // The key is safe: now a person may be asked.
+            let issuer = self.run.job.writers.issuer(self.declared()?)?;
+            self.run.changing_in_slot(issuer.ask(&csr)).await?.map_err(Trouble::from)?;
+        }
+        self.csr = Some(csr);
         Ok(Done::now(Shown::default()))
     }
 
@@ -56,12 +65,26 @@ impl Chain<'_> {
         }
         let record = self.recorded()?.requested(which.rotation_id, key, subject);
         let (store, entry) = self.store()?;
-        let asked = KeyRequest { key, subject: subject.to_owned() };
-        let pending = self.run.changing_in_slot(store.request(entry, &asked, &record)).await?;
+        let pending = if store.shape(entry).staging == Staging::AppendIsLive {
+            let asked = KeyRequest { key, subject: subject.to_owned() };
+            self.run.changing_in_slot(store.request(entry, &asked, &record)).await?
+        } else if let Some(generation) = self.find(which).cloned() {
+            let csr = self.run.looking_in_slot(store.requested(entry, &generation)).await?;
+            csr.map(|csr| Pending { generation, csr })
+        } else {
+            let key = self.make_key(key).await?;
+            let csr = signing_request(&key, subject, self.declared()?.signature_hash);
+            let csr = csr.map_err(|reason| self.wrong_certificate(&reason))?;
+            self.run.changing_in_slot(store.keep_request(entry, &key, &csr, &record)).await?
+        };
         let pending = pending.map_err(Trouble::from)?;
         self.remember(pending.generation);
-        self.csr = Some(pending.csr.clone());
         Ok(pending.csr)
+    }
+
+    async fn make_key(&self, kind: KeyKind) -> Result<PrivateKey, Stop> {
+        let _maker = self.run.key_maker().await?;
+        Ok(self.run.looking(self.run.job.random.key_pair(kind)).await?.map_err(Trouble::from)?)
     }
 
     /// Makes a certificate and keeps it in the store, unseen by consumers. A generation of this rotation that is there already is used.
@@ -82,12 +105,9 @@ impl Chain<'_> {
 
     async fn issue_with_key(&mut self, wanted: &ToIssue<'_>) -> Result<(), Stop> {
         let record = self.recorded()?.requested(wanted.which.rotation_id, wanted.key, wanted.subject);
-        let issuer = self.run.job.writers.issuer(&self.declared()?.issuer)?;
+        let issuer = self.run.job.writers.issuer(self.declared()?)?;
         let (store, entry) = self.store()?;
-        let key = {
-            let _maker = self.run.key_maker().await?;
-            self.run.looking(self.run.job.random.key_pair(wanted.key)).await?.map_err(Trouble::from)?
-        };
+        let key = self.make_key(wanted.key).await?;
         let request = self.certificate_request(wanted);
         let issued = self.run.changing_in_slot(issuer.issue(&request, SubjectKey::Local(&key))).await?;
         let issued = issued.map_err(Trouble::from)?;
@@ -104,7 +124,7 @@ impl Chain<'_> {
     async fn issue_for_pending(&mut self, wanted: &ToIssue<'_>) -> Result<(), Stop> {
         let csr = self.ask_for_request(wanted.which, wanted.key, wanted.subject).await?;
         let pending = self.generation(wanted.which)?;
-        let issuer = self.run.job.writers.issuer(&self.declared()?.issuer)?;
+        let issuer = self.run.job.writers.issuer(self.declared()?)?;
         let request = self.certificate_request(wanted);
         let issued = self.run.changing_in_slot(issuer.issue(&request, SubjectKey::Request(&csr))).await?;
         let issued = issued.map_err(Trouble::from)?;
@@ -155,6 +175,7 @@ impl Chain<'_> {
         let already = self.expected.as_ref() == Some(&current) && generation.record.promoted_at.is_some();
         let record = PublicRecord {
             promoted_at: if already { generation.record.promoted_at } else { Some(self.run.now()) },
+            proven_at: generation.record.proven_at.or_else(|| self.signed_in_now(&thumbprints)),
             phase: RecordedPhase::Promoted,
             ..generation.record.clone()
         };
@@ -176,16 +197,34 @@ impl Chain<'_> {
             Password::None => Ok(None),
             Password::Env(_) | Password::SecretFile(_) => {
                 let secret = self.run.job.writers.secret(&form.password)?;
+                let doing =
+                    || format!("reading the password of {} from {}", self.plan.address, form.password);
                 // A missing source must never become a container without a password.
-                secret.map(Some).ok_or_else(|| {
-                    Stop::Failed(Trouble::new(
-                        TroubleKind::Missing,
-                        format!("reading the password of {} from {}", self.plan.address, form.password),
-                        "it is not set",
-                    ))
-                })
+                let secret =
+                    secret.ok_or_else(|| Trouble::new(TroubleKind::Missing, doing(), "it is not set"))?;
+                let unfit = |error: KeyError| Trouble::new(TroubleKind::Refused, doing(), error.0);
+                secret.check_as_password().map_err(unfit)?;
+                Ok(Some(secret))
             }
         }
+    }
+
+    /// Reads the passwords that these steps will need, so that a source that is not set stops the chain before anything is made or
+    /// published. Each is forgotten again: it is read where it is used.
+    pub(crate) fn has_passwords_for(&self, steps: &[PlannedStep]) -> Result<(), Stop> {
+        for planned in steps {
+            let form = match (&planned.step, self.declared, self.binding) {
+                (Step::Promote { .. }, _, Some(entry)) => Some(&entry.form),
+                (Step::Deliver { generation: _, slot }, Some(declared), _) => {
+                    let place = declared.deliveries.iter().find(|delivery| delivery.slot == *slot);
+                    place.map(|place| &place.form)
+                }
+                _ => None,
+            };
+            let sourced = form.filter(|form| form.password.has_source());
+            sourced.map_or(Ok(None), |form| self.password(form))?;
+        }
+        Ok(())
     }
 
     /// Writes what the store should remember and does not.

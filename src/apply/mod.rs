@@ -40,6 +40,7 @@ use crate::ids::{Address, Thumbprint};
 use crate::key::SignatureAlgorithm;
 use crate::observed::{Observed, StoreState, TargetState};
 use crate::plan::asked::{Denied, denied};
+use crate::plan::document::review_certificate;
 use crate::plan::step::Step;
 use crate::plan::{CertificatePlan, Plan};
 use crate::runtime::{Clock, Random};
@@ -199,16 +200,10 @@ fn reviewed_steps(job: &Job<'_>, fresh: &CertificatePlan) -> usize {
     if !job.plan.applyable() {
         return 0;
     }
-    let Some(reviewed) = job.reviewed else { return fresh.steps.len() };
-    let reviewed = reviewed.certificates.iter().find(|plan| plan.address == fresh.address);
-    // A chain whose object is another one than was reviewed is another chain.
-    let same_object = |plan: &&CertificatePlan| match (&plan.target, &fresh.target) {
-        (Some(one), Some(two)) => (one.id, one.tenant_id) == (two.id, two.tenant_id),
-        (one, two) => one.is_none() && two.is_none(),
-    };
-    let Some(reviewed) = reviewed.filter(same_object) else { return 0 };
-    let is_reviewed = |step: &Step| reviewed.steps.iter().any(|other| step.is_reviewed_by(&other.step));
-    fresh.steps.iter().take_while(|planned| is_reviewed(&planned.step)).count()
+    match job.reviewed {
+        Some(reviewed) => review_certificate(reviewed, fresh).allowed,
+        None => fresh.steps.len(),
+    }
 }
 
 fn tell_what_is_planned(job: &Job<'_>) {

@@ -39,15 +39,19 @@ impl Chain<'_> {
             StoreState::Known(holding) => Some(&holding.generations),
             StoreState::Absent | StoreState::Unreadable { .. } => None,
         });
-        others
+        let of_others = |thumbprints: &Thumbprints| {
+            thumbprints.sha1 != about && !self.run.has_ended(target, thumbprints.sha1)
+        };
+        let young: Vec<&Generation> = others
             .flatten()
             .chain(&self.generations)
             .filter(|generation| generation.record.target == target && generation.key != KeyState::Destroyed)
             .filter(|generation| !generation.record.rejected)
             .filter(|generation| self.may_just_have_been_published(generation, write))
-            .filter_map(|generation| generation.record.thumbprints)
-            .filter(|thumbprints| thumbprints.sha1 != about && !self.run.has_ended(target, thumbprints.sha1))
-            .collect()
+            .filter(|generation| generation.record.thumbprints.as_ref().is_some_and(of_others))
+            .collect();
+        let needed = young.iter().filter(|one| !young.iter().any(|other| was_there_before(one, other)));
+        needed.filter_map(|generation| generation.record.thumbprints).collect()
     }
 
     fn may_just_have_been_published(&self, generation: &Generation, write: Write) -> bool {
@@ -87,4 +91,12 @@ impl Chain<'_> {
                 _ => meant,
             })
     }
+}
+
+/// Whether a read that shows `later` is young enough to show `earlier`, too, if it still is there: its key was made only after
+/// `earlier` was in use. What is then missing has been taken off since, and its record need not say so.
+fn was_there_before(earlier: &Generation, later: &Generation) -> bool {
+    let (earlier, later) = (&earlier.record, &later.record);
+    let in_use = earlier.promoted_at.filter(|_| earlier.phase == RecordedPhase::Promoted);
+    earlier.requested_at < later.requested_at && in_use.is_some_and(|in_use| in_use <= later.requested_at)
 }

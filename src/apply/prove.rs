@@ -9,10 +9,13 @@ use crate::apply::chain::Chain;
 use crate::apply::context::later;
 use crate::apply::outcome::{Done, Shown, Stop};
 use crate::apply::replace;
+use crate::desired::Prove;
 use crate::edges::{SignInAnswer, SignIns, Trouble, TroubleKind};
 use crate::ids::Thumbprints;
 use crate::observed::Generation;
-use crate::plan::step::{Evidence, GenerationRef};
+use crate::observed::record::PublicRecord;
+use crate::plan::reason::Because;
+use crate::plan::step::{Evidence, GenerationRef, Step};
 
 /// The generation signed in several times in a row during this run. Only [`Chain::prove`] makes one.
 #[derive(Debug)]
@@ -68,6 +71,7 @@ impl Chain<'_> {
                 let thumbprints = thumbprints_of(&generation)?;
                 let correlation_ids = self.sign_in_repeatedly(&generation).await?;
                 self.evidence = Some(Evidenced::SignIn(Proof { thumbprints }));
+                self.remember_proof(&generation).await?;
                 Ok(Done::now(Shown { thumbprints: Some(thumbprints), correlation_ids, ..Shown::default() }))
             }
             Evidence::ReadBack => {
@@ -79,6 +83,29 @@ impl Chain<'_> {
                 self.evidence = Some(Evidenced::ReadBack(Seen { thumbprints }));
                 Ok(Done::now(Shown { thumbprints: Some(thumbprints), read_backs, ..Shown::default() }))
             }
+        }
+    }
+
+    /// Where the proof comes after the promotion or a repair, the record has to tell whether it came: nothing else does. Where it comes
+    /// before, the promotion writes it down.
+    async fn remember_proof(&mut self, generation: &Generation) -> Result<(), Stop> {
+        let early = self.declared()?.prove == Prove::AfterPromotion && generation.record.proven_at.is_none();
+        let again = self.plan.steps.iter().any(|planned| {
+            let repairs = matches!(planned.step, Step::Publish { repair: true, .. });
+            repairs || planned.because == Because::RepairNotProven
+        });
+        if !early && !again {
+            return Ok(());
+        }
+        let proven_at = Some(self.run.now());
+        self.write_record(&PublicRecord { proven_at, ..generation.record.clone() }).await
+    }
+
+    /// The present moment, if that generation signed in during this run.
+    pub(crate) fn signed_in_now(&self, thumbprints: &Thumbprints) -> Option<Timestamp> {
+        match &self.evidence {
+            Some(Evidenced::SignIn(proof)) if proof.thumbprints() == *thumbprints => Some(self.run.now()),
+            Some(_) | None => None,
         }
     }
 

@@ -9,6 +9,8 @@
 //!
 //! What remains is a write of somebody else between our last read and our write: nobody could see it.
 
+mod expired;
+
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 
@@ -127,7 +129,7 @@ pub(crate) async fn carefully(
                     if same(&read(run, directory, change.target).await?, &feed) {
                         return Err(Stop::Failed(trouble));
                     }
-                } else if let Some(stop) = not_passing(change, &keep, run.now(), &trouble) {
+                } else if let Some(stop) = not_passing(run, change, &keep, &trouble) {
                     return Err(stop);
                 }
                 progress(&format!("{}; trying again", trouble.reason));
@@ -421,35 +423,14 @@ pub(crate) async fn read(
 }
 
 /// What stops the chain, unless trying again may help.
-fn not_passing(change: &Change<'_>, keep: &[&Credential], now: Timestamp, trouble: &Trouble) -> Option<Stop> {
+fn not_passing(run: &Run<'_>, change: &Change<'_>, keep: &[&Credential], trouble: &Trouble) -> Option<Stop> {
     match trouble.kind {
         // Our reading was older than the contents: read again.
         TroubleKind::StaleEntry => None,
-        TroubleKind::EndDate => Some(expired_entries(change, keep, now, trouble.clone())),
+        TroubleKind::EndDate => Some(expired::entries(run, change, keep, trouble.clone())),
         _ if trouble.is_passing() => None,
         _ => Some(Stop::Failed(trouble.clone())),
     }
-}
-
-/// The directory refuses an end date, and there are expired entries in the list that was only sent back: they are why, and only
-/// the file can allow to drop them.
-fn expired_entries(change: &Change<'_>, keep: &[&Credential], now: Timestamp, trouble: Trouble) -> Stop {
-    let expired: Vec<String> = keep
-        .iter()
-        .filter(|one| one.reserved.is_none() && one.is_expired_at(now))
-        .filter_map(|one| one.key_id)
-        .map(|key_id| key_id.to_string())
-        .collect();
-    if expired.is_empty() {
-        return Stop::Failed(trouble);
-    }
-    let ids = expired.join(", ");
-    Stop::Blocked(Trouble {
-        reason: format!("{}; expired credentials are on the object: {ids}", trouble.reason),
-        hint: Some(format!("allow to drop them: drop_expired_foreign: [{ids}]")),
-        doing: change.doing.clone(),
-        ..trouble
-    })
 }
 
 fn dropped(change: &Change<'_>) -> Trouble {

@@ -1,11 +1,14 @@
 //! How back ends reach their services: the operator's connections, the run's transport, clock and limits.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+#[cfg(any(feature = "azure-key-vault", feature = "hashicorp-vault", feature = "kubernetes"))]
+use super::opened::Opened;
 use crate::connections::Operator;
+use crate::desired::Cloud;
 use crate::edges::{Trouble, TroubleKind};
-use crate::ids::Name;
 use crate::net::{HttpsOptions, HttpsTransport, Service, Transport, Trust, Way};
 
 /// Makes transports that trust certain certificate authorities.
@@ -14,10 +17,13 @@ pub trait Transports: Send + Sync {
     fn transport(&self, extra_roots: Option<&[u8]>) -> Result<Arc<dyn Transport>, Trouble>;
 }
 
+/// Certificate authorities besides those of the run, as PEM.
+type Roots = Option<Vec<u8>>;
+
 /// Transports over the network. Services that trust the same share one, and its connections.
 pub struct HttpsTransports {
     trust: Trust,
-    made: Mutex<BTreeMap<Option<Vec<u8>>, Arc<dyn Transport>>>,
+    made: Mutex<BTreeMap<Roots, Arc<dyn Transport>>>,
 }
 
 impl HttpsTransports {
@@ -59,44 +65,21 @@ pub struct Reach {
     pub way: Way,
     /// Makes further transports.
     pub transports: Arc<dyn Transports>,
+    /// Where relative paths of the declaration begin: the working directory.
+    pub base: PathBuf,
+    /// The cloud of the declared tenants, where they share one.
+    pub cloud: Option<Cloud>,
+    /// Whether a kubeconfig may have a plugin of its own run to sign in.
+    pub plugins: bool,
+    /// Key Vaults that were reached already, by connection and name.
+    #[cfg(feature = "azure-key-vault")]
+    pub(super) key_vaults: Opened<crate::key_vault::KeyVault>,
     /// Vaults that were reached already.
     #[cfg(feature = "hashicorp-vault")]
     pub(super) vaults: Opened<crate::vault::Vault>,
     /// Clusters that were reached already, by connection and context.
     #[cfg(feature = "kubernetes")]
-    pub(super) clusters: super::kubernetes::Clusters,
-}
-
-/// What was opened for a connection, or for none, so that all who name the same share it.
-pub(super) struct Opened<T>(Arc<Mutex<BTreeMap<Option<Name>, Arc<T>>>>);
-
-impl<T> Clone for Opened<T> {
-    fn clone(&self) -> Opened<T> {
-        Opened(Arc::clone(&self.0))
-    }
-}
-
-impl<T> Default for Opened<T> {
-    fn default() -> Opened<T> {
-        Opened(Arc::default())
-    }
-}
-
-impl<T> Opened<T> {
-    /// The one that was opened, or a new one.
-    pub(super) fn get_or_open(
-        &self,
-        connection: Option<&Name>,
-        open: impl FnOnce() -> Result<Arc<T>, Trouble>,
-    ) -> Result<Arc<T>, Trouble> {
-        let mut opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = opened.get(&connection.cloned()) {
-            return Ok(Arc::clone(known));
-        }
-        let new = open()?;
-        opened.insert(connection.cloned(), Arc::clone(&new));
-        Ok(new)
-    }
+    pub(super) clusters: Opened<crate::kubernetes::Cluster>,
 }
 
 impl Reach {
@@ -106,11 +89,41 @@ impl Reach {
             operator: Arc::new(operator),
             way,
             transports,
+            base: PathBuf::new(),
+            cloud: Some(Cloud::Public),
+            plugins: false,
+            #[cfg(feature = "azure-key-vault")]
+            key_vaults: Opened::default(),
             #[cfg(feature = "hashicorp-vault")]
             vaults: Opened::default(),
             #[cfg(feature = "kubernetes")]
-            clusters: super::kubernetes::Clusters::default(),
+            clusters: Opened::default(),
         }
+    }
+
+    /// With relative paths beginning there.
+    #[must_use]
+    pub fn below(self, base: impl Into<PathBuf>) -> Reach {
+        Reach { base: base.into(), ..self }
+    }
+
+    /// For a command that may run what signs in to a cluster, as the operator's kubeconfig says: `apply` alone.
+    #[must_use]
+    pub fn with_plugins(self, plugins: bool) -> Reach {
+        Reach { plugins, ..self }
+    }
+
+    /// For tenants of these clouds. An emulated tenant's services are those of the public cloud.
+    #[must_use]
+    pub fn in_clouds(self, clouds: impl IntoIterator<Item = Cloud>) -> Reach {
+        let mut all: Vec<Cloud> = clouds.into_iter().filter(|cloud| *cloud != Cloud::Emulator).collect();
+        all.dedup();
+        let cloud = match all.as_slice() {
+            [] => Some(Cloud::Public),
+            [one] => Some(*one),
+            _ => None,
+        };
+        Reach { cloud, ..self }
     }
 
     /// The service of that name at that address; it may have certificate authorities of its own, in a PEM file.

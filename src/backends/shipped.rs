@@ -1,27 +1,35 @@
 //! The edges as this version ships them. What connects to where is handed in; nothing here reads the environment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::backends::directory::{EntraReader, EntraSignIns, EntraWriter};
 use crate::backends::reach::Reach;
 use crate::backends::{deliveries, issuers, stores};
 use crate::delivery::{DeliveryReader, DeliveryWriter};
-use crate::desired::{Delivery, Desired, Issuer as DeclaredIssuer, Password, Store, StoreBinding, Tenant};
+use crate::desired::{Declared, Delivery, Desired, Password, Store, StoreBinding, Tenant};
 use crate::edges::{
     DirectoryReader, DirectoryWriter, Provers, Readers, SignIns, Signers, SignersOnly, Trouble, TroubleKind,
     Writers,
 };
+use crate::entra::probe::Probe;
 use crate::entra::{self, GraphClient, Line};
-use crate::ids::Name;
+use crate::ids::{Name, Thumbprints};
 use crate::issuer::Issuer;
 use crate::key::Secret;
+use crate::may::May;
+use crate::observed::Answer;
 use crate::store::{StoreReader, StoreWriter};
 
 /// Where secrets of the declaration come from: `CERTROLL_SECRET_*` variables and files below `--secrets-dir`.
 pub trait Secrets: Send + Sync {
     /// The secret of that source; none when it is not set.
     fn secret(&self, password: &Password) -> Result<Option<Secret>, Trouble>;
+
+    /// Whether that source is set, found out without reading it where that can be.
+    fn is_set(&self, password: &Password) -> Result<bool, Trouble> {
+        Ok(self.secret(password)?.is_some())
+    }
 }
 
 /// The way to one tenant.
@@ -66,6 +74,22 @@ impl Connections {
         let tenants = desired.tenants.iter().map(|(name, tenant)| (name.clone(), join(tenant))).collect();
         let declared = desired.stores.clone();
         Connections(Arc::new(Connected { declared, reach, tenants, stores: Mutex::default() }))
+    }
+
+    /// What certroll's own sign-in to a declared tenant is worth, and whose it is. Only looks.
+    pub async fn probe(&self, tenant: &Name) -> Result<(String, Probe), Trouble> {
+        let client = &self.joined(tenant)?.client;
+        Ok((client.describe_identity(), client.probe().await))
+    }
+
+    /// Whether the operator has set up a connection, and lets its users use it.
+    pub fn connection(&self, name: &Name) -> Result<(), Trouble> {
+        self.0.reach.operator.connection(Some(name)).map(|_| ())
+    }
+
+    /// Whether certificates will be made for that one, as far as it can be told without having one made, and who signs in for that.
+    pub async fn may_issue(&self, declared: &Declared) -> Result<(Option<String>, May), Trouble> {
+        issuers::may_issue(declared, &self.0.reach).await
     }
 
     fn joined(&self, tenant: &Name) -> Result<&Joined, Trouble> {
@@ -127,6 +151,10 @@ impl Readers for ShippedReaders {
         let client = Arc::clone(&self.0.joined(tenant)?.client);
         Ok(Arc::new(EntraReader(entra::DirectoryReader::new(client))))
     }
+
+    fn answer(&self, declared: &Declared, csr: &[u8], known: &BTreeSet<Thumbprints>) -> Answer {
+        issuers::answer(declared, &self.0.0.reach, csr, known)
+    }
 }
 
 impl Provers for ShippedReaders {
@@ -161,8 +189,8 @@ impl Writers for ShippedWriters {
         self.connections.delivery(delivery)
     }
 
-    fn issuer(&self, issuer: &DeclaredIssuer) -> Result<Arc<dyn Issuer>, Trouble> {
-        issuers::open(issuer, &self.connections.0.reach, &*self.secrets)
+    fn issuer(&self, declared: &Declared) -> Result<Arc<dyn Issuer>, Trouble> {
+        issuers::open(declared, &self.connections.0.reach, &*self.secrets)
     }
 
     fn directory(&self, tenant: &Name) -> Result<Arc<dyn DirectoryWriter>, Trouble> {

@@ -10,7 +10,7 @@ use crate::vault::auth::Auth;
 
 /// The Vault of that connection, or that of `VAULT_ADDR`. All stores and issuers of a run that name the same share it, and its sign-in.
 pub(super) fn open(reach: &Reach, connection: Option<&Name>) -> Result<Arc<Vault>, Trouble> {
-    reach.vaults.get_or_open(connection, || {
+    reach.vaults.get_or_open(connection, "", || {
         let operator = &reach.operator;
         let named = operator.connection(connection)?;
         let auth = Auth::choose(operator, named)?;

@@ -4,6 +4,7 @@ use aws_lc_rs::digest;
 use aws_lc_rs::rsa;
 use jiff::Timestamp;
 use x509_parser::asn1_rs::{Any, Oid, Tag, ToDer};
+use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::{AttributeTypeAndValue, FromDer, X509Certificate, X509Name};
 use x509_parser::public_key;
 use x509_parser::time::ASN1Time;
@@ -45,6 +46,33 @@ pub(super) fn rsa_public_key(der: &[u8]) -> Option<Vec<u8>> {
     let (_, parsed) = X509Certificate::from_der(der).ok()?;
     let key = rsa::PublicKey::from_der(parsed.public_key().raw).ok()?;
     Some(key.as_ref().to_vec())
+}
+
+/// The same of a signing request.
+pub(super) fn rsa_public_key_of_request(der: &[u8]) -> Option<Vec<u8>> {
+    let (_, parsed) = X509CertificationRequest::from_der(der).ok()?;
+    let key = rsa::PublicKey::from_der(parsed.certification_request_info.subject_pki.raw).ok()?;
+    Some(key.as_ref().to_vec())
+}
+
+/// RFC 5280, sections 4.2.1.3, 4.2.1.9 and 4.2.1.12: an extension that is not there forbids nothing.
+pub(super) fn wrong_use(der: &[u8]) -> Option<&'static str> {
+    let unreadable = "its extensions cannot be read";
+    let Ok((_, parsed)) = X509Certificate::from_der(der) else { return Some(unreadable) };
+    let (Ok(usage), Ok(extended), Ok(constraints)) =
+        (parsed.key_usage(), parsed.extended_key_usage(), parsed.basic_constraints())
+    else {
+        return Some(unreadable);
+    };
+    if constraints.is_some_and(|constraints| constraints.value.ca) {
+        Some("it is the certificate of a CA")
+    } else if usage.is_some_and(|usage| !usage.value.digital_signature()) {
+        Some("its key usage does not allow digital signatures")
+    } else if extended.is_some_and(|extended| !extended.value.any && !extended.value.client_auth) {
+        Some("its extended key usage does not allow client authentication")
+    } else {
+        None
+    }
 }
 
 pub(super) fn names(der: &[u8]) -> Option<Names<'_>> {

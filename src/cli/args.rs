@@ -112,6 +112,8 @@ pub enum Command {
     Drift(DriftArgs),
     /// Read afresh, match key and certificate, and sign in with every current key
     Verify(VerifyArgs),
+    /// Say which identity is used, what it may do, and whether everything declared can be reached; only looks
+    Doctor(DoctorArgs),
     /// Write down that a consumer has the new key
     Ack(AckArgs),
     /// Show a saved plan again
@@ -164,19 +166,6 @@ pub struct Selection {
     /// For this run, allow so many credentials to be retired per tenant
     #[arg(long, value_name = "COUNT")]
     pub max_retire: Option<usize>,
-}
-
-impl Selection {
-    /// Whether any flag was given.
-    pub fn is_empty(&self) -> bool {
-        let Selection { only, replace, revoke_previous, rollback, max_issue, max_retire } = self;
-        only.is_empty()
-            && replace.is_empty()
-            && !revoke_previous
-            && rollback.is_empty()
-            && max_issue.is_none()
-            && max_retire.is_none()
-    }
 }
 
 /// How many requests are in flight.
@@ -261,6 +250,17 @@ pub struct VerifyArgs {
     /// Which certificates: addresses, globs or label:KEY=VALUE [default: all]
     #[arg(value_name = "ADDRESS")]
     pub addresses: Vec<Pattern>,
+    /// Requests in flight.
+    #[command(flatten)]
+    pub parallelism: Parallelism,
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Only these certificates, their tenants and stores: an address, a glob such as contoso/*, or label:KEY=VALUE; repeatable [default: all, and every declared tenant]
+    #[arg(long, alias = "target", value_name = "ADDRESS")]
+    pub only: Vec<Pattern>,
     /// Requests in flight.
     #[command(flatten)]
     pub parallelism: Parallelism,

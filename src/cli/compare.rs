@@ -1,9 +1,13 @@
-//! How the plan that was reviewed and the one of now differ, as a text diff of both.
+//! How the plan that was reviewed and the one of now differ: as a text diff of both, and for programs.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
 use similar::{ChangeTag, TextDiff};
 
 use crate::cli::human::{self, View};
-use crate::plan::Plan;
+use crate::ids::Address;
+use crate::plan::{CertificatePlan, Plan, PlannedStep};
 
 /// The differences between two plans, if a person would see any.
 pub fn plans(reviewed: &Plan, fresh: &Plan) -> Option<String> {
@@ -31,4 +35,33 @@ pub fn plans(reviewed: &Plan, fresh: &Plan) -> Option<String> {
     }
     text.push('\n');
     Some(text)
+}
+
+/// The differences for a program: one object for each certificate whose steps differ.
+pub fn objects(reviewed: &Plan, fresh: &Plan) -> Vec<Value> {
+    let (reviewed, fresh) = (steps(reviewed), steps(fresh));
+    let addresses: BTreeSet<&Address> = reviewed.keys().chain(fresh.keys()).copied().collect();
+    let none = Vec::new();
+    let differences = addresses.into_iter().filter_map(|address| {
+        let (was, is) = (reviewed.get(address).unwrap_or(&none), fresh.get(address).unwrap_or(&none));
+        let missing = |these: &[String], those: &[String]| -> Vec<String> {
+            these.iter().filter(|step| !those.contains(step)).cloned().collect()
+        };
+        let (only_reviewed, only_now) = (missing(was, is), missing(is, was));
+        (!only_reviewed.is_empty() || !only_now.is_empty()).then(|| {
+            json!({
+                "type": "plan_difference",
+                "address": address,
+                "only_reviewed": only_reviewed,
+                "only_now": only_now,
+            })
+        })
+    });
+    differences.collect()
+}
+
+fn steps(plan: &Plan) -> BTreeMap<&Address, Vec<String>> {
+    let words = |planned: &PlannedStep| format!("{} {}", planned.step.verb(), planned.step);
+    let of = |one: &CertificatePlan| one.steps.iter().map(words).collect();
+    plan.certificates.iter().map(|one| (&one.address, of(one))).collect()
 }

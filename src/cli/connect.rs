@@ -16,6 +16,7 @@ use crate::backends::shipped::{Connection, Connections};
 use crate::cli::args::Global;
 use crate::cli::planning::settings;
 use crate::cli::seed;
+use crate::cli::served;
 use crate::cli::world::World;
 use crate::cli::{declaration, files};
 use crate::connections::{self, Operator};
@@ -53,13 +54,13 @@ pub struct Ground {
 
 /// Where the tenants of a run live.
 enum Place {
-    Microsoft,
+    Microsoft { trust: Trust },
     InProcess(Emulator),
     Server { url: String, trust: Trust },
 }
 
 /// Connects the tenants that the run is about.
-pub fn ground(
+pub async fn ground(
     desired: &Desired,
     tenants: &BTreeSet<Name>,
     parallelism: u16,
@@ -70,15 +71,21 @@ pub fn ground(
     let about: Vec<&Tenant> = tenants.iter().filter_map(|name| desired.tenants.get(name)).collect();
     is_as_meant(&about, meant)?;
     let place = place(&about, meant.is_some(), global, world)?;
-    let emulator = !matches!(place, Place::Microsoft);
+    let emulator = !matches!(place, Place::Microsoft { .. });
     let clock: Arc<dyn Clock> = match &place {
         Place::InProcess(emulator) => Arc::new(EmulatorClock::new(emulator.clone())),
-        Place::Microsoft | Place::Server { .. } => Arc::clone(&world.clock),
+        Place::Microsoft { .. } => Arc::clone(&world.clock),
+        Place::Server { url, trust } => {
+            let unusable = |error: EntraError| Error::new(Kind::Input, "preparing HTTPS").caused_by(&error);
+            let transport = https(trust.clone()).map_err(unusable)?;
+            served::clock(url, transport.as_ref(), Arc::clone(&world.clock)).await?
+        }
     };
     let slots = Arc::new(Semaphore::new(usize::from(parallelism)));
     let assertion = settings(global)?.assertion;
     let way = Way { place, world, assertion, clock: Arc::clone(&clock), slots: Arc::clone(&slots) };
-    let reach = way.reach(desired, global)?;
+    // Who says whether emulated tenants are meant is who writes.
+    let reach = way.reach(desired, global)?.with_plugins(meant.is_some());
     let connections =
         Connections::new(desired, reach.clone(), |tenant| match tenants.contains(&tenant.name) {
             true => way.to(tenant, &reach.operator),
@@ -130,9 +137,9 @@ fn place(about: &[&Tenant], writes: bool, global: &Global, world: &World) -> Res
                 ))
                 .hint("unset CERTROLL_EMULATOR, or leave the tenant out with --only"))
         }
-        (None, _) => Ok(Place::Microsoft),
+        (None, _) => Ok(Place::Microsoft { trust: trust(Trust::SystemAnd, world)? }),
         (Some(_), None) => match server {
-            Some(url) => Ok(Place::Server { url: url.to_owned(), trust: trust(world)? }),
+            Some(url) => Ok(Place::Server { url: url.to_owned(), trust: trust(Trust::Only, world)? }),
             None if world.var("CERTROLL_CA_FILE").is_some() => {
                 Err(Error::new(Kind::Input, "connecting to the emulator")
                     .because("CERTROLL_CA_FILE is set without CERTROLL_EMULATOR")
@@ -143,11 +150,18 @@ fn place(about: &[&Tenant], writes: bool, global: &Global, world: &World) -> Res
     }
 }
 
-fn trust(world: &World) -> Result<Trust, Error> {
-    match world.var("CERTROLL_CA_FILE") {
-        Some(path) => files::read(&world.path(Path::new(path)), Path::new(path)).map(Trust::Only),
-        None => Ok(Trust::System),
-    }
+/// What `CERTROLL_CA_FILE` names: beside the system's authorities for Entra, where a proxy may inspect TLS; alone for an emulator, which
+/// has no other.
+fn trust(kind: fn(Vec<u8>) -> Trust, world: &World) -> Result<Trust, Error> {
+    let Some(path) = world.var("CERTROLL_CA_FILE").map(Path::new) else { return Ok(Trust::System) };
+    let trust = files::read(&world.path(path), path).map(kind);
+    let trust = trust.and_then(|trust| {
+        let checked = HttpsTransport::new(HttpsOptions { trust: trust.clone(), ..HttpsOptions::default() });
+        checked.map(|_| trust).map_err(|error| {
+            Error::new(Kind::Input, format!("reading {}", path.display())).because(&error.reason)
+        })
+    });
+    trust.map_err(|error| error.hint("CERTROLL_CA_FILE names certificate authorities to trust, in PEM form"))
 }
 
 /// Where the state file of emulated tenants is.
@@ -192,9 +206,10 @@ fn in_process(tenants: &[&Tenant], writes: bool, global: &Global, world: &World)
     for (name, _) in kept.iter().filter(|(name, _)| seeds.speak_of(name)) {
         tracing::info!("tenant {name} of the emulator begins as {} says", seed::FILE_NAME);
     }
-    if passing.is_empty() {
+    if writes {
         return Ok(emulator);
     }
+    // Waiting moves the clock: of a copy, where somebody only looks.
     let emulator = emulator.apart();
     seeds.plant(&emulator, &passing, false)?;
     Ok(emulator)
@@ -245,7 +260,8 @@ impl Way<'_> {
             in_flight: Arc::clone(&self.slots),
             retry: RetrySettings::default(),
         };
-        Ok(Reach::new(operator, way, Arc::new(transports)))
+        let clouds = desired.tenants.values().map(|tenant| tenant.cloud);
+        Ok(Reach::new(operator, way, Arc::new(transports)).in_clouds(clouds).below(&self.world.cwd))
     }
 
     fn to(&self, tenant: &Tenant, operator: &Operator) -> Result<Connection, Trouble> {
@@ -263,7 +279,7 @@ impl Way<'_> {
         connection: Option<&connections::Connection>,
     ) -> Result<Line, EntraError> {
         let overrides = match &self.place {
-            Place::Microsoft => self.overrides(connection),
+            Place::Microsoft { .. } => self.overrides(connection),
             Place::InProcess(_) => EndpointOverrides {
                 login: Some(EMULATOR_URL.to_owned()),
                 graph: Some(EMULATOR_URL.to_owned()),
@@ -276,18 +292,10 @@ impl Way<'_> {
         let endpoints = Endpoints::resolve(tenant.cloud, &overrides)?;
         let transport: Arc<dyn Transport> = match &self.place {
             Place::InProcess(emulator) => Arc::new(EmulatorTransport::new(emulator.clone())),
-            Place::Microsoft => self.https(Trust::System)?,
-            Place::Server { trust, .. } => self.https(trust.clone())?,
+            Place::Microsoft { trust } | Place::Server { trust, .. } => https(trust.clone())?,
         };
         let random: Arc<dyn Random> = Arc::clone(&self.world.random);
         Ok(Line::new(transport, Arc::clone(&self.clock), random, endpoints, Arc::clone(&self.slots)))
-    }
-
-    fn https(&self, trust: Trust) -> Result<Arc<dyn Transport>, EntraError> {
-        let options = HttpsOptions { trust, ..HttpsOptions::default() };
-        let transport = HttpsTransport::new(options)
-            .map_err(|error| EntraError::new(ErrorKind::Settings, "preparing HTTPS", &error.to_string()))?;
-        Ok(Arc::new(transport))
     }
 
     /// What an operator sets instead of a cloud's own hosts.
@@ -321,7 +329,7 @@ impl Way<'_> {
             });
         }
         let credential = match connection {
-            Some(connection) => from_connection(connection)?,
+            Some(connection) => from_connection(connection, &self.world.env)?,
             None => from_environment(&self.world.env)?,
         };
         match &credential.tenant {
@@ -336,6 +344,13 @@ impl Way<'_> {
             _ => Ok(credential),
         }
     }
+}
+
+fn https(trust: Trust) -> Result<Arc<dyn Transport>, EntraError> {
+    let options = HttpsOptions { trust, ..HttpsOptions::default() };
+    let transport = HttpsTransport::new(options)
+        .map_err(|error| EntraError::new(ErrorKind::Settings, "preparing HTTPS", &error.to_string()))?;
+    Ok(Arc::new(transport))
 }
 
 /// Whether two names of a tenant are known to mean different ones: two GUIDs that differ. A domain may be any of them.

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::acknowledgements::FILE_NAME;
 use crate::cli::args::Global;
+use crate::cli::connect::state_path;
 use crate::cli::wants_colour;
 use crate::cli::world::World;
-use crate::cli::{files, json};
+use crate::cli::{files, json, seed};
 use crate::desired::file::{Disk, LoadOptions, Loaded, PathKind, SourceError, Sources, load};
-use crate::desired::{Desired, StoreKind};
+use crate::desired::{Desired, Issuer, StoreKind};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::error::{Error, Kind};
 
@@ -61,7 +62,7 @@ pub fn read(global: &Global, world: &World) -> Result<Loaded, Vec<Diagnostic>> {
 }
 
 /// The declaration, its warnings shown; or all that is wrong with it, shown. `written` is a file the command will write: it must be
-/// none of the declaration's own.
+/// nothing the run lives on.
 pub fn declared(global: &Global, world: &World, written: Option<&Path>) -> Result<Desired, Error> {
     match read(global, world) {
         Ok(loaded) => {
@@ -71,9 +72,7 @@ pub fn declared(global: &Global, world: &World, written: Option<&Path>) -> Resul
             for skipped in &loaded.skipped {
                 tracing::info!("{skipped} has no certroll key at its top: skipped");
             }
-            if let Some(written) = written {
-                is_no_declaration(written, &loaded.files, global, world)?;
-            }
+            keeps_off(written, &loaded, global, world)?;
             Ok(from_working_directory(loaded.desired, &world.cwd))
         }
         Err(found) => {
@@ -83,21 +82,62 @@ pub fn declared(global: &Global, world: &World, written: Option<&Path>) -> Resul
     }
 }
 
-/// Refuses to write over a file of the declaration, under whatever name, or where acknowledgements are read from.
-fn is_no_declaration(written: &Path, files: &[String], global: &Global, world: &World) -> Result<(), Error> {
-    let refused = |file: &Path| {
-        Error::new(Kind::Input, format!("writing {}", written.display()))
-            .because(format!("it is {}, which is part of the declaration", file.display()))
-            .hint("name another file")
+/// Refuses to write over what a run lives on, under whatever name: files of the declaration, names that would be read with it, what
+/// stores hold. `file` is one the command will write; the emulator's state is another.
+fn keeps_off(file: Option<&Path>, loaded: &Loaded, global: &Global, world: &World) -> Result<(), Error> {
+    let state = state_path(global, world);
+    for written in file.into_iter().chain([state.as_path()]) {
+        if let Some(taken) = taken(&world.path(written), loaded, global, world) {
+            return Err(Error::new(Kind::Input, format!("writing {}", written.display()))
+                .because(taken)
+                .hint("name another file"));
+        }
+    }
+    let state_itself = file.filter(|file| is_one_name(&world.path(file), &world.path(&state)));
+    state_itself.map_or(Ok(()), |file| {
+        Err(Error::new(Kind::Input, format!("writing {}", file.display()))
+            .because("it is the state of the emulator")
+            .hint("name another file"))
+    })
+}
+
+/// What the file is already, if anything.
+fn taken(real: &Path, loaded: &Loaded, global: &Global, world: &World) -> Option<String> {
+    let part = |file: &Path| {
+        let file = file.strip_prefix(".").unwrap_or(file);
+        format!("it is {}, which is part of the declaration", file.display())
     };
-    let real = world.path(written);
-    let loaded = files.iter().map(Path::new).find(|file| files::is_same(&world.path(file), &real));
-    if let Some(file) = loaded {
-        return Err(refused(file));
+    let folders = folders(global, world);
+    let keys = loaded.desired.certificates.values().flat_map(|declared| match &declared.issuer {
+        Issuer::ExternalPublicKey { files } => files.as_slice(),
+        _ => &[],
+    });
+    let keys = keys.flat_map(|key| folders.iter().map(|folder| folder.join(&key.path)));
+    let mut read = loaded.files.iter().map(PathBuf::from).chain(keys);
+    if let Some(file) = read.find(|file| files::is_same(&world.path(file), real)) {
+        return Some(part(&file));
     }
     let acknowledgements = paths(global).into_iter().map(|path| path.join(FILE_NAME));
-    let mut acknowledgements = acknowledgements.filter(|path| files::has_same_name(&world.path(path), &real));
-    acknowledgements.next().map_or(Ok(()), |file| Err(refused(&file)))
+    let seeds = folders.iter().map(|folder| folder.join(seed::FILE_NAME));
+    let mut would_be_read = acknowledgements.chain(seeds);
+    if let Some(file) = would_be_read.find(|file| is_one_name(&world.path(file), real)) {
+        return Some(part(&file));
+    }
+    let mut certificates = loaded.desired.certificates.values();
+    let holder = certificates.find(|declared| {
+        let Some(binding) = &declared.store else { return false };
+        match loaded.desired.stores.get(&binding.store).map(|store| &store.kind) {
+            Some(StoreKind::File { directory }) => {
+                files::is_below(real, &world.path(&directory.join(&binding.entry)))
+            }
+            _ => false,
+        }
+    });
+    holder.map(|declared| format!("the keys of {} are in that folder", declared.address))
+}
+
+fn is_one_name(one: &Path, other: &Path) -> bool {
+    files::has_same_name(one, other) || files::is_same(one, other)
 }
 
 /// How many errors there are, as the error a command ends with.
@@ -120,11 +160,17 @@ pub fn show(found: &[Diagnostic], global: &Global, world: &World) {
     }
 }
 
-/// Folders of stores count from the working directory that was passed in.
+/// Folders of stores and deliveries count from the working directory that was passed in. Those of issuers stay as they are written until
+/// they are opened: they are part of what a plan says and is compared by, which is the same in every checkout.
 fn from_working_directory(mut desired: Desired, cwd: &Path) -> Desired {
     for store in desired.stores.values_mut() {
         if let StoreKind::File { directory } = &mut store.kind {
             *directory = cwd.join(&*directory);
+        }
+    }
+    for declared in desired.certificates.values_mut() {
+        for delivery in &mut declared.deliveries {
+            delivery.origin.folder = cwd.join(&delivery.origin.folder);
         }
     }
     desired

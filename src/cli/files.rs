@@ -84,7 +84,15 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 fn beside(path: &Path, mode: u32) -> io::Result<NamedTempFile> {
-    let file = tempfile::Builder::new().prefix(".certroll-").tempfile_in(folder_of(path))?;
+    let folder = folder_of(path);
+    // The library's own text names a file that nobody asked for.
+    let file = tempfile::Builder::new().prefix(".certroll-").tempfile_in(folder).map_err(|error| {
+        let problem = match error.kind() {
+            io::ErrorKind::NotFound => format!("there is no folder {}", folder.display()),
+            kind => format!("no file can be made in {}: {kind}", folder.display()),
+        };
+        io::Error::new(error.kind(), problem)
+    })?;
     file.as_file().set_permissions(Permissions::from_mode(mode))?;
     Ok(file)
 }
@@ -135,6 +143,19 @@ pub fn is_same(one: &Path, other: &Path) -> bool {
 /// Whether both are the same name in the same folder, whether or not there is such a file.
 pub fn has_same_name(one: &Path, other: &Path) -> bool {
     one.file_name() == other.file_name() && is_same(folder_of(one), folder_of(other))
+}
+
+/// Whether a file that is there or not would be somewhere below a folder, by whatever link.
+pub fn is_below(file: &Path, folder: &Path) -> bool {
+    real(folder_of(file)).starts_with(real(folder))
+}
+
+/// Where a path leads: links followed as far as it is there, and the rest as it is written.
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => real(parent).join(name),
+        _ => path.to_owned(),
+    })
 }
 
 /// Reads a file that may be missing.

@@ -1,6 +1,6 @@
 //! How a plan is laid out for the person who approves it. A saved plan and a fresh one go through the same code.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -8,7 +8,7 @@ use crate::cli::text::{Ink, Text, counted};
 use crate::ids::TargetKind;
 use crate::plan::reason::{Because, Note, NoteKind};
 use crate::plan::step::Step;
-use crate::plan::{CertificatePlan, Counts, Plan, PlannedStep};
+use crate::plan::{CertificatePlan, Counts, LeftAlone, Plan, PlannedStep};
 use crate::report::drift::days_until;
 
 /// What of a plan is shown.
@@ -89,7 +89,7 @@ fn is_worth_showing(certificate: &CertificatePlan) -> bool {
 /// Whether the note is only a date in the ordinary life of a certificate that nobody has to act on: its next rotation, the
 /// next key of a provider or product. What is held back, kept or on its way out is more than that.
 fn is_routine(note: &Note) -> bool {
-    let telling = ["retire", "is kept", "rotate,", "publish", "deliver"];
+    let telling = ["retire", "is kept", "rotate,", "issue,", "publish", "deliver"];
     note.kind == NoteKind::Later
         && note.at.is_some()
         && !telling.iter().any(|beginning| note.text.starts_with(beginning))
@@ -106,9 +106,26 @@ fn certificate_block(text: &mut Text, plan: &Plan, certificate: &CertificatePlan
     for note in notes {
         note_lines(text, note);
     }
-    if certificate.left_alone > 0 {
-        let left = counted(certificate.left_alone, "foreign credential", "foreign credentials");
-        text.plain("  ").put(Ink::Faint, ".").line(&format!(" {left} left alone"));
+    if let Some(left) = left_alone(certificate.left_alone) {
+        text.plain("  ").put(Ink::Faint, ".").line(&format!(" {left}"));
+    }
+}
+
+/// `2 foreign and 1 claimed credential left alone`; nothing where there is none.
+fn left_alone(LeftAlone { foreign, claimed, undeclared, kept: _ }: LeftAlone) -> Option<String> {
+    let kinds = [(foreign, "foreign"), (claimed, "claimed"), (undeclared, "undeclared")];
+    let kinds: Vec<_> = kinds.into_iter().filter(|(count, _)| *count > 0).collect();
+    let (last, _) = kinds.last()?;
+    let named: Vec<String> = kinds.iter().map(|(count, kind)| format!("{count} {kind}")).collect();
+    let credentials = if *last == 1 { "credential" } else { "credentials" };
+    Some(format!("{} {credentials} left alone", listed(&named)))
+}
+
+/// `a`, `a and b`, `a, b and c`.
+fn listed(words: &[String]) -> String {
+    match words {
+        [rest @ .., last] if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        words => words.concat(),
     }
 }
 
@@ -182,7 +199,9 @@ fn note_lines(text: &mut Text, note: &Note) {
     };
     text.plain("  ").put(ink, mark).line(&note_words(note));
     if let Some(hint) = &note.hint {
-        text.line(&format!("      try: {hint}"));
+        // Of a hand-off it says how it is done.
+        let how = if note.kind == NoteKind::HandOff { "" } else { "try: " };
+        text.line(&format!("      {how}{hint}"));
     }
 }
 
@@ -194,7 +213,7 @@ pub fn note_words(note: &Note) -> String {
     let (first, rest) = text.split_once(' ').unwrap_or((text, ""));
     let subject_missing = matches!(first, "is" | "carries");
     let verb = first.trim_end_matches([';', ',']);
-    if matches!(verb, "retire" | "rotate") {
+    if matches!(verb, "retire" | "rotate" | "issue" | "publish") {
         let mark = &first[verb.len()..];
         let words = [Some(verb.to_owned()), about, at].into_iter().flatten().collect::<Vec<_>>().join(" ");
         return if rest.is_empty() { words } else { format!("{words}{mark} {rest}") };
@@ -219,7 +238,8 @@ fn day(moment: Timestamp) -> String {
 
 /// Those that are not listed as a count, with the next date among them.
 fn unlisted_line(text: &mut Text, plan: &Plan, view: View) {
-    let unlisted: Vec<_> = plan.certificates.iter().filter(|one| !is_worth_showing(one)).collect();
+    let unlisted: Vec<&CertificatePlan> =
+        plan.certificates.iter().filter(|one| !is_worth_showing(one)).collect();
     if unlisted.is_empty() || view.unchanged {
         return;
     }
@@ -239,6 +259,33 @@ fn unlisted_line(text: &mut Text, plan: &Plan, view: View) {
             text.line(&format!("{unchanged} unchanged (-v lists them)."));
         }
     }
+    let left = left_alone_on(&unlisted);
+    let kept = (left.kept > 0).then(|| format!("{} kept", counted(left.kept, "predecessor", "predecessors")));
+    let told: Vec<String> = [left_alone(left), kept].into_iter().flatten().collect();
+    if !told.is_empty() {
+        text.line(&format!("On their targets: {}.", told.join(", ")));
+    }
+}
+
+/// What is left alone on the targets of these, each credential once: several certificates may share a target.
+fn left_alone_on(certificates: &[&CertificatePlan]) -> LeftAlone {
+    let mut targets: BTreeMap<_, LeftAlone> = BTreeMap::new();
+    for certificate in certificates {
+        let LeftAlone { foreign, claimed, undeclared, kept } = certificate.left_alone;
+        let of_target = targets.entry(certificate.target.as_ref().map(|target| target.id)).or_default();
+        of_target.foreign = of_target.foreign.max(foreign);
+        of_target.undeclared = of_target.undeclared.max(undeclared);
+        // These carry the certificate's own name.
+        of_target.claimed += claimed;
+        of_target.kept += kept;
+    }
+    let sum = |one: LeftAlone, two: &LeftAlone| LeftAlone {
+        foreign: one.foreign + two.foreign,
+        claimed: one.claimed + two.claimed,
+        undeclared: one.undeclared + two.undeclared,
+        kept: one.kept + two.kept,
+    };
+    targets.values().fold(LeftAlone::default(), sum)
 }
 
 #[cfg(test)]

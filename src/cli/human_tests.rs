@@ -1,8 +1,8 @@
 use super::*;
 use crate::certificate::{KeyKind, SignatureHash};
 use crate::ids::{Sha1, Sha256, TargetId, Thumbprints};
-use crate::plan::PlannedTarget;
 use crate::plan::step::{CredentialRef, Evidence, GenerationRef};
+use crate::plan::{LeftAlone, PlannedTarget};
 use jiff::Timestamp;
 
 fn at(text: &str) -> Timestamp {
@@ -38,7 +38,7 @@ fn certificate(address: &str, title: &str) -> CertificatePlan {
         observed: Sha256([2; 32]),
         steps: Vec::new(),
         notes: Vec::new(),
-        left_alone: 0,
+        left_alone: LeftAlone::default(),
     }
 }
 
@@ -84,7 +84,7 @@ fn rotation() -> CertificatePlan {
                 "hand off to CloudM Continuity, then: certroll ack contoso/cloudm-continuity",
             ),
         ],
-        left_alone: 2,
+        left_alone: LeftAlone { foreign: 2, ..LeftAlone::default() },
         ..certificate("contoso/cloudm-continuity", "CloudM Continuity")
     }
 }
@@ -153,6 +153,32 @@ Plan: nothing to do, 2 later.
         ),
         "{listed}"
     );
+}
+
+#[test]
+fn what_is_left_alone_on_the_targets_of_unchanged_certificates_is_counted_once() {
+    let with = |address: &str, object: u128, left_alone: LeftAlone| {
+        let mut certificate = healthy(address, "2027-06-01T00:00:00Z");
+        if let Some(target) = &mut certificate.target {
+            target.id.object_id = uuid::Uuid::from_u128(object);
+        }
+        CertificatePlan { left_alone, ..certificate }
+    };
+    let two_foreign = LeftAlone { foreign: 2, claimed: 1, undeclared: 1, kept: 0 };
+    let world = plan_of(vec![
+        with("contoso/a", 1, two_foreign),
+        with("contoso/b", 1, LeftAlone { claimed: 0, kept: 1, ..two_foreign }),
+        with("contoso/c", 2, LeftAlone { foreign: 1, ..LeftAlone::default() }),
+    ]);
+    let expected = "\
+3 certificates unchanged; next is contoso/a on 2027-06-01 (-v lists them).
+On their targets: 3 foreign, 1 claimed and 1 undeclared credential left alone, 1 predecessor kept.
+Plan: nothing to do, 3 later.
+";
+    assert_eq!(plan(&world, View::default()), expected);
+    let listed = plan(&world, View { unchanged: true, ..View::default() });
+    assert!(listed.contains("  . 2 foreign, 1 claimed and 1 undeclared credential left alone\n"), "{listed}");
+    assert!(!listed.contains("On their targets"), "{listed}");
 }
 
 #[test]

@@ -20,6 +20,7 @@ pub mod planning;
 pub mod progress;
 pub mod secrets;
 pub mod seed;
+pub mod served;
 pub mod text;
 pub mod unread;
 pub mod world;

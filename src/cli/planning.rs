@@ -9,8 +9,8 @@ use crate::backends::shipped::ShippedReaders;
 use crate::cli::args::{Global, Parallelism, Selection};
 use crate::cli::connect::{Ground, ground};
 use crate::cli::declaration;
-use crate::cli::unread;
 use crate::cli::world::World;
+use crate::cli::{progress, unread};
 use crate::desired::Desired;
 use crate::edges::{Trouble, TroubleKind};
 use crate::error::{Error, Kind};
@@ -18,7 +18,7 @@ use crate::ids::{Address, Name};
 use crate::observe::observe;
 use crate::observed::Observed;
 use crate::plan::policy::{Pattern, Policy};
-use crate::plan::{Plan, guard, planner};
+use crate::plan::{Plan, asked, guard, planner};
 use crate::settings::Settings;
 
 /// A plan and everything it was made from.
@@ -50,22 +50,27 @@ pub struct Ask<'a> {
     pub emulator: Option<bool>,
     /// A file the command will write.
     pub written: Option<&'a Path>,
+    /// Whether the selection is that of a saved plan: what left the declaration since then is no mistake of the command line.
+    pub reviewed: bool,
 }
 
 impl<'a> Ask<'a> {
     /// To look at what is selected as it is now.
     pub fn looking(selection: &'a Selection, parallelism: Parallelism) -> Ask<'a> {
-        Ask { selection, parallelism, at: None, emulator: None, written: None }
+        Ask { selection, parallelism, at: None, emulator: None, written: None, reviewed: false }
     }
 }
 
 /// Reads the declaration and everything it speaks of, and plans. Writes nothing.
 pub async fn prepare(ask: &Ask<'_>, global: &Global, world: &World) -> Result<Prepared, Error> {
-    let Ask { selection, parallelism, at, emulator, written } = *ask;
+    let Ask { selection, parallelism, at, emulator, written, reviewed } = *ask;
     let desired = declaration::declared(global, world, written)?;
     let policy = policy(selection, &desired, global)?;
-    let (addresses, tenants) = chosen(&desired, &policy)?;
-    let ground = ground(&desired, &tenants, parallelism.parallelism, emulator, global, world)?;
+    let (addresses, tenants) = chosen(&desired, &policy, reviewed)?;
+    let ground = ground(&desired, &tenants, parallelism.parallelism, emulator, global, world).await?;
+    if !ground.in_process {
+        progress::note(&reading(&tenants), global, world);
+    }
     let readers = ShippedReaders::new(&ground.connections);
     let only = (!policy.only.is_empty()).then_some(&addresses);
     let observation = observe(&desired, &readers, only, &ground.slots).await;
@@ -77,6 +82,7 @@ pub async fn prepare(ask: &Ask<'_>, global: &Global, world: &World) -> Result<Pr
         return Err(last.unwrap_or_else(|| Error::new(Kind::Internal, "reading the tenants")));
     }
     let observed = observation.observed;
+    refuse_unknown(&policy, &desired, &observed)?;
     warn_of_clocks(&observed, &policy.settings);
     let real_now = ground.clock.now();
     let now = at.unwrap_or(real_now);
@@ -88,12 +94,21 @@ pub async fn prepare(ask: &Ask<'_>, global: &Global, world: &World) -> Result<Pr
     Ok(Prepared { desired, policy, ground, observed, plan, unread })
 }
 
+fn reading(tenants: &BTreeSet<Name>) -> String {
+    let names: Vec<&str> = tenants.iter().map(Name::as_str).collect();
+    match names.as_slice() {
+        [] => "Reading the stores …".to_owned(),
+        [one] => format!("Reading tenant {one} …"),
+        several => format!("Reading tenants {} …", several.join(", ")),
+    }
+}
+
 fn unsafe_plan(error: &guard::Unsafe) -> Error {
     Error::new(Kind::Refused, "checking the plan before anything is done").caused_by(error)
 }
 
 /// What the flags ask for, checked against the declaration.
-fn policy(selection: &Selection, desired: &Desired, global: &Global) -> Result<Policy, Error> {
+pub fn policy(selection: &Selection, desired: &Desired, global: &Global) -> Result<Policy, Error> {
     let Selection { only, replace, revoke_previous, rollback, max_issue, max_retire } = selection;
     for (address, doing) in replace
         .iter()
@@ -101,6 +116,11 @@ fn policy(selection: &Selection, desired: &Desired, global: &Global) -> Result<P
         .chain(rollback.iter().map(|a| (a, "rolling back")))
     {
         let declared = desired.certificates.get(address).ok_or_else(|| not_declared(address, desired))?;
+        if !only.is_empty() && !only.iter().any(|pattern| pattern.matches(declared)) {
+            return Err(Error::new(Kind::Input, format!("{doing} {address}"))
+                .because("--only leaves it out")
+                .hint(format!("add --only {address}, or leave --only out")));
+        }
         if !declared.key_lives_here() {
             return Err(Error::new(Kind::Input, format!("{doing} {address}"))
                 .because("its key is made and kept by somebody else, who alone can make another one"));
@@ -150,24 +170,49 @@ pub fn not_declared(address: &Address, desired: &Desired) -> Error {
     }
 }
 
+/// A pattern of `--only` that selects nothing, so that a slip of the pen in one of several is not taken for *nothing to do*.
+fn nothing_selected(pattern: &Pattern, desired: &Desired) -> Error {
+    if let Pattern::Address(text) = pattern
+        && let Ok(address) = text.parse::<Address>()
+    {
+        return not_declared(&address, desired);
+    }
+    Error::new(Kind::Input, format!("nothing in the declaration is selected by --only {pattern}"))
+        .hint("an address is tenant/name; globs such as 'contoso/*' need quotes in most shells")
+}
+
+/// `--replace` of what nobody knows is a slip of the pen, and no replacement that was made already.
+fn refuse_unknown(policy: &Policy, desired: &Desired, observed: &Observed) -> Result<(), Error> {
+    let unknown = asked::unknown(&policy.replace, desired, observed);
+    let Some((first, _)) = unknown.first() else { return Ok(()) };
+    let error = Error::new(Kind::Input, format!("replacing {first}"));
+    let error = unknown.iter().fold(error, |error, (address, thumbprint)| {
+        error.because(format!(
+            "{thumbprint} is no credential of {address}'s object, and its store remembers none of that name"
+        ))
+    });
+    Err(error.hint("certroll drift names the thumbprints that are live; an earlier run may have replaced and retired it already"))
+}
+
 /// The addresses the run is about, and their tenants.
-fn chosen(desired: &Desired, policy: &Policy) -> Result<(BTreeSet<Address>, BTreeSet<Name>), Error> {
+pub fn chosen(
+    desired: &Desired,
+    policy: &Policy,
+    reviewed: bool,
+) -> Result<(BTreeSet<Address>, BTreeSet<Name>), Error> {
     let declared = desired.certificates.values().filter(|declared| policy.selects(declared));
     let removed = desired.removed.iter().filter(|removed| policy.selects_removed(&removed.address));
     let addresses: BTreeSet<Address> = declared
         .map(|declared| declared.address.clone())
         .chain(removed.map(|removed| removed.address.clone()))
         .collect();
-    if addresses.is_empty() && !policy.only.is_empty() {
-        let named = policy.only.iter().find_map(|pattern| match pattern {
-            Pattern::Address(text) => text.parse::<Address>().ok(),
-            Pattern::Label { .. } => None,
-        });
-        if let Some(address) = named {
-            return Err(not_declared(&address, desired));
-        }
-        return Err(Error::new(Kind::Input, "nothing in the declaration is selected by --only")
-            .hint("an address is tenant/name; globs such as 'contoso/*' need quotes in most shells"));
+    let selects_nothing = |pattern: &&Pattern| {
+        !desired.certificates.values().any(|declared| pattern.matches(declared))
+            && !desired.removed.iter().any(|removed| pattern.matches_address(&removed.address))
+    };
+    let without_match = policy.only.iter().find(selects_nothing);
+    if let Some(pattern) = without_match.filter(|_| addresses.is_empty() || !reviewed) {
+        return Err(nothing_selected(pattern, desired));
     }
     let tenants = addresses.iter().map(|address| address.tenant.clone()).collect();
     Ok((addresses, tenants))
@@ -203,5 +248,23 @@ fn warn_of_clocks(observed: &Observed, settings: &Settings) {
                 "the clock of this machine and of the service of tenant {name} differ by {seconds} s"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::exit::Ending;
+
+    #[test]
+    fn a_plan_that_the_guard_refuses_ends_with_4() {
+        let unsafe_plan = unsafe_plan(&guard::Unsafe {
+            address: "contoso/backup".parse().unwrap(),
+            step: 3,
+            rule: "promoted before it is proven",
+        });
+        assert_eq!(crate::cli::ending_of(unsafe_plan.kind), Ending::Refused);
+        assert_eq!(Ending::Refused.code(), 4);
+        assert!(unsafe_plan.causes.concat().contains("unsafe at step 3: promoted before it is proven"));
     }
 }

@@ -8,9 +8,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::apply::events::{Event, Events};
+use crate::cli::args::Global;
 use crate::cli::brief::words;
 use crate::cli::text::clean;
-use crate::cli::world::Stream;
+use crate::cli::world::{Stream, World};
 use crate::ids::Address;
 
 /// One line for each step that ended and for each thing waited for; what is waited for again and again is said once.
@@ -61,6 +62,13 @@ fn line(event: &Event) -> Option<String> {
         | Event::CertificateComplete { .. }
         | Event::ToCommit { .. }
         | Event::ChangeSummary { .. } => None,
+    }
+}
+
+/// Says what a command is about to wait for, to people who would otherwise look at nothing.
+pub fn note(text: &str, global: &Global, world: &World) {
+    if !global.quiet && !global.is_json() {
+        world.stderr.write(&format!("{}\n", clean(text)));
     }
 }
 

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde_json::Value;
 
+use super::settings::{doing, text};
 use super::{DeliveryError, DeliveryReader, DeliveryWriter};
 use crate::desired::Delivery;
-use crate::edges::Trouble;
+use crate::edges::{Trouble, TroubleKind};
 use crate::issuer::Issued;
 use crate::key::{PrivateKey, Secret};
 use crate::kubernetes::fields::{self, PasswordField};
@@ -26,17 +26,12 @@ impl KubernetesDelivery {
     }
 
     fn place(&self, delivery: &Delivery) -> (Secrets, String) {
-        let text = |key: &str| delivery.settings.get(key).and_then(Value::as_str);
         // The slot ends in namespace and name as they are meant, defaults included.
         let slot = delivery.slot.rsplit_once('/').map_or("", |(_, name)| name);
-        let name = text("name").unwrap_or(slot).to_owned();
-        (Secrets::new(Arc::clone(&self.cluster), text("namespace").unwrap_or_default()), name)
+        let name = text(delivery, "name").unwrap_or_else(|| slot.to_owned());
+        let namespace = text(delivery, "namespace").unwrap_or_default();
+        (Secrets::new(Arc::clone(&self.cluster), &namespace), name)
     }
-}
-
-fn failed(trouble: Trouble) -> DeliveryError {
-    let code = trouble.code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
-    DeliveryError { doing: trouble.doing, reason: format!("{}{code}", trouble.reason), hint: trouble.hint }
 }
 
 #[async_trait]
@@ -49,7 +44,7 @@ impl DeliveryReader for KubernetesDelivery {
                 Some(thumbprints) => DeliveryState::Holds(thumbprints),
                 None => DeliveryState::Marker(meta.data_history()),
             },
-            Err(trouble) => DeliveryState::Unreadable { reason: failed(trouble).to_string() },
+            Err(trouble) => DeliveryState::Unreadable { reason: trouble.to_string() },
         }
     }
 }
@@ -64,18 +59,13 @@ impl DeliveryWriter for KubernetesDelivery {
         password: Option<&Secret>,
     ) -> Result<String, DeliveryError> {
         let (secrets, name) = self.place(delivery);
-        let text = |key: &str| delivery.settings.get(key).and_then(Value::as_str);
-        let field = PasswordField(text("password_secret").map(str::to_owned));
-        let rendered = fields::rendered(&delivery.form, key, issued, password, &field, &name);
-        let rendered = rendered.map_err(|error| DeliveryError {
-            doing: format!("delivering to Secret {}", secrets.place(&name)),
-            reason: error.to_string(),
-            hint: None,
-        })?;
-        let write =
-            fields::write(fields::secret_type(text("type")), rendered, &issued.certificate.thumbprints);
-        let seen = secrets.metadata(&name).await.map_err(failed)?;
-        let written = secrets.apply(&name, seen.as_ref(), write).await.map_err(failed)?;
+        let field = PasswordField(text(delivery, "password_secret"));
+        let rendered = fields::rendered(&delivery.form, key, issued, password, &field, &name)
+            .map_err(|error| Trouble::new(TroubleKind::Refused, doing(delivery), error.to_string()))?;
+        let secret_type = fields::secret_type(text(delivery, "type").as_deref());
+        let write = fields::write(secret_type, rendered, &issued.certificate.thumbprints);
+        let seen = secrets.metadata(&name).await?;
+        let written = secrets.apply(&name, seen.as_ref(), write).await?;
         Ok(written.resource_version().unwrap_or_default().to_owned())
     }
 }

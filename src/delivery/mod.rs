@@ -1,32 +1,41 @@
 //! The delivery contract: further places a generation is copied to, usually write-only.
 
+#[cfg(feature = "ci-deliveries")]
+pub mod azure_devops;
+pub mod exec;
+pub mod file;
+#[cfg(feature = "ci-deliveries")]
+pub mod github;
+#[cfg(feature = "ci-deliveries")]
+pub mod gitlab;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
+mod settings;
 
 use async_trait::async_trait;
 
 use crate::desired::Delivery;
+use crate::edges::Trouble;
 use crate::issuer::Issued;
 use crate::key::{PrivateKey, Secret};
+use crate::may::May;
 use crate::observed::DeliveryState;
 
-/// What went wrong at a delivery place. Never holds a secret.
+/// What went wrong at a delivery place: what kind, doing what, the reason, what to try. Never holds a secret.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{doing}: {reason}")]
-pub struct DeliveryError {
-    /// A gerund and a name.
-    pub doing: String,
-    /// The reason, with the service's own code where there is one.
-    pub reason: String,
-    /// What to try.
-    pub hint: Option<String>,
-}
+#[error(transparent)]
+pub struct DeliveryError(#[from] pub Trouble);
 
 /// Looking only.
 #[async_trait]
 pub trait DeliveryReader: Send + Sync {
     /// What the place holds, as far as it can tell without handing out a secret.
     async fn observe(&self, delivery: &Delivery) -> DeliveryState;
+
+    /// Whether a generation may be delivered, as far as the place tells without a write.
+    async fn may_write(&self) -> May {
+        May::NotTold
+    }
 }
 
 /// Looking and writing.

@@ -12,6 +12,7 @@ use crate::certificate::{KeyKind, SignatureHash};
 use crate::desired::{Form, Issuer, Origin, StoreBinding};
 use crate::ids::{Address, KeyId, Name, Owner, RotationId, TargetId, TargetKind, Thumbprint};
 use crate::period::{Lead, Period};
+use crate::report::drift_rules::Rule;
 
 /// One declared certificate, everything inherited and defaulted.
 #[derive(Debug, Clone)]
@@ -108,6 +109,11 @@ impl Declared {
         ])
     }
 
+    /// How a new certificate gets into the product that signs in with it, where the catalogue says so.
+    pub fn handoff(&self) -> Option<String> {
+        self.consumer.as_ref()?.handoff.clone()
+    }
+
     /// Whether certroll makes and keeps the key.
     pub fn key_lives_here(&self) -> bool {
         self.issuer.makes_keys_here()
@@ -154,6 +160,8 @@ pub struct Consumer {
     pub name: Name,
     /// The product's own name, for people.
     pub title: String,
+    /// How a new certificate gets into the product, in its own menu words.
+    pub handoff: Option<String>,
 }
 
 /// When a certificate is due for rotation.
@@ -257,7 +265,7 @@ pub struct Hold {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ignore {
     /// The finding's rule.
-    pub rule: String,
+    pub rule: Rule,
     /// Why.
     pub reason: String,
     /// Who decided.

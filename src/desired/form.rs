@@ -103,6 +103,16 @@ pub enum Password {
     SecretFile(String),
 }
 
+impl Password {
+    /// Whether it comes from the operator, who may have forgotten it.
+    pub fn has_source(&self) -> bool {
+        match self {
+            Password::Env(_) | Password::SecretFile(_) => true,
+            Password::Generate | Password::None => false,
+        }
+    }
+}
+
 impl fmt::Display for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

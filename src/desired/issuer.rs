@@ -1,10 +1,11 @@
 //! What makes a generation.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use crate::certificate::Certificate;
 use crate::desired::Password;
-use crate::ids::{Name, Thumbprint};
+use crate::ids::{Address, Name, Thumbprint};
 
 /// What makes a generation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +76,16 @@ pub enum RotatorMatch {
     DisplayName(String),
     /// These thumbprints.
     Thumbprints(BTreeSet<Thumbprint>),
+}
+
+/// Where the signing request of a certificate is written. A name holds no dot, so that no two certificates share a file.
+pub fn request_file(directory: &Path, address: &Address) -> PathBuf {
+    directory.join(format!("{}.{}.csr", address.tenant, address.name))
+}
+
+/// Where its certificate is awaited. The other usual endings are taken as well.
+pub fn answer_file(directory: &Path, address: &Address) -> PathBuf {
+    request_file(directory, address).with_extension("cer")
 }
 
 impl Issuer {

@@ -12,6 +12,7 @@ mod tenant;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -24,7 +25,7 @@ pub use certificate::{
     Timing, Window,
 };
 pub use form::{Form, Format, Password, PfxProfile, SECRET_VARIABLE_PREFIX};
-pub use issuer::{Issuer, PublicKeyFile, RotatorMatch};
+pub use issuer::{Issuer, PublicKeyFile, RotatorMatch, answer_file, request_file};
 pub use store::{Store, StoreBinding, StoreKind, StoreOptions};
 pub use tenant::{Cloud, Limit, Tenant};
 
@@ -56,6 +57,9 @@ pub struct Origin {
     pub line: u32,
     /// Column in characters, from 1.
     pub column: u32,
+    /// The file's folder, which paths in it are below. Differs from machine to machine and is written nowhere.
+    #[serde(skip)]
+    pub folder: PathBuf,
 }
 
 impl fmt::Display for Origin {
@@ -69,7 +73,7 @@ impl fmt::Display for Origin {
 pub struct Moved {
     /// The former address.
     pub from: Address,
-    /// The declared address.
+    /// The declared address it leads to, by however many renames. Of the same tenant.
     pub to: Address,
     /// Where it is declared.
     pub origin: Origin,

@@ -20,6 +20,9 @@ use crate::emulator::error::EmulatorError;
 use crate::emulator::ids;
 use crate::emulator::world::{Change, STATE_VERSION, World};
 
+/// How each state begins.
+const STATE_BEGINS: &[u8] = b"{\"certroll_emulator\":";
+
 /// States up to this many bytes are written whole after each change.
 const SMALL_BYTES: u64 = 48 * 1024;
 
@@ -73,6 +76,7 @@ impl Drop for Locked {
 
 impl Disk {
     pub(crate) fn new(path: &Path) -> Result<Disk, EmulatorError> {
+        is_state_or_absent(path)?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         if let Some(folder) = folder {
             fs::create_dir_all(folder).map_err(failed("creating the folder", folder))?;
@@ -248,6 +252,23 @@ fn identity(found: &fs::Metadata) -> Identity {
         size: found.size(),
         modified_ns: i128::from(found.mtime()) * 1_000_000_000 + i128::from(found.mtime_nsec()),
     }
+}
+
+/// Refuses what is no state before anything is put beside it. What begins as one is read in full later.
+fn is_state_or_absent(path: &Path) -> Result<(), EmulatorError> {
+    let refused =
+        |reason: &str| Err(EmulatorError::State { path: path.to_path_buf(), reason: reason.to_owned() });
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed("reading", path)(error)),
+        Ok(found) if !found.is_file() => return refused("it is not a regular file"),
+        Ok(_) => {}
+    }
+    let mut start = Vec::new();
+    let file = File::open(path).map_err(failed("opening", path))?;
+    file.take(64).read_to_end(&mut start).map_err(failed("reading", path))?;
+    start.retain(|byte| !byte.is_ascii_whitespace());
+    if start.starts_with(STATE_BEGINS) { Ok(()) } else { refused("it is not a state of the emulator") }
 }
 
 /// `PATH.suffix`.

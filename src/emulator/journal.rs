@@ -69,6 +69,14 @@ impl Journal {
         Ok(())
     }
 
+    /// One for a copy of the emulator: the same file, or one of its own in memory.
+    pub(crate) fn shared(&self) -> Journal {
+        match self {
+            Journal::Memory(_) => Journal::Memory(Vec::new()),
+            Journal::File { path, .. } => Journal::File { path: path.clone(), handle: None },
+        }
+    }
+
     pub(crate) fn read(&self) -> Result<Vec<JournalEntry>, EmulatorError> {
         let path = match self {
             Journal::Memory(all) => return Ok(all.clone()),

@@ -162,10 +162,13 @@ impl Emulator {
         })
     }
 
-    /// A copy in memory of what there is now. What becomes of it is nobody else's business.
+    /// A copy in memory of what there is now. What becomes of it is nobody else's business; what it is asked is in the journal.
     pub fn apart(&self) -> Emulator {
-        let seed = self.lock().process_seed;
-        Emulator::from_parts(self.look(|world| world.clone()), None, Journal::Memory(Vec::new()), seed)
+        let (seed, journal) = {
+            let core = self.lock();
+            (core.process_seed, core.journal.shared())
+        };
+        Emulator::from_parts(self.look(|world| world.clone()), None, journal, seed)
     }
 
     /// The emulator's time.

@@ -98,7 +98,7 @@ impl GraphClient {
                 None => None,
             };
             match (wait, worst) {
-                (Some(wait), Some(error)) => self.wait(error.kind, wait).await,
+                (Some(wait), Some(error)) => self.wait(&error, wait).await,
                 _ => {
                     let last = |result: Option<ItemResult>| result.unwrap_or_else(|| Err(missing()));
                     let counted = |result: ItemResult| result.map_err(|error| given_up(&attempts, error));

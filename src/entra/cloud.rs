@@ -56,7 +56,17 @@ impl Endpoints {
         Ok(Endpoints { login, graph, scope })
     }
 
-    /// The scope a token for Graph is asked for.
+    /// The login host's name.
+    pub fn login_host(&self) -> &str {
+        self.login.host_str().unwrap_or_default()
+    }
+
+    /// Scheme, host and port of the login service.
+    pub fn login_origin(&self) -> String {
+        self.login.origin().ascii_serialization()
+    }
+
+    /// The scope a token is asked for.
     pub fn scope(&self) -> &str {
         &self.scope
     }

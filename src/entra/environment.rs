@@ -7,10 +7,25 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use uuid::Uuid;
+
+use super::azure_cli::{self, AzureCli};
+use super::ci_token::{CiSystem, CiToken};
 use super::error::{EntraError, ErrorKind};
+use super::managed_identity::{IMDS, IdentityEndpoint, ManagedIdentity};
 use super::sign_in::{CertificateSource, Method, OwnCredential};
 use crate::connections::Connection;
 use crate::key::Secret;
+
+/// Which method is meant, as Azure's own tools are told.
+const CHOSEN: &str = "AZURE_TOKEN_CREDENTIALS";
+/// The service connection of an Azure DevOps task.
+const SERVICE_CONNECTION: &str = "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID";
+
+const OF_MACHINE: [&str; 3] = ["IDENTITY_ENDPOINT", "IDENTITY_HEADER", "AZURE_POD_IDENTITY_AUTHORITY_HOST"];
+const OF_GITHUB: [&str; 3] =
+    ["ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "GITHUB_SERVER_URL"];
+const OF_AZURE_DEVOPS: [&str; 3] = ["SYSTEM_OIDCREQUESTURI", "SYSTEM_ACCESSTOKEN", "SYSTEM_COLLECTIONURI"];
 
 /// Reads the credential out of the variables.
 ///
@@ -20,6 +35,12 @@ use crate::key::Secret;
 /// | secret | `AZURE_CLIENT_SECRET` | `ARM_CLIENT_SECRET` |
 /// | certificate, PEM or PFX | `AZURE_CLIENT_CERTIFICATE_PATH`, `…_PASSWORD`, `AZURE_CLIENT_SEND_CERTIFICATE_CHAIN` | `ARM_CLIENT_CERTIFICATE_PATH` or `ARM_CLIENT_CERTIFICATE` (base64 of a PFX), `…_PASSWORD` |
 /// | federated | `AZURE_FEDERATED_TOKEN_FILE` | `ARM_USE_OIDC=true` with `ARM_OIDC_TOKEN` or `ARM_OIDC_TOKEN_FILE_PATH` |
+/// | GitHub job | the runner's `ACTIONS_ID_TOKEN_REQUEST_URL` and `…_TOKEN` | `ARM_USE_OIDC=true` with those, or `ARM_OIDC_REQUEST_URL` and `…_TOKEN` |
+/// | Azure DevOps job | `AZURESUBSCRIPTION_SERVICE_CONNECTION_ID`, `SYSTEM_OIDCREQUESTURI`, `SYSTEM_ACCESSTOKEN` | `ARM_USE_OIDC=true` with `ARM_ADO_PIPELINE_SERVICE_CONNECTION_ID` |
+/// | managed identity | `AZURE_TOKEN_CREDENTIALS=ManagedIdentityCredential` | `ARM_USE_MSI=true` |
+/// | Azure CLI | `AZURE_TOKEN_CREDENTIALS=AzureCliCredential` | `ARM_USE_CLI=true` |
+///
+/// The last two need no client id; a managed identity takes it as the name of one of several.
 ///
 /// Errors name the variables that are missing or contradict each other, never a value.
 pub fn from_environment(variables: &BTreeMap<String, String>) -> Result<OwnCredential, EntraError> {
@@ -35,10 +56,14 @@ pub fn from_environment(variables: &BTreeMap<String, String>) -> Result<OwnCrede
     }
 }
 
-/// Reads the credential out of a connection of the operator's: its settings are those of `AZURE_*` under their own names.
+/// Reads the credential out of a connection of the operator's: its settings are those of `AZURE_*` under their own names, and
+/// `auth` says which method is meant where no secret does. What a machine or CI system says of itself is taken from its variables.
 ///
 /// Errors name the settings that are missing or contradict each other, never a value.
-pub fn from_connection(connection: &Connection) -> Result<OwnCredential, EntraError> {
+pub fn from_connection(
+    connection: &Connection,
+    variables: &BTreeMap<String, String>,
+) -> Result<OwnCredential, EntraError> {
     let settings = [
         ("AZURE_CLIENT_ID", "client_id"),
         ("AZURE_TENANT_ID", "tenant_id"),
@@ -46,22 +71,67 @@ pub fn from_connection(connection: &Connection) -> Result<OwnCredential, EntraEr
         ("AZURE_CLIENT_CERTIFICATE_PATH", "client_certificate_path"),
         ("AZURE_CLIENT_CERTIFICATE_PASSWORD", "client_certificate_password"),
         ("AZURE_FEDERATED_TOKEN_FILE", "federated_token_file"),
+        (SERVICE_CONNECTION, "service_connection_id"),
     ];
     let set = settings.into_iter().filter_map(|(variable, setting)| {
         Some((variable.to_owned(), connection.secret(setting)?.expose().to_owned()))
     });
+    let mut set: BTreeMap<String, String> = set.collect();
+    let (ambient, chosen): (&[&str], _) = match connection.text("auth") {
+        None | Some("client") => (&[], None),
+        Some("managed_identity") => (&OF_MACHINE, Some("ManagedIdentityCredential")),
+        Some("azure_cli") => (&azure_cli::PASSED_ON, Some("AzureCliCredential")),
+        Some("github") => (&OF_GITHUB, None),
+        Some("azure_devops") => (&OF_AZURE_DEVOPS, None),
+        Some(_) => {
+            return Err(wrong(&format!("connection {} has an unknown auth", connection.name())).with_hint(
+                "Azure is signed in to with client, managed_identity, azure_cli, github or azure_devops",
+            ));
+        }
+    };
+    let ambient = ambient.iter().filter_map(|name| variables.get_key_value(*name));
+    set.extend(ambient.map(|(name, value)| (name.clone(), value.clone())));
+    set.extend(chosen.map(|chosen| (CHOSEN.to_owned(), chosen.to_owned())));
     let in_its_words = |mut text: String| {
         for (variable, setting) in settings.iter().rev() {
             text = text.replace(variable, &connection.variable(setting));
         }
         text
     };
-    let found = from_environment(&set.collect()).map_err(|mut error| {
+    let found = from_environment(&set).map_err(|mut error| {
         error.message = in_its_words(std::mem::take(&mut error.message));
         error.hint = error.hint.take().map(in_its_words);
         error
     })?;
     Ok(OwnCredential { source: format!("connection {}", connection.name()), ..found })
+}
+
+/// The token that the CI system of this job offers, if one does: GitHub's under these two names, Azure DevOps' for the service
+/// connection that the third names.
+fn ci_token(
+    set: &Variables<'_>,
+    url: &'static str,
+    token: &'static str,
+    service_connection: &'static str,
+) -> Result<Option<(&'static str, Method)>, EntraError> {
+    let missing = |name: &str, other: &str| wrong(&format!("{other} is set, but {name} is not"));
+    if let Some(id) = set.get(service_connection) {
+        let system = CiSystem::AzureDevOps { service_connection: id.trim().to_owned() };
+        let needed = |name| set.secret(name).ok_or_else(|| missing(name, service_connection));
+        let (address, token) = (needed("SYSTEM_OIDCREQUESTURI")?, needed("SYSTEM_ACCESSTOKEN")?);
+        let home = set.get("SYSTEM_COLLECTIONURI");
+        let found = CiToken::new(system, address.expose(), home, token)?;
+        return Ok(Some((service_connection, Method::CiToken(found))));
+    }
+    match (set.get(url), set.secret(token)) {
+        (Some(address), Some(token)) => {
+            let home = set.get("GITHUB_SERVER_URL");
+            let found = CiToken::new(CiSystem::GitHub, address, home, token)?;
+            Ok(Some((url, Method::CiToken(found))))
+        }
+        (Some(_), None) => Err(missing(token, url)),
+        (None, _) => Ok(None),
+    }
 }
 
 fn nothing(set: &Variables<'_>) -> EntraError {
@@ -71,7 +141,8 @@ fn nothing(set: &Variables<'_>) -> EntraError {
         None => "no sign-in variables are set".to_owned(),
     };
     wrong(&reason).with_hint(
-        "set AZURE_TENANT_ID and AZURE_CLIENT_ID, and one of AZURE_CLIENT_SECRET, AZURE_CLIENT_CERTIFICATE_PATH, AZURE_FEDERATED_TOKEN_FILE",
+        "set AZURE_TENANT_ID and AZURE_CLIENT_ID, and one of AZURE_CLIENT_SECRET, AZURE_CLIENT_CERTIFICATE_PATH, AZURE_FEDERATED_TOKEN_FILE; \
+         or AZURE_TOKEN_CREDENTIALS=ManagedIdentityCredential or AzureCliCredential",
     )
 }
 
@@ -119,6 +190,18 @@ impl<'a> Family<'a> {
         if let Some(path) = set.get("AZURE_FEDERATED_TOKEN_FILE") {
             family.methods.push(("AZURE_FEDERATED_TOKEN_FILE", Method::FederatedFile(PathBuf::from(path))));
         }
+        family.add_chosen()?;
+        // A job offers its token to every step; one that was given something else means that.
+        if family.methods.is_empty()
+            && (set.get("AZURE_CLIENT_ID").is_some() || set.get(SERVICE_CONNECTION).is_some())
+        {
+            family.methods.extend(ci_token(
+                set,
+                "ACTIONS_ID_TOKEN_REQUEST_URL",
+                "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+                SERVICE_CONNECTION,
+            )?);
+        }
         family.choose()
     }
 
@@ -139,7 +222,47 @@ impl<'a> Family<'a> {
             )?;
         }
         family.add_oidc()?;
+        if set.flag("ARM_USE_MSI")? {
+            family.add_managed_identity("ARM_USE_MSI")?;
+        }
+        if set.flag("ARM_USE_CLI")? {
+            family.methods.push(("ARM_USE_CLI", Method::AzureCli(AzureCli::new(set.0))));
+        }
         family.choose()
+    }
+
+    /// Azure's own way to say which method is meant.
+    fn add_chosen(&mut self) -> Result<(), EntraError> {
+        match self.set.get(CHOSEN).map(|chosen| chosen.trim().to_ascii_lowercase()).as_deref() {
+            Some("managedidentitycredential") => self.add_managed_identity(CHOSEN),
+            Some("azureclicredential") => {
+                self.methods.push((CHOSEN, Method::AzureCli(AzureCli::new(self.set.0))));
+                Ok(())
+            }
+            // Others are for other tools: what is set beside it decides.
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn add_managed_identity(&mut self, name: &'static str) -> Result<(), EntraError> {
+        let endpoint = match (self.set.get("IDENTITY_ENDPOINT"), self.set.secret("IDENTITY_HEADER")) {
+            (Some(url), Some(header)) => IdentityEndpoint::AppService { url: url.to_owned(), header },
+            (None, None) => {
+                let origin = self.set.get("AZURE_POD_IDENTITY_AUTHORITY_HOST").unwrap_or(IMDS);
+                IdentityEndpoint::Imds(origin.to_owned())
+            }
+            _ => return Err(wrong("of IDENTITY_ENDPOINT and IDENTITY_HEADER only one is set")),
+        };
+        let client_id = self.client_id()?;
+        self.methods.push((name, Method::ManagedIdentity(ManagedIdentity { endpoint, client_id })));
+        Ok(())
+    }
+
+    /// The client id, where one is set.
+    fn client_id(&self) -> Result<Option<Uuid>, EntraError> {
+        let name = format!("{}_CLIENT_ID", self.prefix);
+        let id = self.set.get(&name).map(str::trim);
+        id.map(str::parse).transpose().map_err(|_| wrong(&format!("{name} is not a GUID")))
     }
 
     fn add_secret(&mut self, name: &'static str) {
@@ -171,10 +294,18 @@ impl<'a> Family<'a> {
             self.set.secret("ARM_OIDC_TOKEN").map(|token| ("ARM_OIDC_TOKEN", Method::FederatedToken(token)));
         let file = self.set.get("ARM_OIDC_TOKEN_FILE_PATH");
         let file = file.map(|path| ("ARM_OIDC_TOKEN_FILE_PATH", Method::FederatedFile(PathBuf::from(path))));
-        let found: Vec<_> = token.into_iter().chain(file).collect();
+        let mut found: Vec<_> = token.into_iter().chain(file).collect();
+        if wanted && found.is_empty() {
+            let own = self.set.get("ARM_OIDC_REQUEST_URL").is_some();
+            let (url, token) = match own {
+                true => ("ARM_OIDC_REQUEST_URL", "ARM_OIDC_REQUEST_TOKEN"),
+                false => ("ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"),
+            };
+            found.extend(ci_token(self.set, url, token, "ARM_ADO_PIPELINE_SERVICE_CONNECTION_ID")?);
+        }
         match (wanted, found.first()) {
-            (true, None) => Err(wrong("ARM_USE_OIDC is true, but neither ARM_OIDC_TOKEN nor ARM_OIDC_TOKEN_FILE_PATH is set")
-                .with_hint("asking GitHub or Azure DevOps for a token is not in this version; have an earlier step write it to a file")),
+            (true, None) => Err(wrong("ARM_USE_OIDC is true, but neither ARM_OIDC_TOKEN nor ARM_OIDC_TOKEN_FILE_PATH is set, and no CI system offers a token")
+                .with_hint("on GitHub give the job permissions: id-token: write; on Azure DevOps set ARM_ADO_PIPELINE_SERVICE_CONNECTION_ID and map SYSTEM_ACCESSTOKEN")),
             (false, Some((name, _))) if self.methods.is_empty() => {
                 Err(wrong(&format!("{name} is set, but ARM_USE_OIDC is not true")))
             }
@@ -188,7 +319,7 @@ impl<'a> Family<'a> {
 
     /// The family's credential; `None` when it has no method.
     fn choose(self) -> Result<Option<OwnCredential>, EntraError> {
-        let id_name = format!("{}_CLIENT_ID", self.prefix);
+        let client_id = self.client_id();
         let mut methods = self.methods.into_iter();
         let Some((name, method)) = methods.next() else { return Ok(None) };
         let others: Vec<&str> = methods.map(|(name, _)| name).collect();
@@ -198,10 +329,12 @@ impl<'a> Family<'a> {
                 wrong(&format!("{all} are both set; which one is meant?")).with_hint("unset all but one")
             );
         }
-        let Some(id) = self.set.get(&id_name) else {
-            return Err(wrong(&format!("{name} is set, but {id_name} is not")));
+        let knows_who = matches!(method, Method::ManagedIdentity(_) | Method::AzureCli(_));
+        let client_id = match client_id? {
+            Some(id) => id,
+            None if knows_who => Uuid::nil(),
+            None => return Err(wrong(&format!("{name} is set, but {}_CLIENT_ID is not", self.prefix))),
         };
-        let client_id = id.trim().parse().map_err(|_| wrong(&format!("{id_name} is not a GUID")))?;
         let tenant = self.set.get(&format!("{}_TENANT_ID", self.prefix)).map(|id| id.trim().to_owned());
         Ok(Some(OwnCredential { tenant, client_id, method, source: name.to_owned() }))
     }

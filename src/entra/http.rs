@@ -12,7 +12,7 @@ use super::envelope::error_of;
 use super::error::{EntraError, ErrorKind};
 use super::line::Line;
 use super::pace::{Budgets, Class, Pacer};
-use super::retry::{given_up, silence, wait_after};
+use super::retry::{given_up, silence, tell_of, wait_after};
 use super::sign_in::OwnCredential;
 use super::tenant::tenant_id;
 use super::token::{Token, TokenSource};
@@ -132,6 +132,11 @@ impl GraphClient {
         self.tokens.bearer().await.map(|_| ())
     }
 
+    /// Who signs in.
+    pub(super) fn identity(&self) -> &OwnCredential {
+        self.tokens.credential()
+    }
+
     /// The tenant as it was named.
     pub fn tenant(&self) -> &str {
         &self.tenant
@@ -174,14 +179,15 @@ impl GraphClient {
                 // Then the count is the sign-in's own.
                 None if failure.before => return Err(failure.error),
                 None => return Err(given_up(&attempts, failure.error)),
-                Some(wait) => self.wait(failure.error.kind, wait).await,
+                Some(wait) => self.wait(&failure.error, wait).await,
             }
         }
     }
 
     /// Waits before another attempt. Throttled, everybody waits: requests sent meanwhile would count against us.
-    pub(super) async fn wait(&self, kind: ErrorKind, wait: SignedDuration) {
-        if kind == ErrorKind::Throttled {
+    pub(super) async fn wait(&self, error: &EntraError, wait: SignedDuration) {
+        tell_of(error, wait);
+        if error.kind == ErrorKind::Throttled {
             let now = self.line.clock.now();
             self.pacer.pause(now.checked_add(wait).unwrap_or(now));
         }

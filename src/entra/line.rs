@@ -63,9 +63,9 @@ impl Line {
         request: http::Request<Vec<u8>>,
     ) -> Result<http::Response<Vec<u8>>, TransportError> {
         let closed = |_| TransportError::new(TransportErrorKind::Other, Sent::No, "the run is ending");
-        let what = what(&request);
+        let (what, asked) = (what(&request), asked(request.uri()));
         let permit = self.in_flight.acquire().await.map_err(closed)?;
-        let answer = self.transport.send(request).await;
+        let answer = self.transport.send(request).await.map_err(|lost| TransportError { asked, ..lost });
         drop(permit);
         match &answer {
             Ok(answer) => tracing::debug!("{what}: {}", answer.status().as_u16()),
@@ -75,6 +75,15 @@ impl Line {
             self.skew.note(answer.headers(), self.clock.now());
         }
         answer
+    }
+
+    /// The same to somebody else than this cloud: whose clock it is does not matter.
+    pub(super) async fn send_elsewhere(
+        &self,
+        request: http::Request<Vec<u8>>,
+    ) -> Result<http::Response<Vec<u8>>, TransportError> {
+        let elsewhere = Line { skew: Arc::default(), ..self.clone() };
+        elsewhere.send(request).await
     }
 
     /// The present moment by the service's clock, as far as it is known.
@@ -90,6 +99,12 @@ impl Line {
         self.random.fill(&mut bytes);
         uuid::Builder::from_random_bytes(bytes).into_uuid()
     }
+}
+
+/// Host and port, and nothing else an address may hold.
+fn asked(uri: &http::Uri) -> Option<String> {
+    let port = uri.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
+    uri.host().map(|host| printable(&format!("{host}{port}")))
 }
 
 /// The request in a line of the log: no header and no body, and a query only where certroll itself wrote it.

@@ -12,24 +12,29 @@
 //! No error, and no `Debug`, holds a secret. The library reads no environment; variables and settings are handed in.
 
 pub mod aadsts;
+pub mod azure_cli;
+pub mod ci_token;
 pub mod cloud;
 pub mod environment;
 pub mod error;
 pub mod http;
 pub mod in_process;
 pub mod line;
+pub mod managed_identity;
 pub mod observe;
 pub mod pace;
+pub mod probe;
 pub mod prove;
 pub mod retry;
 pub mod sign_in;
 pub mod writer;
 
 mod batch;
+mod elsewhere;
 mod envelope;
 mod odata;
 mod tenant;
-mod token;
+pub(crate) mod token;
 mod wire;
 
 pub use cloud::{EndpointOverrides, Endpoints};

@@ -33,6 +33,20 @@ pub(super) fn given_up(attempts: &Attempts<'_>, mut error: EntraError) -> EntraE
     error
 }
 
+/// Waits from which on somebody may wonder whether the run still lives.
+const LONG_WAIT: SignedDuration = SignedDuration::from_secs(20);
+
+/// Says why a request will be tried again: to everybody where no answer came or the service asked for a long wait.
+pub(super) fn tell_of(error: &EntraError, wait: SignedDuration) {
+    let (why, seconds) = (error.to_string(), wait.as_secs().max(1));
+    let why = why.trim_end_matches('.');
+    if error.kind == ErrorKind::Network || error.retry_after.is_some() && wait >= LONG_WAIT {
+        tracing::warn!("{why}; trying again in {seconds} s");
+    } else {
+        tracing::info!("{why}; trying again in {seconds} s");
+    }
+}
+
 /// The error of a request that brought no answer.
 pub(super) fn silence(doing: &str, error: &TransportError) -> EntraError {
     let kind = match error.kind {

@@ -1,7 +1,7 @@
 //! certroll's own sign-in: which credential it has, and the form a token is asked for with it.
 //!
-//! Client secret, certificate and federated token file are here. Federation by GitHub and Azure DevOps, managed identity and the
-//! Azure CLI will be further variants of [`Method`].
+//! What is shown to the login service is a secret, a certificate's signature or a token of another issuer; a managed identity and the
+//! Azure CLI hand out access tokens without it.
 #![allow(clippy::disallowed_methods, reason = "reads the operator's own certificate and token files")]
 
 use std::path::{Path, PathBuf};
@@ -9,12 +9,16 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use super::azure_cli::AzureCli;
+use super::ci_token::CiToken;
 use super::error::{EntraError, ErrorKind};
 use super::line::Line;
+use super::managed_identity::ManagedIdentity;
 use crate::assertion::client_assertion;
 use crate::certificate::Certificate;
 use crate::form::{read_pem, read_pfx};
 use crate::key::{LocalSigner, Secret, SignatureAlgorithm};
+use crate::net::RetrySettings;
 
 /// Largest certificate or token file read, in bytes.
 const FILE_MAX: u64 = 1 << 20;
@@ -24,7 +28,7 @@ const FILE_MAX: u64 = 1 << 20;
 pub struct OwnCredential {
     /// The tenant the credential is meant for, where the operator said so. Checked against the declaration.
     pub tenant: Option<String>,
-    /// Client id.
+    /// Client id. Nil where the method itself knows who: a machine's only identity, whoever is signed in with the Azure CLI.
     pub client_id: Uuid,
     /// What it shows.
     pub method: Method,
@@ -50,6 +54,12 @@ pub enum Method {
     FederatedFile(PathBuf),
     /// Such a token itself.
     FederatedToken(Secret),
+    /// Such a token of the running CI job, asked for at each sign-in.
+    CiToken(CiToken),
+    /// An access token of this machine's identity.
+    ManagedIdentity(ManagedIdentity),
+    /// An access token from the Azure CLI.
+    AzureCli(AzureCli),
 }
 
 /// Where the certificate comes from.
@@ -96,6 +106,11 @@ impl OwnCredential {
             Method::Secret(_) => "a client secret",
             Method::Certificate { .. } => "a certificate",
             Method::FederatedFile(_) | Method::FederatedToken(_) => "a federated token",
+            Method::CiToken(token) => token.describe(),
+            Method::ManagedIdentity(identity) => return format!("{} ({})", identity.describe(), self.source),
+            Method::AzureCli(_) => {
+                return format!("whoever is signed in with the Azure CLI ({})", self.source);
+            }
         };
         format!("client {} with {what} ({})", self.client_id, self.source)
     }
@@ -106,8 +121,13 @@ impl OwnCredential {
         audience: &str,
         algorithm: SignatureAlgorithm,
         line: &Line,
+        retry: &RetrySettings,
     ) -> Result<Proof, EntraError> {
         match &self.method {
+            Method::CiToken(token) => Ok(Proof::assertion(&token.assertion(line, retry).await?)),
+            Method::ManagedIdentity(_) | Method::AzureCli(_) => {
+                Err(self.unusable("it signs in without the login service"))
+            }
             Method::Secret(secret) => Ok(Proof::secret(secret.expose())),
             Method::FederatedToken(token) => Ok(Proof::assertion(token.expose())),
             Method::FederatedFile(path) => {
@@ -129,6 +149,27 @@ impl OwnCredential {
                     .map(|jwt| Proof::assertion(jwt.expose()))
                     .map_err(|error| self.unusable(&error.to_string()))
             }
+        }
+    }
+
+    /// The answer of whoever hands out access tokens without the login service; none where it is asked.
+    pub(super) async fn direct(
+        &self,
+        line: &Line,
+        retry: &RetrySettings,
+        doing: &str,
+        tenant: &str,
+    ) -> Option<Result<Zeroizing<Vec<u8>>, EntraError>> {
+        let scope = line.endpoints.scope();
+        let resource = scope.strip_suffix("/.default").unwrap_or(scope);
+        match &self.method {
+            Method::ManagedIdentity(identity) => Some(identity.answer(line, retry, doing, resource).await),
+            Method::AzureCli(cli) => Some(cli.answer(doing, resource, tenant).await),
+            Method::Secret(_)
+            | Method::Certificate { .. }
+            | Method::FederatedFile(_)
+            | Method::FederatedToken(_)
+            | Method::CiToken(_) => None,
         }
     }
 

@@ -7,9 +7,8 @@ use uuid::Uuid;
 use super::aadsts::TokenError;
 use super::error::{EntraError, ErrorKind};
 use super::line::Line;
-use super::retry::{given_up, silence, wait_after};
-use crate::net::printable;
-use crate::net::{Attempts, RetrySettings};
+use super::retry::{given_up, silence, tell_of, wait_after};
+use crate::net::{Attempts, RetrySettings, printable};
 
 /// The tenant's id. A GUID is one already; for a verified domain the login service's discovery document names it. No token is sent.
 pub(super) async fn tenant_id(line: &Line, tenant: &str) -> Result<Uuid, EntraError> {
@@ -34,7 +33,10 @@ pub(super) async fn tenant_id(line: &Line, tenant: &str) -> Result<Uuid, EntraEr
             Err(lost) => (silence(&doing, &lost), attempts.after_silence(&lost, &*line.random)),
         };
         match wait {
-            Some(wait) => line.clock.sleep(wait).await,
+            Some(wait) => {
+                tell_of(&error, wait);
+                line.clock.sleep(wait).await;
+            }
             None => return Err(given_up(&attempts, error)),
         }
     }

@@ -1,4 +1,4 @@
-//! Access tokens for Graph: asked for once, kept until shortly before they end, asked for again when the service says so.
+//! Access tokens for Graph and for vaults: asked for once, kept until shortly before they end, asked for again when the service says so.
 
 use std::sync::{Arc, PoisonError};
 
@@ -6,13 +6,13 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::Url;
 use serde::Deserialize;
 use uuid::Uuid;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::aadsts::{Meaning, TokenError};
 use super::error::{EntraError, ErrorKind};
 use super::line::Line;
 use super::odata::percent_encoded;
-use super::retry::{given_up, silence, wait_after};
+use super::retry::{given_up, silence, tell_of, wait_after};
 use super::sign_in::{OwnCredential, Proof};
 use crate::key::SignatureAlgorithm;
 use crate::net::printable;
@@ -21,14 +21,14 @@ use crate::net::{Attempts, RetrySettings};
 /// How long before its end a token is no longer used.
 const MARGIN: SignedDuration = SignedDuration::from_mins(5);
 
-/// A token for Graph. Opaque: nothing of it is read.
-pub(super) struct Token {
-    pub value: Zeroizing<String>,
+/// A token. Opaque: nothing of it is read.
+pub(crate) struct Token {
+    pub(crate) value: Zeroizing<String>,
     use_until: Timestamp,
 }
 
-/// The tokens of one tenant.
-pub(super) struct TokenSource {
+/// The tokens of one tenant for one scope, that of the line.
+pub(crate) struct TokenSource {
     line: Line,
     tenant: String,
     credential: OwnCredential,
@@ -40,7 +40,7 @@ pub(super) struct TokenSource {
 }
 
 impl TokenSource {
-    pub(super) fn new(
+    pub(crate) fn new(
         line: Line,
         tenant: String,
         credential: OwnCredential,
@@ -58,6 +58,11 @@ impl TokenSource {
         }
     }
 
+    /// Who signs in.
+    pub(super) fn credential(&self) -> &OwnCredential {
+        &self.credential
+    }
+
     /// The tenant the operator meant the credential for, if any was named.
     pub(super) fn meant_for(&self) -> Option<&str> {
         self.credential.tenant.as_deref()
@@ -65,21 +70,27 @@ impl TokenSource {
 
     /// A token that is good for a while yet.
     pub(super) async fn bearer(&self) -> Result<Arc<Token>, EntraError> {
-        if let Some(token) = self.usable() {
+        self.bearer_for(None).await
+    }
+
+    /// The same; with claims that a service asks for, always a new one that has them.
+    pub(crate) async fn bearer_for(&self, claims: Option<&str>) -> Result<Arc<Token>, EntraError> {
+        let usable = || if claims.is_none() { self.usable() } else { None };
+        if let Some(token) = usable() {
             return Ok(token);
         }
         let asking = self.asking.lock().await;
-        if let Some(token) = self.usable() {
+        if let Some(token) = usable() {
             return Ok(token);
         }
-        let token = Arc::new(self.ask().await?);
+        let token = Arc::new(self.ask(claims).await?);
         *self.cached() = Some(token.clone());
         drop(asking);
         Ok(token)
     }
 
     /// Forgets a token the service refused, unless a newer one is there already.
-    pub(super) fn discard(&self, refused: &Arc<Token>) {
+    pub(crate) fn discard(&self, refused: &Arc<Token>) {
         let mut cached = self.cached();
         if cached.as_ref().is_some_and(|token| Arc::ptr_eq(token, refused)) {
             *cached = None;
@@ -95,18 +106,25 @@ impl TokenSource {
         self.cached().as_ref().filter(|token| token.use_until > now).cloned()
     }
 
-    async fn ask(&self) -> Result<Token, EntraError> {
+    async fn ask(&self, claims: Option<&str>) -> Result<Token, EntraError> {
         let url = self.line.endpoints.token_url(&self.tenant)?;
         let doing = format!("signing in to tenant {} as {}", self.tenant, self.credential.describe());
+        if let Some(answer) = self.credential.direct(&self.line, &self.retry, &doing, &self.tenant).await {
+            return self.accept(&doing, &answer?);
+        }
         let random = &*self.line.random;
         let mut attempts = Attempts::new(&self.retry);
         loop {
-            let proof = self.credential.proof(url.as_str(), self.assertion, &self.line).await?;
+            let mut proof =
+                self.credential.proof(url.as_str(), self.assertion, &self.line, &self.retry).await?;
             let client_id = self.credential.client_id.to_string();
+            proof.fields.extend(claims.map(|claims| ("claims", Zeroizing::new(claims.to_owned()))));
             let request =
                 token_request(&url, &client_id, self.line.endpoints.scope(), &proof, self.line.random_id())?;
             let (error, wait) = match self.line.send(request).await {
-                Ok(answer) if answer.status().is_success() => return self.accept(&doing, answer.into_body()),
+                Ok(answer) if answer.status().is_success() => {
+                    return self.accept(&doing, &Zeroizing::new(answer.into_body()));
+                }
                 Ok(answer) => {
                     let error = self.refusal(&doing, &url, &answer, &proof);
                     let wait = wait_after(&mut attempts, &error, random);
@@ -115,25 +133,34 @@ impl TokenSource {
                 Err(lost) => (silence(&doing, &lost), attempts.after_silence(&lost, random)),
             };
             match wait {
-                Some(wait) => self.line.clock.sleep(wait).await,
+                Some(wait) => {
+                    tell_of(&error, wait);
+                    self.line.clock.sleep(wait).await;
+                }
                 None => return Err(given_up(&attempts, error)),
             }
         }
     }
 
-    fn accept(&self, doing: &str, mut body: Vec<u8>) -> Result<Token, EntraError> {
+    /// Takes the answer of a login service, an identity endpoint or the Azure CLI: how long the token is good for, or until when.
+    fn accept(&self, doing: &str, body: &[u8]) -> Result<Token, EntraError> {
         #[derive(Deserialize)]
         struct Granted {
+            #[serde(alias = "accessToken")]
             access_token: String,
-            expires_in: Seconds,
+            expires_in: Option<Seconds>,
+            expires_on: Option<Seconds>,
         }
         // The parser's own error would quote what it stumbled over.
-        let granted = serde_json::from_slice::<Granted>(&body);
-        body.zeroize();
+        let granted = serde_json::from_slice::<Granted>(body);
         let usable = |token: &str| !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic());
-        let granted = granted.ok().map(|granted| (Zeroizing::new(granted.access_token), granted.expires_in));
+        let until = |end: Seconds| Seconds(end.0.saturating_sub(self.line.clock.now().as_second()));
+        let granted = granted.ok().and_then(|granted| {
+            let token = Zeroizing::new(granted.access_token);
+            Some((token, granted.expires_in.or(granted.expires_on.map(until))?))
+        });
         let Some((value, expires_in)) = granted.filter(|(token, _)| usable(token)) else {
-            let reason = "the login service's answer holds no usable token";
+            let reason = "the answer holds no usable token";
             return Err(EntraError::new(ErrorKind::InvalidAnswer, doing, reason));
         };
         let life = SignedDuration::from_secs(expires_in.0.clamp(0, 86_400));

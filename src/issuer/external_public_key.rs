@@ -8,10 +8,7 @@ mod kind;
 #[cfg(test)]
 mod tests;
 
-use jiff::Timestamp;
-
 use crate::certificate::{Certificate, CertificateError, PublicKey};
-use crate::ids::Sha1;
 use crate::pem::{self, Block, PemError};
 
 /// Longest file that is read, in bytes. Certificates take two thousand.
@@ -67,13 +64,10 @@ pub enum PublicKeyFileError {
     /// A certificate for a short RSA key.
     #[error("its RSA key has {0} bits; at least {RSA_BITS_MIN} are needed")]
     TooShort(u32),
-    /// A certificate that has ended.
-    #[error("it expired on {}", .0.strftime("%Y-%m-%d"))]
-    Expired(Timestamp),
 }
 
 /// Reads a provider's file: one public RSA certificate, DER or PEM. Whether it has expired is
-/// [`check_not_expired`]'s question, since a file that stays in Git expires in time.
+/// the planner's question, since a file that stays in Git expires in time.
 pub fn read(bytes: &[u8]) -> Result<Certificate, PublicKeyFileError> {
     match bytes.len() {
         0 => return Err(PublicKeyFileError::Empty),
@@ -154,50 +148,5 @@ fn check_key(certificate: &Certificate) -> Result<(), PublicKeyFileError> {
         PublicKey::Rsa(bits) if *bits < RSA_BITS_MIN => Err(PublicKeyFileError::TooShort(*bits)),
         PublicKey::Rsa(_) => Ok(()),
         PublicKey::Other(name) => Err(PublicKeyFileError::NotRsa(name.clone())),
-    }
-}
-
-/// Refuses a certificate that has already ended.
-pub fn check_not_expired(certificate: &Certificate, now: Timestamp) -> Result<(), PublicKeyFileError> {
-    if certificate.not_after <= now {
-        return Err(PublicKeyFileError::Expired(certificate.not_after));
-    }
-    Ok(())
-}
-
-/// The newest of several certificates: the last to end; of equals the last to begin, then the greater thumbprint, so
-/// that the answer never depends on their order.
-pub fn newest<'a>(certificates: impl IntoIterator<Item = &'a Certificate>) -> Option<&'a Certificate> {
-    certificates.into_iter().max_by_key(|each| (each.not_after, each.not_before, each.thumbprints.sha256))
-}
-
-/// How a provider's certificate stands to what is live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Arrival {
-    /// It is live already: nothing to do.
-    AlreadyLive,
-    /// It is another one and ends later than every live one.
-    Newer,
-    /// It is another one but does not end later than the newest live one, which ends then.
-    NotNewer {
-        /// End of the newest live one.
-        newest_live_ends: Timestamp,
-    },
-}
-
-/// Compares a certificate with the live ones, each given by thumbprint and end.
-pub fn arrival(certificate: &Certificate, live: impl IntoIterator<Item = (Sha1, Timestamp)>) -> Arrival {
-    let mut newest: Option<Timestamp> = None;
-    for (thumbprint, ends) in live {
-        if thumbprint == certificate.thumbprints.sha1 {
-            return Arrival::AlreadyLive;
-        }
-        newest = newest.max(Some(ends));
-    }
-    match newest {
-        Some(newest_live_ends) if certificate.not_after <= newest_live_ends => {
-            Arrival::NotNewer { newest_live_ends }
-        }
-        _ => Arrival::Newer,
     }
 }

@@ -9,11 +9,14 @@ use crate::key::PrivateKey;
 use crate::period::Period;
 
 pub mod ca_file;
+pub mod csr;
 pub mod external_public_key;
 pub mod self_signed;
 #[cfg(feature = "hashicorp-vault")]
 pub mod vault_pki;
 mod x509;
+
+pub(crate) use x509::signing_request;
 
 /// A certificate and the chain above it, leaf's issuer first.
 #[derive(Debug, Clone)]
@@ -73,4 +76,9 @@ pub enum SubjectKey<'a> {
 pub trait Issuer: Send + Sync {
     /// Makes one certificate. The same arguments may give another certificate each time.
     async fn issue(&self, request: &CertificateRequest, key: SubjectKey<'_>) -> Result<Issued, IssueError>;
+
+    /// Hands a signing request (DER) over where the certificate comes later. One that was handed over already is done.
+    async fn ask(&self, _csr: &[u8]) -> Result<(), IssueError> {
+        Ok(())
+    }
 }

@@ -15,6 +15,7 @@ use super::x509::{chain_above, check_answer, signing_request};
 use super::{CertificateRequest, IssueError, Issued, Issuer, SubjectKey};
 use crate::certificate::Certificate;
 use crate::edges::{Trouble, TroubleKind};
+use crate::may::May;
 use crate::pem;
 use crate::vault::{Vault, VaultAsk};
 
@@ -43,6 +44,27 @@ impl VaultPki {
             namespace: namespace.map(str::to_owned),
             issuer_ref: issuer_ref.map(str::to_owned),
         }
+    }
+
+    /// Below the server's root.
+    fn path(&self) -> Vec<&str> {
+        match &self.issuer_ref {
+            Some(issuer) => vec![&self.mount, "issuer", issuer, "sign", &self.role],
+            None => vec![&self.mount, "sign", &self.role],
+        }
+    }
+
+    /// Whether requests are signed for us, as far as the server tells without a request.
+    pub async fn may_issue(&self) -> Result<May, Trouble> {
+        let path = self.path().join("/");
+        let doing = format!("looking whether {path} may be used");
+        let needed: [(String, &[&str]); 1] = [(path, &["update"])];
+        self.vault.may(self.namespace.as_deref(), &needed, &doing).await
+    }
+
+    /// Who signs in, for messages.
+    pub fn signs_in(&self) -> String {
+        self.vault.signs_in()
     }
 }
 
@@ -74,10 +96,7 @@ impl Issuer for VaultPki {
             // An application's name is no host name.
             "exclude_cn_from_sans": true,
         });
-        let path = match &self.issuer_ref {
-            Some(issuer) => vec![self.mount.as_str(), "issuer", issuer, "sign", &self.role],
-            None => vec![self.mount.as_str(), "sign", &self.role],
-        };
+        let path = self.path();
         let ask = VaultAsk {
             method: Method::POST,
             path: &path,

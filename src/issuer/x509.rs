@@ -19,7 +19,7 @@ use crate::subject::{Encoding, Subject};
 const ROUNDING: SignedDuration = SignedDuration::from_hours(1);
 
 /// A signing request (DER) for a key in this process.
-pub(super) fn signing_request(
+pub(crate) fn signing_request(
     key: &PrivateKey,
     subject: &str,
     hash: SignatureHash,

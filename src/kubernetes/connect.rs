@@ -49,6 +49,8 @@ enum Source {
 pub struct Cluster {
     source: Source,
     context: Option<String>,
+    /// Whether a plugin of the kubeconfig may be run.
+    plugins: bool,
     /// Variables a plugin may not see.
     hidden: Vec<String>,
     way: Way,
@@ -56,12 +58,14 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// The cluster of that connection, or without one that of `KUBECONFIG`, or the one this runs in.
+    /// The cluster of that connection, or without one that of `KUBECONFIG`, or the one this runs in. A kubeconfig whose user
+    /// signs in with a plugin is refused when it is first used, unless `plugins` may be run.
     pub fn choose(
         operator: &Operator,
         connection: Option<&Connection>,
         context: Option<&str>,
         way: Way,
+        plugins: bool,
     ) -> Result<Arc<Cluster>, Trouble> {
         let named =
             connection.and_then(|named| Some((named.text("kubeconfig")?, named.variable("kubeconfig"))));
@@ -82,14 +86,25 @@ impl Cluster {
         }
         let hidden = hidden(operator.variables());
         let service = OnceCell::new();
-        Ok(Arc::new(Cluster { source, context: context.map(str::to_owned), hidden, way, service }))
+        Ok(Arc::new(Cluster { source, context: context.map(str::to_owned), plugins, hidden, way, service }))
     }
 
     /// An API server that is reached already.
     pub fn reached(service: Service) -> Arc<Cluster> {
         let way = service.way().clone();
         let (source, service) = (Source::Pod, OnceCell::new_with(Some(service)));
-        Arc::new(Cluster { source, context: None, hidden: Vec::new(), way, service })
+        Arc::new(Cluster { source, context: None, plugins: false, hidden: Vec::new(), way, service })
+    }
+
+    /// Who signs in to it, for messages. Nothing is read.
+    pub(crate) fn signs_in(&self) -> String {
+        match (&self.source, &self.context) {
+            (Source::Pod, _) => "the pod's service account".to_owned(),
+            (Source::Files { said_by, .. }, None) => format!("the user of the kubeconfig in {said_by}"),
+            (Source::Files { said_by, .. }, Some(context)) => {
+                format!("the user of context {context} of the kubeconfig in {said_by}")
+            }
+        }
     }
 
     /// The way to its API.
@@ -105,6 +120,7 @@ impl Cluster {
             })?,
             Source::Files { paths, said_by } => self.configured(paths, said_by).await?,
         };
+        self.check_user(&config.auth_info)?;
         if config.accept_invalid_certs {
             return Err(refused(
                 "insecure-skip-tls-verify is set: keys are not sent to a server nobody knows",
@@ -167,6 +183,24 @@ impl Cluster {
             };
             refused(&reason).with_hint(format!("check {said_by} with kubectl config view"))
         })
+    }
+
+    /// Nothing is run by who only looks, and what nobody can confine is run by nobody.
+    fn check_user(&self, user: &AuthInfo) -> Result<(), Trouble> {
+        let cannot = |reason: &str| {
+            Trouble::new(TroubleKind::Authentication, CONNECTING, reason).with_hint(
+                "give the kubeconfig a user with a token, a token file or a client certificate, or run in the cluster",
+            )
+        };
+        if user.auth_provider.is_some() {
+            return Err(cannot(
+                "the kubeconfig's user has an auth-provider, which Kubernetes dropped for plugins",
+            ));
+        }
+        if user.exec.is_some() && !self.plugins {
+            return Err(cannot("the kubeconfig's user signs in with a plugin, and only apply runs one"));
+        }
+        Ok(())
     }
 
     /// A plugin asks nobody, and sees no secret of certroll's.

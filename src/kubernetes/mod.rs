@@ -38,6 +38,11 @@ impl Secrets {
         Secrets { cluster, namespace: namespace.to_owned() }
     }
 
+    /// Who signs in to the cluster, for messages.
+    pub(crate) fn signs_in(&self) -> String {
+        self.cluster.signs_in()
+    }
+
     /// A Secret's place, for messages.
     pub(crate) fn place(&self, name: &str) -> String {
         format!("{}/{name}", self.namespace)

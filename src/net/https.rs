@@ -9,7 +9,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use reqwest::{Certificate, Client, redirect};
 
-use super::transport::{Sent, Transport, TransportError, TransportErrorKind, causes, is_loopback};
+use super::text::printable;
+use super::transport::{
+    MachineIdentity, Sent, Transport, TransportError, TransportErrorKind, causes, is_link_local, is_loopback,
+};
 
 /// Which certificate authorities are trusted besides or instead of the system's.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +35,8 @@ pub struct HttpsOptions {
     pub connect_timeout: Duration,
     /// Longest time from the request to the last byte of the answer.
     pub timeout: Duration,
+    /// Time without an answer after which that is told.
+    pub patience: Duration,
     /// Largest answer, after decompression, in bytes.
     pub answer_bytes_max: usize,
     /// Whether connections are used again. Off for proving: a new connection may reach another front end.
@@ -44,6 +49,7 @@ impl Default for HttpsOptions {
             trust: Trust::System,
             connect_timeout: Duration::from_secs(15),
             timeout: Duration::from_secs(100),
+            patience: Duration::from_secs(5),
             answer_bytes_max: 64 << 20,
             keep_connections: true,
         }
@@ -77,6 +83,25 @@ impl HttpsTransport {
         }
         let client = build(&self.options, loopback)?;
         Ok(slot.get_or_init(|| client))
+    }
+
+    async fn exchange(
+        &self,
+        client: &Client,
+        request: reqwest::Request,
+    ) -> Result<http::Response<Vec<u8>>, TransportError> {
+        let mut answer = client.execute(request).await.map_err(failure)?;
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(failure)? {
+            if body.len() + chunk.len() > self.options.answer_bytes_max {
+                return Err(TransportError::new(TransportErrorKind::TooLarge, Sent::Unknown, ""));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let mut response = http::Response::new(body);
+        *response.status_mut() = answer.status();
+        *response.headers_mut() = std::mem::take(answer.headers_mut());
+        Ok(response)
     }
 }
 
@@ -137,24 +162,24 @@ impl Transport for HttpsTransport {
         let not_allowed =
             |reason: &str| TransportError::new(TransportErrorKind::NotAllowed, Sent::No, reason);
         let host = request.uri().host().ok_or_else(|| not_allowed("the address has no host"))?;
-        let loopback = is_loopback(host);
+        let identity = request.extensions().get::<MachineIdentity>().is_some() && is_link_local(host);
+        // Neither goes through a proxy.
+        let loopback = is_loopback(host) || identity;
         if request.uri().scheme_str() != Some("https") && !loopback {
-            return Err(not_allowed("plain HTTP is only for loopback"));
+            return Err(not_allowed("plain HTTP is only for loopback and the machine's own identity"));
         }
         let client = self.client(loopback)?;
+        let host = printable(host);
         let request = reqwest::Request::try_from(request).map_err(|error| not_allowed(&causes(&error)))?;
-        let mut answer = client.execute(request).await.map_err(failure)?;
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(failure)? {
-            if body.len() + chunk.len() > self.options.answer_bytes_max {
-                return Err(TransportError::new(TransportErrorKind::TooLarge, Sent::Unknown, ""));
-            }
-            body.extend_from_slice(&chunk);
+        let exchange = self.exchange(client, request);
+        tokio::pin!(exchange);
+        tokio::select! {
+            answer = &mut exchange => return answer,
+            () = tokio::time::sleep(self.options.patience) => {}
         }
-        let mut response = http::Response::new(body);
-        *response.status_mut() = answer.status();
-        *response.headers_mut() = std::mem::take(answer.headers_mut());
-        Ok(response)
+        let (passed, at_most) = (self.options.patience.as_secs(), self.options.timeout.as_secs());
+        tracing::warn!("{host} has not answered for {passed} s; waiting for up to {at_most} s");
+        exchange.await
     }
 }
 

@@ -17,4 +17,6 @@ pub use service::{Answer, Ask, NoAnswer, Service, Way};
 pub use text::{printable, without_secrets};
 #[cfg(feature = "kubernetes")]
 pub(crate) use transport::causes;
-pub use transport::{Sent, Transport, TransportError, TransportErrorKind, is_loopback};
+pub use transport::{
+    MachineIdentity, Sent, Transport, TransportError, TransportErrorKind, is_link_local, is_loopback,
+};

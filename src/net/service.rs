@@ -132,6 +132,11 @@ impl Service {
         &self.way
     }
 
+    /// Its host.
+    pub fn host(&self) -> &str {
+        self.root.host_str().unwrap_or_default()
+    }
+
     /// Scheme, host and port, without a slash at the end.
     pub fn origin(&self) -> String {
         self.root.origin().ascii_serialization()

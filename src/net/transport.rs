@@ -64,12 +64,14 @@ pub struct TransportError {
     pub sent: Sent,
     /// The reason, one line.
     pub reason: String,
+    /// Who was asked, as `host` or `host:port`, where that is known.
+    pub asked: Option<String>,
 }
 
 impl TransportError {
     /// An error whose reason is already a sentence.
     pub fn new(kind: TransportErrorKind, sent: Sent, reason: &str) -> TransportError {
-        TransportError { kind, sent, reason: printable(reason) }
+        TransportError { kind, sent, reason: printable(reason), asked: None }
     }
 
     /// Whether the same request may well succeed later.
@@ -120,7 +122,12 @@ impl fmt::Display for TransportError {
             TransportErrorKind::SignIn => "signing in failed",
             TransportErrorKind::Other => "the request failed",
         })?;
-        if self.reason.is_empty() { Ok(()) } else { write!(f, " ({})", self.reason) }
+        match (&self.asked, self.reason.as_str()) {
+            (None, "") => Ok(()),
+            (None, reason) => write!(f, " ({reason})"),
+            (Some(asked), "") => write!(f, " ({asked})"),
+            (Some(asked), reason) => write!(f, " ({asked}: {reason})"),
+        }
     }
 }
 
@@ -139,6 +146,15 @@ pub(crate) fn causes(error: &(dyn Error + 'static)) -> String {
         next = error.source();
     }
     printable(&texts.join(": "))
+}
+
+/// Marks a request for a token of the machine's own identity: it alone may go over plain HTTP to a link-local address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MachineIdentity;
+
+/// Whether a host is an IPv4 address that no router passes on (RFC 3927): the machine's own surroundings.
+pub fn is_link_local(host: &str) -> bool {
+    host.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_link_local())
 }
 
 /// Whether a host is this machine. Names are not resolved: only the spelling counts.

@@ -1,5 +1,6 @@
 //! What Entra and the stores hold, as plain values. No I/O, no clock: `entra` and `store` fill these in.
 
+mod answer;
 pub mod record;
 
 use std::collections::BTreeMap;
@@ -11,7 +12,10 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::edges::Trouble;
-use crate::ids::{Address, KeyId, Marker, Name, Sha1, Sha256, TargetId, TargetKind, Thumbprint, Thumbprints};
+use crate::ids::{
+    Address, KeyId, Marker, Name, RotationId, Sha1, Sha256, TargetId, TargetKind, Thumbprint, Thumbprints,
+};
+pub use answer::Answer;
 use record::PublicRecord;
 
 /// Everything that was read for one plan.
@@ -23,6 +27,8 @@ pub struct Observed {
     pub stores: BTreeMap<Address, ObservedStore>,
     /// By certificate and slot: what each delivery place holds.
     pub deliveries: BTreeMap<Address, BTreeMap<String, DeliveryState>>,
+    /// By certificate and rotation: what became of signing requests. Only where a person has them signed.
+    pub answers: BTreeMap<Address, BTreeMap<RotationId, Answer>>,
 }
 
 /// What was read of one tenant.
@@ -360,6 +366,11 @@ pub enum DeliveryState {
     Absent,
     /// It could not be asked.
     Unreadable {
+        /// Why.
+        reason: String,
+    },
+    /// No plan can ever ask it: what was confirmed when it was delivered is all there is to know.
+    NeverTells {
         /// Why.
         reason: String,
     },

@@ -56,6 +56,10 @@ pub struct PublicRecord {
     /// When it became what consumers read. Unknown means that the overlap has not begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promoted_at: Option<Timestamp>,
+    /// When it signed in several times in a row, for the first time since it was published. Unknown means that it may never have: one that was
+    /// promoted before its proof is proven by the next run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proven_at: Option<Timestamp>,
     /// Confirmed deliveries by slot.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub delivered: BTreeMap<String, Delivered>,

@@ -1,8 +1,12 @@
 //! What `--replace` and `--rollback` ask for and a plan cannot do. Whoever asks by name is told that it did not happen.
 
-use crate::ids::Address;
-use crate::observed::{Observed, StoreState};
+use std::collections::BTreeMap;
+
+use crate::desired::{Declared, Desired};
+use crate::ids::{Address, Thumbprint};
+use crate::observed::{Observed, StoreState, TargetState};
 use crate::plan::reason::NoteKind;
+use crate::plan::step::Step;
 use crate::plan::{CertificatePlan, Plan};
 
 /// One certificate that something was asked of, and why it is not done.
@@ -18,10 +22,40 @@ pub struct Denied {
     pub hint: Option<String>,
 }
 
+/// The thumbprints to be replaced that name nothing: no credential of the object, no generation that the store remembers, nothing the
+/// file lists. One that names a generation that is not current any more is no mistake: it was replaced already. Where object or store
+/// could not be read, nobody can tell.
+pub fn unknown<'a>(
+    replace: &'a BTreeMap<Address, Thumbprint>,
+    desired: &Desired,
+    observed: &Observed,
+) -> Vec<(&'a Address, &'a Thumbprint)> {
+    let declared = replace.iter().filter_map(|asked| Some((asked, desired.certificates.get(asked.0)?)));
+    let unknown =
+        declared.filter(|((address, named), declared)| is_unknown(named, address, declared, observed));
+    unknown.map(|(asked, _)| asked).collect()
+}
+
+fn is_unknown(named: &Thumbprint, address: &Address, declared: &Declared, observed: &Observed) -> bool {
+    let listed = declared.adopt.iter().map(|adopt| &adopt.thumbprint).chain(&declared.revoked);
+    if listed.into_iter().any(|listed| listed == named) {
+        return false;
+    }
+    let target = observed.tenants.get(&address.tenant).and_then(|tenant| tenant.targets.get(address));
+    let Some(TargetState::Found(target)) = target else { return false };
+    let generations = match observed.stores.get(address).map(|store| &store.state) {
+        Some(StoreState::Known(holding)) => holding.generations.as_slice(),
+        Some(StoreState::Absent) => &[],
+        Some(StoreState::Unreadable { .. }) | None => return false,
+    };
+    let mut held = generations.iter().filter_map(|generation| generation.record.thumbprints);
+    !held.any(|held| named.names(&held)) && !target.credentials.iter().any(|one| one.is_named(named))
+}
+
 /// What is asked for, not planned, and not done already. `observed` is what the plan was made from.
 pub fn denied(plan: &Plan, observed: &Observed) -> Vec<Denied> {
     let mut denied = Vec::new();
-    for certificate in plan.certificates.iter().filter(|certificate| certificate.steps.is_empty()) {
+    for certificate in plan.certificates.iter().filter(|certificate| !is_served(certificate)) {
         let is_rollback = plan.asked.rollback.contains(&certificate.address);
         if !is_rollback && !plan.asked.replace.contains_key(&certificate.address) {
             continue;
@@ -39,6 +73,13 @@ pub fn denied(plan: &Plan, observed: &Observed) -> Vec<Denied> {
         }
     }
     denied
+}
+
+/// Whether the plan gives consumers another generation, or begins to. A repair, a delivery or a retirement is something else.
+fn is_served(certificate: &CertificatePlan) -> bool {
+    let begins =
+        |step: &Step| matches!(step, Step::Request { .. } | Step::Issue { .. } | Step::Promote { .. });
+    certificate.steps.iter().any(|planned| begins(&planned.step))
 }
 
 /// Whether the store remembers a generation that was rolled back from.

@@ -27,10 +27,10 @@ pub fn decide(
             (Some(DeliveryState::Holds(held)), _) => Some(Some(*held) == generation.record.thumbprints),
             (Some(DeliveryState::Marker(marker)), Some(delivered)) => Some(*marker == delivered.marker),
             (Some(DeliveryState::Marker(_) | DeliveryState::Absent), _) => Some(false),
-            (Some(DeliveryState::Unreadable { .. }) | None, _) => None,
+            (Some(DeliveryState::Unreadable { .. } | DeliveryState::NeverTells { .. }) | None, _) => None,
         };
         match holds_it {
-            Some(true) if form_kept => {}
+            Some(true) if form_kept => notes.extend(how_far(&delivery.slot, state)),
             None if form_kept => notes.push(cannot_compare(&delivery.slot, state)),
             Some(_) | None => match held_back(situation, None, "deliver") {
                 Some(note) => notes.push(note),
@@ -45,10 +45,19 @@ pub fn decide(
     (steps, notes)
 }
 
+/// How far "nothing to do" goes for a place that never shows what it holds.
+fn how_far(slot: &str, state: Option<&DeliveryState>) -> Option<Note> {
+    let by_marks = matches!(state, Some(DeliveryState::Marker(_)));
+    let text = format!("{slot} is compared by its marks of change: what it holds cannot be read");
+    by_marks.then(|| Note::new(NoteKind::Info, text))
+}
+
 fn cannot_compare(slot: &str, state: Option<&DeliveryState>) -> Note {
-    let reason = match state {
-        Some(DeliveryState::Unreadable { reason }) => reason.as_str(),
-        _ => "it was not looked at",
+    let (kind, reason) = match state {
+        Some(DeliveryState::Unreadable { reason }) => (NoteKind::Warning, reason.as_str()),
+        // Nothing is wrong there, and nobody can do anything about it.
+        Some(DeliveryState::NeverTells { reason }) => (NoteKind::Info, reason.as_str()),
+        _ => (NoteKind::Warning, "it was not looked at"),
     };
-    Note::new(NoteKind::Warning, format!("{slot} cannot be compared: {reason}"))
+    Note::new(kind, format!("{slot} cannot be compared: {reason}"))
 }

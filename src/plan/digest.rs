@@ -26,14 +26,7 @@ pub fn declared(declared: &Declared) -> Sha256 {
 pub fn observed(declared: &Declared, observed: &Observed) -> Sha256 {
     let target =
         observed.tenants.get(&declared.address.tenant).and_then(|t| t.targets.get(&declared.address));
-    let target = match target {
-        Some(TargetState::Found(target)) => {
-            let mut credentials: Vec<&str> = target.credentials.iter().map(|c| c.raw.get()).collect();
-            credentials.sort_unstable();
-            format!("{} {:?} {credentials:?}", target.id, target.untouchable)
-        }
-        other => format!("{other:?}"),
-    };
+    let target = target_text(target);
     let store = observed.stores.get(&declared.address).map(|store| match &store.state {
         StoreState::Known(holding) => {
             let mut generations: Vec<String> =
@@ -44,5 +37,22 @@ pub fn observed(declared: &Declared, observed: &Observed) -> Sha256 {
         other => format!("{other:?}"),
     });
     let deliveries = observed.deliveries.get(&declared.address);
-    text(&format!("{target} {store:?} {deliveries:?}"))
+    let answers = observed.answers.get(&declared.address).map(|answers| format!(" {answers:?}"));
+    text(&format!("{target} {store:?} {deliveries:?}{}", answers.unwrap_or_default()))
+}
+
+/// Digest of what was observed of an object alone: its credentials in any order.
+pub fn target(state: Option<&TargetState>) -> Sha256 {
+    text(&target_text(state))
+}
+
+fn target_text(state: Option<&TargetState>) -> String {
+    match state {
+        Some(TargetState::Found(target)) => {
+            let mut credentials: Vec<&str> = target.credentials.iter().map(|c| c.raw.get()).collect();
+            credentials.sort_unstable();
+            format!("{} {:?} {credentials:?}", target.id, target.untouchable)
+        }
+        other => format!("{other:?}"),
+    }
 }

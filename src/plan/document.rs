@@ -171,7 +171,8 @@ pub fn review(reviewed: &Plan, fresh: &Plan) -> Vec<Reviewed> {
     fresh.certificates.iter().map(|certificate| review_certificate(reviewed, certificate)).collect()
 }
 
-fn review_certificate(reviewed: &Plan, fresh: &CertificatePlan) -> Reviewed {
+/// As [`review`], of one certificate.
+pub fn review_certificate(reviewed: &Plan, fresh: &CertificatePlan) -> Reviewed {
     let before = reviewed.certificates.iter().find(|certificate| certificate.address == fresh.address);
     // The same object: a plan made for another tenant or target reviews nothing here.
     let before = before.filter(|before| {

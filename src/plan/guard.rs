@@ -7,9 +7,11 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use crate::desired::{Declared, Desired, Issuer, Prove};
-use crate::ids::{Address, KeyId, Sha1};
+use crate::desired::{Acknowledgement, Declared, Desired, Issuer, Prove};
+use crate::ids::{Address, KeyId, Sha1, Thumbprints};
+use crate::observed::record::PublicRecord;
 use crate::observed::{Credential, Current, Holding, Observed};
+use crate::plan::in_use;
 use crate::plan::policy::Policy;
 use crate::plan::predict::{Context, World};
 use crate::plan::reason::Because;
@@ -17,6 +19,7 @@ use crate::plan::situation::Situation;
 use crate::plan::step::{Evidence, GenerationRef, Step};
 pub use crate::plan::together::settles;
 use crate::plan::{CertificatePlan, Plan};
+use crate::settings::Settings;
 
 /// Why a plan is refused: a bug in the planner, found before anything was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,7 +40,7 @@ pub fn check(plan: &Plan, desired: &Desired, observed: &Observed, policy: &Polic
     plan.certificates.iter().try_for_each(|certificate| {
         match desired.certificates.get(&certificate.address) {
             Some(declared) => check_certificate(certificate, declared, desired, observed, policy, plan.now),
-            None => check_removed(certificate, desired, observed, plan.now),
+            None => check_removed(certificate, desired, observed, &policy.settings, plan.now),
         }
     })
 }
@@ -48,11 +51,12 @@ fn check_removed(
     certificate: &CertificatePlan,
     desired: &Desired,
     observed: &Observed,
+    settings: &Settings,
     now: Timestamp,
 ) -> Result<(), Unsafe> {
     let heirs = desired.moved.iter().filter(|moved| moved.from == certificate.address);
     let mut heirs = heirs.filter_map(|moved| desired.certificates.get(&moved.to));
-    let left = heirs.all(|heir| has_left(heir, certificate, desired, observed, now));
+    let left = heirs.all(|heir| has_left(heir, certificate, desired, observed, settings, now));
     for (index, planned) in certificate.steps.iter().enumerate() {
         let only_removes =
             matches!((&planned.step, &planned.because), (Step::Retire { .. }, Because::Removed));
@@ -69,6 +73,7 @@ fn has_left(
     left: &CertificatePlan,
     desired: &Desired,
     observed: &Observed,
+    settings: &Settings,
     now: Timestamp,
 ) -> bool {
     let (Some(world), Some(target)) = (World::of(heir, observed), &left.target) else { return false };
@@ -79,17 +84,27 @@ fn has_left(
     else {
         return false;
     };
-    let delivered = heir.deliveries.iter().map(|place| record.delivered.get(&place.slot).map(|d| d.at));
     let names = Situation::names_of(desired, &heir.address);
-    let acknowledged = Situation::acknowledgements_of(desired, &names, &heir.address.tenant)
-        .into_iter()
-        .filter(|ack| record.thumbprints.is_some_and(|thumbprints| ack.thumbprint.names(&thumbprints)))
-        .map(|ack| ack.at)
-        .min();
-    let asked = heir.acknowledge.then_some(acknowledged);
-    let moments: Option<Vec<Timestamp>> = delivered.chain(asked).chain([record.promoted_at]).collect();
-    let in_use = moments.and_then(|moments| moments.into_iter().max());
+    let acknowledgements = Situation::acknowledgements_of(desired, &names, &heir.address.tenant);
+    let acknowledged = in_use::acknowledged_at(acknowledgements, record, settings);
+    let in_use = in_use_since(heir, record, acknowledged);
     record.target != target.id && in_use.is_some_and(|in_use| heir.overlap.after(in_use) <= now)
+}
+
+/// The guard's own count, on purpose not the planner's: a slip in one of them is seen by the other.
+fn in_use_since(
+    declared: &Declared,
+    record: &PublicRecord,
+    acknowledged: Option<Timestamp>,
+) -> Option<Timestamp> {
+    let mut latest = record.promoted_at?;
+    for place in &declared.deliveries {
+        latest = latest.max(record.delivered.get(&place.slot)?.at);
+    }
+    if declared.acknowledge {
+        latest = latest.max(acknowledged?);
+    }
+    Some(latest)
 }
 
 struct Guard<'a> {
@@ -136,10 +151,10 @@ fn check_certificate(
     };
     let mut world = before.clone();
     for (index, planned) in certificate.steps.iter().enumerate() {
-        let could_sign_in = offered_can_sign_in(&world, now);
+        let could_sign_in = offered_can_sign_in(&world, now, &policy.settings);
         let verdict = guard.allows(&planned.step, &planned.because, &world).and_then(|()| {
             planned.step.predict(&mut world, &context);
-            match could_sign_in && !offered_can_sign_in(&world, now) {
+            match could_sign_in && !offered_can_sign_in(&world, now, &policy.settings) {
                 true => Err("what consumers read could sign in before it and cannot after it"),
                 false => Ok(()),
             }
@@ -158,9 +173,12 @@ fn offered(world: &World) -> Option<Sha1> {
     }
 }
 
-fn offered_can_sign_in(world: &World, now: Timestamp) -> bool {
+/// A beginning counts as reached that is no further away than clocks may differ: another machine may have published by a faster one.
+fn offered_can_sign_in(world: &World, now: Timestamp, settings: &Settings) -> bool {
     let Some(sha1) = offered(world) else { return false };
-    world.target.credentials.iter().any(|c| c.sha1() == Some(sha1) && c.is_valid_at(now))
+    let begun = |start: Timestamp| start.duration_since(now) <= settings.skew_refuse;
+    let valid = |c: &Credential| c.start.is_none_or(begun) && !c.is_expired_at(now);
+    world.target.credentials.iter().any(|c| c.sha1() == Some(sha1) && valid(c))
 }
 
 fn on_target(world: &World, sha1: Sha1) -> bool {
@@ -269,7 +287,9 @@ impl Guard<'_> {
             rule(proven, "removes a credential whose successor was not proven in the same run")?;
             let overridden = matches!(because, Because::Revoked | Because::RevokePrevious);
             rule(
-                overridden || credential.is_expired_at(self.now) || self.overlap_is_over(successor),
+                overridden
+                    || credential.is_expired_at(self.now)
+                    || self.overlap_is_over(successor, credential),
                 "removes a credential before the overlap is over",
             )
         } else {
@@ -315,20 +335,22 @@ impl Guard<'_> {
             || replaced.is_some_and(holds)
     }
 
-    /// Whether it is marked as another declared certificate's: no override written here may take it away.
+    /// Whether it is marked with another name that the files account for: no override written here may take it away.
     fn is_siblings(&self, credential: &Credential) -> bool {
         let names = Situation::names_of(self.desired, &self.declared.address);
         credential.marker().is_some_and(|marker| {
-            let declared =
-                self.desired.certificates.keys().any(|address| {
-                    address.tenant == self.declared.address.tenant && address.name == marker.name
-                });
-            marker.owner == self.desired.owner && declared && !names.contains(&marker.name)
+            let removed = self.desired.removed.iter().map(|removed| &removed.address);
+            let former = self.desired.moved.iter().map(|moved| &moved.from);
+            let mut accounted = self.desired.certificates.keys().chain(removed).chain(former);
+            let is_it = |address: &Address| {
+                address.tenant == self.declared.address.tenant && address.name == marker.name
+            };
+            marker.owner == self.desired.owner && accounted.any(is_it) && !names.contains(&marker.name)
         })
     }
 
     /// Counted from what was observed, never from what this plan is about to do.
-    fn overlap_is_over(&self, successor: Sha1) -> bool {
+    fn overlap_is_over(&self, successor: Sha1, leaving: &Credential) -> bool {
         if offered(self.observed) != Some(successor) {
             return false;
         }
@@ -336,18 +358,16 @@ impl Guard<'_> {
         let Some(record) = holding.current_generation().map(|generation| &generation.record) else {
             return false;
         };
-        let delivered = self
-            .declared
-            .deliveries
-            .iter()
-            .map(|delivery| record.delivered.get(&delivery.slot).map(|d| d.at));
-        let mut moments = vec![record.promoted_at];
-        moments.extend(delivered);
-        if self.declared.acknowledge && record.rotation_id.is_some() {
-            moments.push(self.acknowledged(|named| *named == successor));
-        }
-        let in_use: Option<Vec<Timestamp>> = moments.into_iter().collect();
-        let latest = in_use.and_then(|moments| moments.into_iter().max());
+        // One that certroll did not make was in use before.
+        let adopted = record.rotation_id.is_none().then_some(Timestamp::MIN);
+        let acknowledged = self.acknowledged(|named| *named == successor).or(adopted);
+        let latest = in_use_since(self.declared, record, acknowledged);
+        // What began later than its successor was in use later, too.
+        let of_leaving = |thumbprints: &Thumbprints| leaving.is_of(thumbprints);
+        let held =
+            holding.generations.iter().filter(|one| one.record.thumbprints.as_ref().is_some_and(of_leaving));
+        let began = held.filter_map(|one| one.record.promoted_at).chain(leaving.start);
+        let latest = latest.map(|latest| began.chain([latest]).max().unwrap_or(latest));
         latest.is_some_and(|latest| self.declared.overlap.after(latest) <= self.now)
     }
 
@@ -358,13 +378,20 @@ impl Guard<'_> {
             Issuer::ExternalPublicKey { files } => files.as_slice(),
             _ => &[],
         };
-        let held = generations.filter_map(|generation| generation.record.thumbprints);
+        let held = generations.clone().filter_map(|generation| generation.record.thumbprints);
         let held: Vec<_> = held.chain(provided.iter().map(|file| file.certificate.thumbprints)).collect();
         let of_it = Situation::acknowledgements_of(self.desired, &own, &self.declared.address.tenant);
         let counts = |thumbprint: &crate::ids::Thumbprint| match thumbprint {
             crate::ids::Thumbprint::Sha1(sha1) => names(sha1),
             crate::ids::Thumbprint::Sha256(_) => held.iter().any(|t| thumbprint.names(t) && names(&t.sha1)),
         };
-        of_it.into_iter().filter(|ack| counts(&ack.thumbprint)).map(|ack| ack.at).min()
+        let can_have_seen = |ack: &&Acknowledgement| {
+            let about = generations.clone().map(|generation| &generation.record);
+            let mut about =
+                about.filter(|record| record.thumbprints.is_some_and(|t| ack.thumbprint.names(&t)));
+            about.all(|record| in_use::can_have_seen(ack, record, &self.policy.settings))
+        };
+        let counting = of_it.into_iter().filter(|ack| counts(&ack.thumbprint)).filter(can_have_seen);
+        counting.map(|ack| ack.at).min()
     }
 }

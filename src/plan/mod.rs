@@ -6,6 +6,7 @@ pub mod deliveries;
 pub mod digest;
 pub mod document;
 pub mod guard;
+pub mod in_use;
 pub mod planner;
 pub mod policy;
 pub mod predecessors;
@@ -68,8 +69,23 @@ pub struct CertificatePlan {
     pub steps: Vec<PlannedStep>,
     /// What is not done now, and what to know.
     pub notes: Vec<Note>,
-    /// Foreign credentials on the target.
-    pub left_alone: usize,
+    /// What on the target is left alone.
+    #[serde(default)]
+    pub left_alone: LeftAlone,
+}
+
+/// How many credentials on a target are left alone, by why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LeftAlone {
+    /// Somebody else's, those reserved for SAML and token encryption included.
+    pub foreign: usize,
+    /// They carry our marker and not the key id we derive.
+    pub claimed: usize,
+    /// They carry our marker for a name that nobody declares.
+    pub undeclared: usize,
+    /// Predecessors that certroll does not remove: the file says `retire: never`, or our marks are not on them.
+    pub kept: usize,
 }
 
 /// The object a chain writes to.
@@ -94,7 +110,7 @@ pub struct PlannedStep {
     pub step: Step,
     /// Why.
     pub because: Because,
-    /// Not earlier than this.
+    /// Not earlier than this: the plan's own moment, for what has to wait longer is a *later* note and no step.
     pub not_before: Timestamp,
     /// What must have happened in the same run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -141,6 +157,17 @@ impl Plan {
     /// Whether there is nothing to do now.
     pub fn is_empty(&self) -> bool {
         self.certificates.iter().all(|certificate| certificate.steps.is_empty())
+    }
+
+    /// Whether carrying it out would change anything. To try a proof once more that is long overdue is no change: somebody must act first.
+    pub fn changes_anything(&self) -> bool {
+        let changes = |certificate: &CertificatePlan| match certificate.steps.first().map(|first| &first.step)
+        {
+            Some(Step::Prove { .. }) => !certificate.is_blocked(),
+            Some(_) => true,
+            None => false,
+        };
+        self.certificates.iter().any(changes)
     }
 
     /// Whether somebody must act now: something is blocked, or a person or provider who is waited for is late.

@@ -20,7 +20,8 @@ use crate::plan::reason::{Because, Note, NoteKind, Refusal};
 use crate::plan::situation::{CurrentView, Situation, reference};
 use crate::plan::step::{RecordWrite, Step};
 use crate::plan::{
-    CertificatePlan, Plan, PlannedTarget, deliveries, digest, predecessors, provider, removed, successor,
+    CertificatePlan, LeftAlone, Plan, PlannedTarget, deliveries, digest, predecessors, provider, removed,
+    successor,
 };
 
 /// Works out what to do, and does nothing.
@@ -75,7 +76,7 @@ pub fn plan_certificate(
         observed: digest::observed(declared, observed),
         steps: Vec::new(),
         notes: Vec::new(),
-        left_alone: 0,
+        left_alone: LeftAlone::default(),
     };
     let Some(tenant) = observed.tenants.get(&declared.address.tenant) else {
         plan.notes.push(Note::blocked("the tenant was not read", "run again"));
@@ -98,6 +99,7 @@ pub fn plan_certificate(
     let names = Situation::names_of(desired, &declared.address);
     let no_siblings = BTreeSet::new();
     let no_deliveries = BTreeMap::new();
+    let no_answers = BTreeMap::new();
     let mut situation = Situation {
         declared,
         owner: &desired.owner,
@@ -106,6 +108,7 @@ pub fn plan_certificate(
         shape: None,
         holding: Cow::Owned(Holding::default()),
         deliveries: observed.deliveries.get(&declared.address).unwrap_or(&no_deliveries),
+        answers: observed.answers.get(&declared.address).unwrap_or(&no_answers),
         acknowledgements: Situation::acknowledgements_of(desired, &names, &declared.address.tenant),
         names,
         siblings: siblings.get(&declared.address.tenant).unwrap_or(&no_siblings),
@@ -126,8 +129,21 @@ pub fn plan_certificate(
         plan.notes.extend(decided.notes);
         plan.left_alone = decided.left_alone;
     }
+    plan.notes.extend(policies_unread(tenant, &plan).filter(|note| !plan.notes.contains(note)));
     plan.notes.sort_by(|one, two| (one.kind, one.at, &one.text).cmp(&(two.kind, two.at, &two.text)));
     plan
+}
+
+/// A policy may cut a credential's life or refuse the write, and this run cannot tell.
+fn policies_unread(tenant: &ObservedTenant, plan: &CertificatePlan) -> Option<Note> {
+    let reason = tenant.policies_unread.as_ref()?;
+    let publishes = plan.steps.iter().any(|planned| matches!(planned.step, Step::Publish { .. }));
+    let text = format!(
+        "the tenant's policies could not be read ({reason}): one of them may refuse the new credential or call for a shorter life"
+    );
+    publishes.then(|| {
+        Note::new(NoteKind::Warning, text).with_hint("grant Policy.Read.All to see limits before Entra does")
+    })
 }
 
 /// Plans what becomes possible once the steps are done, so that a second run at the same moment has nothing to do.

@@ -1,6 +1,7 @@
 //! What one run asks for beyond the files: flags and settings. Pure data.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::str::FromStr;
 
 use schemars::JsonSchema;
@@ -60,6 +61,28 @@ impl Overrides {
     /// Whether nothing is asked for.
     pub fn is_empty(&self) -> bool {
         *self == Overrides::default()
+    }
+
+    /// As the flags that ask for it, each with its value; settings last.
+    pub fn flags(&self) -> Vec<String> {
+        let Overrides { replace, revoke_previous, rollback, max_issue, max_retire, settings } = self;
+        let replace = replace.iter().map(|(address, thumbprint)| format!("--replace {address}={thumbprint}"));
+        let revoke = revoke_previous.then(|| "--revoke-previous".to_owned());
+        let rollback = rollback.iter().map(|address| format!("--rollback {address}"));
+        let issue = max_issue.map(|count| format!("--max-issue {count}"));
+        let retire = max_retire.map(|count| format!("--max-retire {count}"));
+        let settings = settings.iter().map(|(name, value)| format!("--set {name}={value}"));
+        replace.chain(revoke).chain(rollback).chain(issue).chain(retire).chain(settings).collect()
+    }
+
+    /// What of it takes a safeguard away: an overlap, a hold back, a limit. A plain `--replace` is a rotation like every other, and a
+    /// setting is told when the plan is carried out.
+    pub fn taking_safeguards_away(&self) -> Overrides {
+        Overrides {
+            replace: if self.revoke_previous { self.replace.clone() } else { BTreeMap::new() },
+            settings: BTreeMap::new(),
+            ..self.clone()
+        }
     }
 }
 
@@ -124,15 +147,26 @@ impl FromStr for Pattern {
     }
 }
 
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Pattern::Address(glob) => f.write_str(glob),
+            Pattern::Label { key, value } => write!(f, "label:{key}={value}"),
+        }
+    }
+}
+
 impl Pattern {
-    fn matches(&self, declared: &Declared) -> bool {
+    /// Whether it selects that certificate.
+    pub fn matches(&self, declared: &Declared) -> bool {
         match self {
             Pattern::Address(_) => self.matches_address(&declared.address),
             Pattern::Label { key, value } => declared.labels.get(key) == Some(value),
         }
     }
 
-    fn matches_address(&self, address: &Address) -> bool {
+    /// Whether it selects a certificate of that address, whatever its labels.
+    pub fn matches_address(&self, address: &Address) -> bool {
         match self {
             Pattern::Address(glob) => glob_matches(glob, &address.to_string()),
             Pattern::Label { .. } => false,

@@ -8,12 +8,13 @@ use jiff::Timestamp;
 use crate::desired::Retire;
 use crate::ids::KeyId;
 use crate::observed::{Credential, DeliveryState};
-use crate::plan::PlannedStep;
+use crate::plan::in_use;
 use crate::plan::planner::held_back;
 use crate::plan::reason::{Because, Note, NoteKind, ack_command};
 use crate::plan::situation::{CurrentView, Situation, Standing, reference};
 use crate::plan::step::{CredentialRef, Evidence, Step};
-use crate::plan::successor::{Succession, generations_on_their_way, is_held, planned, provable};
+use crate::plan::successor::{Succession, generations_on_their_way, held_by, is_held, planned, provable};
+use crate::plan::{LeftAlone, PlannedStep};
 
 /// What decision (b) adds to the chain.
 #[derive(Debug, Default)]
@@ -22,8 +23,8 @@ pub struct Retirement {
     pub steps: Vec<PlannedStep>,
     /// What is not done now.
     pub notes: Vec<Note>,
-    /// Credentials on the target that are nobody's of ours.
-    pub left_alone: usize,
+    /// What on the target is left alone.
+    pub left_alone: LeftAlone,
 }
 
 /// A credential that might be retired.
@@ -56,7 +57,10 @@ pub fn decide(
             retirement.notes.extend(may_be_in_use(situation, &candidate));
         }
         match verdict(situation, current, succession, &candidate) {
-            Verdict::Keep(note) => retirement.notes.push(note),
+            Verdict::Keep(note) => {
+                retirement.left_alone.kept += usize::from(note.kind == NoteKind::Info);
+                retirement.notes.push(note);
+            }
             Verdict::Retire(because) => removals.push((candidate, because)),
         }
     }
@@ -85,11 +89,11 @@ fn is_dropped(succession: &Succession, id: &KeyId) -> bool {
 }
 
 /// Counts what is not ours, and tells of what looks as if it were.
-fn left_alone(
+pub fn left_alone(
     situation: &Situation<'_>,
     credential: &Credential,
     standing: Standing<'_>,
-    count: &mut usize,
+    count: &mut LeftAlone,
 ) -> Option<Note> {
     let sha1 = credential.sha1();
     let note = |text: String| {
@@ -98,13 +102,15 @@ fn left_alone(
     };
     match standing {
         Standing::Foreign | Standing::Reserved => {
-            *count += 1;
+            count.foreign += 1;
             None
         }
         Standing::Claimed => {
+            count.claimed += 1;
             Some(note("carries our marker and not our key id: claimed, left alone".to_owned()))
         }
         Standing::Undeclared => {
+            count.undeclared += 1;
             let marker = credential.marker()?;
             Some(note(format!("{marker} is not declared, left alone")).with_hint(format!(
                 "declare removed: for {}/{}",
@@ -210,7 +216,7 @@ fn verdict(
         (true, _) => Because::RevokePrevious,
         (false, true) => Because::ExpiredPredecessor,
         (false, false) => {
-            let over = current.and_then(|current| overlap_end(situation, current).ok());
+            let over = current.and_then(|current| overlap_end(situation, current, candidate).ok());
             Because::OverlapOver { since: over.unwrap_or(situation.now) }
         }
     })
@@ -323,9 +329,22 @@ fn unacknowledged(asked: &Asked<'_>) -> Option<Note> {
     let (situation, current) = (asked.situation, asked.current?);
     let missing = situation.declared.acknowledge && situation.current_acknowledged_at(current).is_none();
     missing.then(|| {
-        Note::new(NoteKind::Waiting, "is kept until somebody confirms that the consumer uses the new one")
+        let text = "is kept until somebody confirms that the consumer uses the new one";
+        Note::new(NoteKind::Waiting, format!("{text}{}", said_too_early(situation, current)))
             .overdue(is_acknowledgement_overdue(situation, current))
             .with_hint(ack_command(&situation.declared.address))
+    })
+}
+
+/// Words about an acknowledgement of the current one that does not count, since its key was made only later.
+pub fn said_too_early(situation: &Situation<'_>, current: &CurrentView<'_>) -> String {
+    let record = current.generation.map(|generation| &generation.record);
+    let early = record.and_then(|record| {
+        let thumbprints = record.thumbprints?;
+        situation.acknowledgements.iter().find(|ack| ack.thumbprint.names(&thumbprints))
+    });
+    early.map_or_else(String::new, |ack| {
+        format!("; the acknowledgement of {} does not count: its key was made only later", ack.at)
     })
 }
 
@@ -347,12 +366,14 @@ pub fn is_delivered(situation: &Situation<'_>, current: &CurrentView<'_>, slot: 
         Some(DeliveryState::Holds(thumbprints)) => Some(*thumbprints) == record.thumbprints,
         Some(DeliveryState::Marker(marker)) => *marker == delivered.marker,
         Some(DeliveryState::Absent) => false,
+        // Waiting for a place to say what it never says would keep a predecessor for ever.
+        Some(DeliveryState::NeverTells { .. }) => true,
         Some(DeliveryState::Unreadable { .. }) | None => false,
     }
 }
 
 fn overlap_runs(asked: &Asked<'_>) -> Option<Note> {
-    match overlap_end(asked.situation, asked.current?) {
+    match overlap_end(asked.situation, asked.current?, asked.candidate) {
         // Strictly over: with an overlap of zero a run must not leave a removal for a plan of the same moment.
         Ok(end) if end < asked.situation.now => None,
         Ok(end) => Some(Note::new(NoteKind::Later, "retire").at(end)),
@@ -367,16 +388,21 @@ pub fn is_acknowledgement_overdue(situation: &Situation<'_>, current: &CurrentVi
     promoted.is_some_and(|promoted| situation.declared.overlap.after(promoted) <= situation.now)
 }
 
-/// When the overlap ends: counted from the latest of promoted, every delivery confirmed and, where a person is needed, acknowledged.
-pub fn overlap_end(situation: &Situation<'_>, current: &CurrentView<'_>) -> Result<Timestamp, Note> {
+/// When the overlap ends: counted from the latest of promoted, every delivery confirmed and, where a person is needed, acknowledged. One
+/// that began after that was in use later than the current one's record knows (an older key was put back, or another store has this
+/// one), and nobody knows when its consumers turned back: then it counts from its own beginning.
+fn overlap_end(
+    situation: &Situation<'_>,
+    current: &CurrentView<'_>,
+    candidate: &Candidate<'_>,
+) -> Result<Timestamp, Note> {
     let unknown = || Note::new(NoteKind::Later, "is kept: the overlap begins once the promotion is recorded");
     let record = current.generation.map(|generation| &generation.record).ok_or_else(unknown)?;
-    let promoted = record.promoted_at.ok_or_else(unknown)?;
-    let delivered =
-        situation.declared.deliveries.iter().filter_map(|d| record.delivered.get(&d.slot)).map(|d| d.at);
-    let acknowledged =
-        situation.declared.acknowledge.then(|| situation.current_acknowledged_at(current)).flatten();
-    let in_use = delivered.chain(acknowledged).chain([promoted]).max().unwrap_or(promoted);
+    let acknowledged = situation.current_acknowledged_at(current);
+    let in_use = in_use::since(situation.declared, record, acknowledged).ok_or_else(unknown)?;
+    let held =
+        situation.held_generation(candidate.credential).and_then(|generation| generation.record.promoted_at);
+    let in_use = candidate.credential.start.into_iter().chain(held).chain([in_use]).max().unwrap_or(in_use);
     Ok(situation.declared.overlap.after(in_use))
 }
 
@@ -387,14 +413,14 @@ fn use_unknown(asked: &Asked<'_>) -> Option<Note> {
     let sha256 = current.generation.and_then(|g| g.record.thumbprints).map(|t| t.sha256);
     let confirmed = situation.acknowledged_at(&current.sha1, sha256.as_ref()).is_some();
     (!confirmed).then(|| {
-        Note::new(NoteKind::Waiting, format!("is kept: whether it was unused for {period} is not known"))
+        Note::new(NoteKind::Waiting, format!("is kept: whether it was unused for {period} is not known, for no usage reports are read in this version"))
             .overdue(is_acknowledgement_overdue(situation, current))
             .with_hint(ack_command(&situation.declared.address))
     })
 }
 
 fn on_hold(asked: &Asked<'_>) -> Option<Note> {
-    is_held(asked.situation).then(|| Note::new(NoteKind::Later, "is kept while the hold is in force"))
+    held_by(asked.situation, "retire")
 }
 
 fn outside_windows(asked: &Asked<'_>) -> Option<Note> {

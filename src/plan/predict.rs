@@ -6,16 +6,17 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::desired::{Declared, Issuer};
+use crate::desired::{Declared, Issuer, Prove};
 use crate::ids::{KeyId, Owner, RotationId, Sha1, Sha256, Thumbprints};
 use crate::observed::record::{Delivered, PublicRecord, RecordedPhase};
 use crate::observed::{
-    Credential, Current, DeliveryState, Generation, Holding, Identifier, KeyState, Observed, ObservedStore,
-    ObservedTenant, Removal, StoreState, Target, TargetState,
+    Answer, Credential, Current, DeliveryState, Generation, Holding, Identifier, KeyState, Observed,
+    ObservedStore, ObservedTenant, Removal, StoreState, Target, TargetState,
 };
 use crate::plan::digest;
 use crate::plan::records::{Recorded, credential_dates};
-use crate::plan::step::{GenerationRef, RecordWrite, Step};
+use crate::plan::situation::reference;
+use crate::plan::step::{Evidence, GenerationRef, RecordWrite, Step};
 use crate::settings::Settings;
 
 /// What one certificate's steps can change.
@@ -27,6 +28,8 @@ pub struct World {
     pub store: Option<ObservedStore>,
     /// Its delivery places.
     pub deliveries: BTreeMap<String, DeliveryState>,
+    /// What became of its signing requests, by rotation.
+    pub answers: BTreeMap<RotationId, Answer>,
 }
 
 /// What prediction needs to know beyond the step.
@@ -53,6 +56,7 @@ impl World {
             target: (**target).clone(),
             store: observed.stores.get(&declared.address).cloned(),
             deliveries: observed.deliveries.get(&declared.address).cloned().unwrap_or_default(),
+            answers: observed.answers.get(&declared.address).cloned().unwrap_or_default(),
         })
     }
 
@@ -75,6 +79,7 @@ impl World {
             observed.stores.insert(address.clone(), store);
         }
         observed.deliveries.insert(address.clone(), self.deliveries);
+        observed.answers.insert(address.clone(), self.answers);
     }
 
     /// What the store holds, if that is known.
@@ -139,8 +144,16 @@ impl Step {
     pub fn predict(&self, world: &mut World, context: &Context<'_>) {
         match self {
             Step::Request { generation, key, subject, place: _ } => {
-                let record = context.recorded(world).requested(generation.rotation_id, *key, subject);
-                push_generation(world, generation, record);
+                let held = world.generation(generation).is_some_and(|one| one.key == KeyState::Held);
+                if !held {
+                    let record = context.recorded(world).requested(generation.rotation_id, *key, subject);
+                    push_generation(world, generation, record);
+                }
+                if let (Issuer::Csr { .. }, Some(rotation)) =
+                    (&context.declared.issuer, generation.rotation_id)
+                {
+                    world.answers.insert(rotation, Answer::Awaited);
+                }
             }
             Step::Issue {
                 generation,
@@ -175,9 +188,20 @@ impl Step {
                     .retain(|credential| credential.key_id.is_none_or(|id| !dropping.contains(&id)));
                 publish(world, context, generation, display_name, *lifetime_max_seconds);
             }
-            Step::Settle { generation: _, seconds: _ } | Step::Prove { generation: _, evidence: _ } => {}
-            Step::Promote { generation, place: _, before_proof: _ } => {
-                promote(world, context.now, generation)
+            Step::Settle { generation: _, seconds: _ } => {}
+            Step::Prove { generation, evidence } => {
+                let in_use = world.holding().and_then(Holding::current_generation);
+                let repaired = in_use.is_some_and(|current| generation.is(&reference(current)));
+                let records = repaired || context.declared.prove == Prove::AfterPromotion;
+                if records && matches!(evidence, Evidence::SignIn { .. }) {
+                    proven(world, context.now, generation);
+                }
+            }
+            Step::Promote { generation, place: _, before_proof } => {
+                promote(world, context.now, generation);
+                if !before_proof && context.declared.prove == Prove::SignIn {
+                    proven(world, context.now, generation);
+                }
             }
             Step::Deliver { generation, slot } => deliver(world, context, generation, slot),
             Step::Record { generation, write: RecordWrite::Promoted } => {
@@ -267,6 +291,17 @@ fn promote(world: &mut World, now: Timestamp, reference: &GenerationRef) {
     }
 }
 
+/// It signed in. The first time since it was published counts.
+fn proven(world: &mut World, now: Timestamp, reference: &GenerationRef) {
+    let its = world.generation(reference).and_then(|generation| generation.record.thumbprints);
+    let of_it = |credential: &&Credential| its.is_some_and(|thumbprints| credential.is_of(&thumbprints));
+    let start = world.target.credentials.iter().filter(of_it).filter_map(|credential| credential.start).min();
+    if let Some(generation) = world.generation_mut(reference) {
+        let before = generation.record.proven_at.filter(|at| start.is_none_or(|start| start <= *at));
+        generation.record.proven_at = before.or(Some(now));
+    }
+}
+
 fn deliver(world: &mut World, context: &Context<'_>, reference: &GenerationRef, slot: &str) {
     let marker = "predicted".to_owned();
     let form = context.declared.deliveries.iter().find(|delivery| delivery.slot == slot);
@@ -275,17 +310,20 @@ fn deliver(world: &mut World, context: &Context<'_>, reference: &GenerationRef, 
     let delivered = Delivered { at: context.now, marker: marker.clone(), form };
     generation.record.delivered.insert(slot.to_owned(), delivered);
     let thumbprints = generation.record.thumbprints;
-    let compared = matches!(world.deliveries.get(slot), Some(DeliveryState::Holds(_)));
-    let state = match thumbprints.filter(|_| compared) {
-        Some(thumbprints) => DeliveryState::Holds(thumbprints),
-        None => DeliveryState::Marker(marker),
+    let state = match (world.deliveries.get(slot), thumbprints) {
+        (Some(DeliveryState::Holds(_)), Some(thumbprints)) => DeliveryState::Holds(thumbprints),
+        (Some(DeliveryState::NeverTells { reason }), _) => {
+            DeliveryState::NeverTells { reason: reason.clone() }
+        }
+        _ => DeliveryState::Marker(marker),
     };
     world.deliveries.insert(slot.to_owned(), state);
 }
 
 fn adopt(world: &mut World, context: &Context<'_>, reference: &GenerationRef) {
     let Some(thumbprints) = reference.thumbprints else { return };
-    let credential = world.target.client_credentials().find(|one| one.is_of(&thumbprints));
+    let credential = world.target.client_credentials().filter(|one| one.is_of(&thumbprints));
+    let credential = credential.min_by_key(|one| one.key_id);
     let record = context.recorded(world).adopted(thumbprints, credential);
     push_generation(world, reference, record);
     if let Some(holding) = world.holding_mut() {

@@ -8,11 +8,11 @@ use crate::observed::Credential;
 use crate::plan::PlannedStep;
 use crate::plan::planner::held_back;
 use crate::plan::policy::glob_matches;
-use crate::plan::predecessors::Retirement;
+use crate::plan::predecessors::{Retirement, left_alone};
 use crate::plan::reason::{Because, Note, NoteKind, ack_command};
 use crate::plan::situation::{Situation, Standing};
 use crate::plan::step::{CredentialRef, Evidence, GenerationRef, Step};
-use crate::plan::successor::{is_held, planned, publish};
+use crate::plan::successor::{held_by, planned, publish};
 
 /// Plans a certificate whose key lives with a provider or a product.
 pub fn decide(situation: &Situation<'_>) -> Retirement {
@@ -88,8 +88,8 @@ fn publish_file(
         retirement.notes.push(Note::blocked(text, hint).about(sha1));
         return;
     }
-    if is_held(situation) {
-        retirement.notes.push(Note::new(NoteKind::Info, "on hold").about(sha1));
+    if let Some(note) = held_by(situation, "publish") {
+        retirement.notes.push(note.about(sha1));
         return;
     }
     let deadline = newest_live.map(|end| situation.declared.overlap.before(end));
@@ -106,7 +106,8 @@ fn publish_file(
         file.path,
         ack_command(&situation.declared.address)
     );
-    retirement.notes.push(Note::new(NoteKind::HandOff, text).about(sha1));
+    let note = Note { hint: situation.declared.handoff(), ..Note::new(NoteKind::HandOff, text) };
+    retirement.notes.push(note.about(sha1));
 }
 
 fn reference(file: &PublicKeyFile) -> GenerationRef {
@@ -117,6 +118,15 @@ fn reference(file: &PublicKeyFile) -> GenerationRef {
 fn is_word_overdue(situation: &Situation<'_>, file: &PublicKeyFile) -> bool {
     let uploaded = live(situation, file).filter_map(|credential| credential.start).min();
     uploaded.is_some_and(|uploaded| situation.declared.overlap.after(uploaded) <= situation.now)
+}
+
+/// The latest moment from which a file can have been live, if it is: a word given before the upload begins no overlap. Its
+/// credential starts before the upload by the margin for clocks at most.
+fn in_use_since(situation: &Situation<'_>, file: &PublicKeyFile) -> Option<Timestamp> {
+    let valid = live(situation, file).filter(|credential| credential.is_valid_at(situation.now));
+    let margin = situation.policy.settings.start_margin;
+    let since = valid.map(|credential| credential.start.and_then(|start| start.checked_add(margin).ok()));
+    since.map(|since| since.unwrap_or(Timestamp::MIN)).min()
 }
 
 /// Says when the provider's next key is overdue.
@@ -169,7 +179,7 @@ fn retire_dropped(
     let confirmed = current.map(|file| {
         let thumbprints = file.certificate.thumbprints;
         let at = situation.acknowledged_at(&thumbprints.sha1, Some(&thumbprints.sha256));
-        (file, at.filter(|_| live(situation, file).any(|credential| credential.is_valid_at(situation.now))))
+        (file, at.zip(in_use_since(situation, file)).map(|(at, live)| at.max(live)))
     });
     // What is published and read back in this run takes the place of a revoked or expired one; only overlaps take time.
     let published_now = |file: &PublicKeyFile| {
@@ -183,9 +193,9 @@ fn retire_dropped(
     let mut removals = Vec::new();
     for credential in situation.credentials_by_end() {
         let standing = situation.standing(credential);
-        match standing {
-            Standing::Foreign | Standing::Reserved if !listed(credential) => retirement.left_alone += 1,
-            _ => {}
+        if !listed(credential) {
+            let note = left_alone(situation, credential, standing, &mut retirement.left_alone);
+            retirement.notes.extend(note);
         }
         let ours = matches!(standing, Standing::Orphan | Standing::Adopted { .. } | Standing::Revoked);
         if !ours || listed(credential) || !situation.is_removable(credential) {
@@ -194,7 +204,10 @@ fn retire_dropped(
         let overdue = current.is_some_and(|file| is_word_overdue(situation, file));
         match keep_dropped(situation, credential, works, confirmed.and_then(|(_, at)| at), overdue) {
             Ok(because) => removals.push((credential, because)),
-            Err(note) => retirement.notes.push(note),
+            Err(note) => {
+                retirement.left_alone.kept += usize::from(note.kind == NoteKind::Info);
+                retirement.notes.push(note);
+            }
         }
     }
     removals.sort_by_key(|(credential, _): &(&Credential, _)| (credential.end, credential.key_id));
@@ -219,8 +232,8 @@ fn keep_dropped(
     if declared.retire == Retire::Never {
         return Err(about(Note::new(NoteKind::Info, "is not retired: the file says retire: never")));
     }
-    if is_held(situation) {
-        return Err(about(Note::new(NoteKind::Later, "is kept while the hold is in force")));
+    if let Some(note) = held_by(situation, "retire") {
+        return Err(about(note));
     }
     if let Some(note) = held_back(situation, None, "retire") {
         return Err(about(note));
@@ -235,7 +248,8 @@ fn keep_dropped(
         return Err(about(note.with_hint(ack_command(&declared.address))));
     };
     let over = declared.overlap.after(acknowledged);
-    if over > situation.now {
+    // Strictly over, as for any predecessor.
+    if over >= situation.now {
         return Err(about(Note::new(NoteKind::Later, "retire").at(over)));
     }
     Ok(Because::Acknowledged)
@@ -265,11 +279,13 @@ fn push_removals(
 fn rotator(situation: &Situation<'_>, matching: &RotatorMatch) -> Retirement {
     let mut retirement = Retirement::default();
     let mut adopted: Vec<(Option<Timestamp>, Option<Sha1>)> = Vec::new();
-    for credential in &situation.target.credentials {
+    for credential in situation.credentials_by_end() {
         if credential.reserved.is_none() && is_matched(matching, credential) {
             adopted.push((credential.end, credential.sha1()));
-        } else if matches!(situation.standing(credential), Standing::Foreign | Standing::Reserved) {
-            retirement.left_alone += 1;
+        } else {
+            let standing = situation.standing(credential);
+            let note = left_alone(situation, credential, standing, &mut retirement.left_alone);
+            retirement.notes.extend(note);
         }
     }
     adopted.sort_unstable();

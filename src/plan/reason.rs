@@ -76,6 +76,10 @@ pub enum Because {
     NoLongerFits,
     /// Its promotion is known only from what consumers read.
     PromotionUnknown,
+    /// It was promoted before its proof, and the proof is still missing.
+    NotProvenYet,
+    /// It was published again, and has not signed in since.
+    RepairNotProven,
     /// `adopt:` names it.
     Adopted,
     /// The delivery place holds something else, or nobody knows.
@@ -121,6 +125,10 @@ impl fmt::Display for Because {
             Because::PromotionUnknown => {
                 f.write_str("an earlier run stopped between promoting and recording")
             }
+            Because::NotProvenYet => {
+                f.write_str("it was promoted before its proof, and that is still missing")
+            }
+            Because::RepairNotProven => f.write_str("it was published again, and has not signed in since"),
             Because::Adopted => f.write_str("the file adopts it"),
             Because::DeliveryDiffers => f.write_str("the place holds something else or cannot say"),
             Because::BeyondKeepRetired { keep } => {
@@ -256,14 +264,12 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// What a requirement on a later step is.
+/// What must have happened in the same run before a step may begin. The steps of a chain also come one after another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "requires", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Requires {
-    /// The current generation signed in during the same run.
+    /// The generation that consumers are to use was proven during the same run, in the way the *prove* step says.
     ProofInThisRun,
-    /// The step before it.
-    Previous,
 }
 
 /// The command a person runs to acknowledge.

@@ -101,6 +101,7 @@ impl Recorded<'_> {
             phase: RecordedPhase::Requested,
             requested_at: self.now,
             promoted_at: None,
+            proven_at: None,
             delivered: BTreeMap::new(),
             rejected: false,
         }

@@ -1,6 +1,6 @@
 //! `removed:` entries: the only way to have taken off a target what is no longer declared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -8,12 +8,14 @@ use crate::desired::{Desired, Moved, Removed};
 use crate::ids::{KeyId, Name};
 use crate::observed::{Credential, Observed, ObservedTenant, StoreState, Target, TargetState};
 use crate::plan::calendar::{freeze_at, next_open};
-use crate::plan::planner::not_ours_to_edit;
+use crate::plan::in_use;
+use crate::plan::planner::{not_ours_to_edit, siblings};
 use crate::plan::policy::Policy;
 use crate::plan::reason::{Because, Note, NoteKind};
 use crate::plan::situation::Situation;
 use crate::plan::step::{CredentialRef, Step};
-use crate::plan::{CertificatePlan, PlannedStep, PlannedTarget, digest};
+use crate::plan::{CertificatePlan, LeftAlone, PlannedStep, PlannedTarget, digest};
+use crate::settings::Settings;
 
 /// `removed:` entries: the only way to have removed what is no longer declared.
 pub(super) fn plans(
@@ -24,6 +26,7 @@ pub(super) fn plans(
 ) -> Vec<CertificatePlan> {
     let mut plans = Vec::new();
     let mut seen: BTreeMap<&Name, usize> = BTreeMap::new();
+    let accounted = siblings(desired);
     for removed in &desired.removed {
         let index = seen.entry(&removed.address.tenant).or_default();
         let state = observed
@@ -34,7 +37,11 @@ pub(super) fn plans(
         if !policy.selects_removed(&removed.address) {
             continue;
         }
-        plans.push(plan_removed(desired, removed, state, observed, now));
+        let mut plan = plan_removed(desired, removed, state, observed, &policy.settings, now);
+        if let Some((_, TargetState::Found(target))) = state {
+            plan.left_alone = left_alone(desired, removed, target, accounted.get(&removed.address.tenant));
+        }
+        plans.push(plan);
     }
     plans
 }
@@ -44,6 +51,7 @@ fn plan_removed(
     removed: &Removed,
     state: Option<(&ObservedTenant, &TargetState)>,
     observed: &Observed,
+    settings: &Settings,
     now: Timestamp,
 ) -> CertificatePlan {
     let mut plan = CertificatePlan {
@@ -51,10 +59,10 @@ fn plan_removed(
         title: "no longer declared".to_owned(),
         target: None,
         declared: digest::text(&format!("{:?} {:?} {}", removed.address, removed.target, removed.retire)),
-        observed: digest::text(&format!("{:?}", state.map(|(_, state)| state))),
+        observed: digest::target(state.map(|(_, state)| state)),
         steps: Vec::new(),
         notes: Vec::new(),
-        left_alone: 0,
+        left_alone: LeftAlone::default(),
     };
     let (tenant, target) = match state {
         Some((tenant, TargetState::Found(target))) => (tenant, target),
@@ -86,20 +94,13 @@ fn plan_removed(
         plan.notes.push(not_ours_to_edit(untouchable));
         return plan;
     }
-    if let Some(note) = not_yet(desired, removed, target, observed, now) {
+    if let Some(note) = not_yet(desired, removed, target, observed, settings, now) {
         plan.notes.push(note);
         return plan;
     }
-    let ours = |credential: &&Credential| {
-        let marked = credential
-            .marker()
-            .is_some_and(|marker| marker.owner == desired.owner && marker.name == removed.address.name);
-        let derived = credential.sha1().map(|sha1| KeyId::derive(&target.id, &sha1));
-        marked && derived.is_some() && derived == credential.key_id
-    };
+    let ours = |credential: &&Credential| is_marked_ours(desired, removed, target, credential);
     let mut credentials: Vec<&Credential> = target.client_credentials().filter(ours).collect();
     credentials.sort_by_key(|credential| (credential.end, credential.key_id));
-    plan.left_alone = target.credentials.len() - credentials.len();
     for credential in &credentials {
         let (Some(key_id), Some(sha1)) = (credential.key_id, credential.sha1()) else { continue };
         if removed.retire {
@@ -119,7 +120,53 @@ fn plan_removed(
     if credentials.is_empty() {
         plan.notes.push(Note::new(NoteKind::Info, "nothing of it is left; the removed entry can be deleted"));
     }
+    let went_on = desired.moved.iter().any(|moved| moved.from == removed.address);
+    if !plan.steps.is_empty() && !went_on {
+        plan.notes.push(its_key_stays(removed));
+    }
     plan
+}
+
+/// The entry of the store was named in the declaration that is gone, so nobody knows here which key to destroy.
+fn its_key_stays(removed: &Removed) -> Note {
+    let name = &removed.address.name;
+    let text = format!(
+        "a key that a store held for it stays there, under {name} unless the file named another entry"
+    );
+    Note::new(NoteKind::Info, text).with_hint("delete that entry once nobody needs the key")
+}
+
+/// What on the object is neither of this entry nor of a certificate that the files account for.
+fn left_alone(
+    desired: &Desired,
+    removed: &Removed,
+    target: &Target,
+    accounted: Option<&BTreeSet<Name>>,
+) -> LeftAlone {
+    let mut count = LeftAlone::default();
+    for credential in &target.credentials {
+        match credential
+            .marker()
+            .filter(|marker| marker.owner == desired.owner && credential.reserved.is_none())
+        {
+            None => count.foreign += 1,
+            Some(marker) if marker.name == removed.address.name => {
+                count.claimed += usize::from(!is_marked_ours(desired, removed, target, credential));
+            }
+            Some(marker) if accounted.is_some_and(|names| names.contains(&marker.name)) => {}
+            Some(_) => count.undeclared += 1,
+        }
+    }
+    count
+}
+
+/// Whether it carries the marker of the entry and the key id we derive.
+fn is_marked_ours(desired: &Desired, removed: &Removed, target: &Target, credential: &Credential) -> bool {
+    let marked = credential
+        .marker()
+        .is_some_and(|marker| marker.owner == desired.owner && marker.name == removed.address.name);
+    let derived = credential.sha1().map(|sha1| KeyId::derive(&target.id, &sha1));
+    marked && derived.is_some() && derived == credential.key_id
 }
 
 /// What holds a removal back: a freeze of the tenant, or a move whose overlap still runs.
@@ -128,10 +175,11 @@ fn not_yet(
     removed: &Removed,
     target: &Target,
     observed: &Observed,
+    settings: &Settings,
     now: Timestamp,
 ) -> Option<Note> {
     if let Some(moved) = desired.moved.iter().find(|moved| moved.from == removed.address)
-        && let Some(note) = not_moved_yet(desired, moved, target, observed, now)
+        && let Some(note) = not_moved_yet(desired, moved, target, observed, settings, now)
     {
         return Some(note);
     }
@@ -147,6 +195,7 @@ fn not_moved_yet(
     moved: &Moved,
     target: &Target,
     observed: &Observed,
+    settings: &Settings,
     now: Timestamp,
 ) -> Option<Note> {
     let blocked = |text: String| Some(Note::blocked(text, "delete the removed entry, or the moved one"));
@@ -171,18 +220,9 @@ fn not_moved_yet(
     };
     let record = &current.record;
     let names = Situation::names_of(desired, &moved.to);
-    let named = |ack: &&crate::desired::Acknowledgement| {
-        record.thumbprints.is_some_and(|thumbprints| ack.thumbprint.names(&thumbprints))
-    };
     let acknowledgements = Situation::acknowledgements_of(desired, &names, &moved.to.tenant);
-    let acknowledged = acknowledgements.into_iter().filter(named).map(|ack| ack.at).min();
-    let mut moments = vec![record.promoted_at];
-    moments.extend(declared.deliveries.iter().map(|place| record.delivered.get(&place.slot).map(|d| d.at)));
-    if declared.acknowledge {
-        moments.push(acknowledged);
-    }
-    let in_use: Option<Vec<Timestamp>> = moments.into_iter().collect();
-    let Some(since) = in_use.and_then(|moments| moments.into_iter().max()) else {
+    let acknowledged = in_use::acknowledged_at(acknowledgements, record, settings);
+    let Some(since) = in_use::since(declared, record, acknowledged) else {
         return waiting("is promoted, delivered and, where a person is needed, acknowledged");
     };
     let over = declared.overlap.after(since);

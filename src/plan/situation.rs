@@ -10,8 +10,11 @@ use uuid::Uuid;
 use crate::desired::{Acknowledgement, Declared, Desired};
 use crate::ids::{Address, KeyId, Name, Owner, RotationId, Sha1, Sha256, Thumbprint};
 use crate::observed::record::{PublicRecord, RecordedPhase};
-use crate::observed::{Credential, Current, DeliveryState, Generation, Holding, KeyState, Shape, Target};
+use crate::observed::{
+    Answer, Credential, Current, DeliveryState, Generation, Holding, KeyState, Shape, Target,
+};
 use crate::plan::calendar::{Life, due};
+use crate::plan::in_use;
 use crate::plan::policy::Policy;
 use crate::plan::records::{Recorded, credential_dates};
 use crate::plan::step::GenerationRef;
@@ -32,6 +35,8 @@ pub struct Situation<'a> {
     pub holding: Cow<'a, Holding>,
     /// What its delivery places hold.
     pub deliveries: &'a BTreeMap<String, DeliveryState>,
+    /// What became of its signing requests, by rotation.
+    pub answers: &'a BTreeMap<RotationId, Answer>,
     /// Its names: its own and those it was moved from.
     pub names: BTreeSet<Name>,
     /// Every name its tenant's files account for, former and removed ones included.
@@ -184,9 +189,11 @@ impl<'a> Situation<'a> {
         let replaced = self.policy.replace.get(&self.declared.address);
         let adopted = self.declared.adopt.iter().map(|adopt| &adopt.thumbprint);
         let named: Vec<&Thumbprint> = adopted.chain(&self.declared.revoked).chain(replaced).collect();
-        self.target.client_credentials().find(|credential| {
+        let theirs = self.target.client_credentials().filter(|credential| {
             self.is_siblings(credential) && named.iter().any(|thumbprint| credential.is_named(thumbprint))
-        })
+        });
+        // Not the first one read: in whatever order they come, the plan is the same.
+        theirs.min_by_key(|credential| (credential.sha1(), credential.key_id))
     }
 
     /// A generation in the store's entry that was made for somebody else and still has its key. While there is one, nothing in the entry
@@ -203,7 +210,8 @@ impl<'a> Situation<'a> {
         self.is_own_record(&generation.record) || generation.record.thumbprints.is_some_and(adopted)
     }
 
-    fn held_generation(&self, credential: &Credential) -> Option<&Generation> {
+    /// The generation in the store that the credential is of.
+    pub fn held_generation(&self, credential: &Credential) -> Option<&Generation> {
         let of_it = |generation: &&Generation| {
             generation.record.thumbprints.is_some_and(|thumbprints| credential.is_of(&thumbprints))
         };
@@ -280,7 +288,13 @@ impl<'a> Situation<'a> {
             Thumbprint::Sha1(named) => named == sha1,
             Thumbprint::Sha256(named) => Some(named) == sha256,
         };
-        self.acknowledgements.iter().filter(|ack| names(&ack.thumbprint)).map(|ack| ack.at).min()
+        let mut records = self.holding.generations.iter().map(|generation| &generation.record);
+        let held = records.find(|record| record.thumbprints.is_some_and(|t| t.sha1 == *sha1));
+        let counts = |ack: &Acknowledgement| {
+            held.is_none_or(|record| in_use::can_have_seen(ack, record, &self.policy.settings))
+        };
+        let of_it = self.acknowledgements.iter().filter(|ack| names(&ack.thumbprint) && counts(ack));
+        of_it.map(|ack| ack.at).min()
     }
 
     /// When the current generation was acknowledged, if it was. One that certroll did not make is in use already.
@@ -419,7 +433,8 @@ impl<'a> Situation<'a> {
             target: self.target.id,
             now: self.now,
         };
-        let credential = self.target.client_credentials().find(|one| one.is_of(&thumbprints));
+        let credential = self.target.client_credentials().filter(|one| one.is_of(&thumbprints));
+        let credential = credential.min_by_key(|one| one.key_id);
         let record = recorded.adopted(thumbprints, credential);
         let holding = self.holding.to_mut();
         holding.current = Some(Current::Recorded(thumbprints.sha256));

@@ -262,17 +262,19 @@ impl Step {
                 Step::Deliver { generation: two, slot: there },
             ) => one.is(two) && here == there,
             (
-                Step::Publish { generation: one, dropping, repair, display_name: _, lifetime_max_seconds: _ },
+                Step::Publish { generation: one, dropping, repair, display_name, lifetime_max_seconds },
                 Step::Publish {
                     generation: two,
                     dropping: reviewed_dropping,
                     repair: reviewed_repair,
-                    display_name: _,
-                    lifetime_max_seconds: _,
+                    display_name: reviewed_name,
+                    lifetime_max_seconds: reviewed_lifetime,
                 },
             ) => {
                 one.is(two)
                     && repair == reviewed_repair
+                    && display_name == reviewed_name
+                    && lifetime_max_seconds == reviewed_lifetime
                     && dropping.iter().all(|id| reviewed_dropping.contains(id))
             }
             (

@@ -4,6 +4,8 @@ mod current;
 mod due;
 mod rollback;
 mod rotation;
+mod signature;
+mod unproven;
 
 use crate::desired::{Declared, StoreBinding};
 use crate::ids::Thumbprint;
@@ -14,7 +16,7 @@ use crate::plan::situation::{CurrentView, Situation, Standing};
 use crate::plan::step::{GenerationRef, Step};
 
 pub use current::current;
-use due::{healthy, lacks_room, reason_to_rotate, reason_to_wait, tidy_up};
+use due::{healthy, lacks_room, reason_to_rotate, reason_to_wait, replace_asked, tidy_up};
 use rollback::rollback;
 use rotation::{Gate, continuing, repair, rotate};
 pub use rotation::{generations_on_their_way, provable, publish};
@@ -68,6 +70,9 @@ pub fn decide(situation: &Situation<'_>, current: Option<&CurrentView<'_>>) -> S
         succession.steps = repaired.steps;
         succession.notes = repaired.notes;
     }
+    if let Some(current) = current {
+        unproven::finish_proof(situation, current, &mut succession);
+    }
     succession
 }
 
@@ -85,8 +90,10 @@ fn onward(situation: &Situation<'_>, current: Option<&CurrentView<'_>>) -> Succe
     if continuing(situation, current).is_some() {
         return rotate(situation, current, Because::Resumed, Gate::Windows);
     }
-    if let Some(note) = hold_note(situation) {
-        return Succession::noted(note);
+    if is_held(situation) {
+        let asked = current.is_some_and(|current| replace_asked(situation, current).is_some());
+        let note = if asked { not_while_held(situation) } else { hold_note(situation, current) };
+        return Succession { notes: note.into_iter().collect(), ..Succession::default() };
     }
     let Some(current) = current else {
         let orphaned = situation.orphans().next().is_some();
@@ -189,25 +196,44 @@ fn must_go_now(situation: &Situation<'_>, current: &CurrentView<'_>) -> Option<B
     None
 }
 
-fn hold_note(situation: &Situation<'_>) -> Option<Note> {
+/// What the hold holds back and why that would be done; for completeness that there is a hold, where it holds nothing back.
+fn hold_note(situation: &Situation<'_>, current: Option<&CurrentView<'_>>) -> Option<Note> {
+    let Some(current) = current else { return held_by(situation, "issue") };
+    let Some(because) = reason_to_rotate(situation, current) else {
+        let hold = situation.declared.hold.as_ref()?;
+        return Some(Note::new(NoteKind::Info, format!("on hold until {}: {}", hold.until, hold.reason)));
+    };
+    let note = held_by(situation, "rotate")?;
+    Some(Note { text: format!("{}; {because}", note.text), ..note }.about(current.sha1))
+}
+
+/// `--replace` of what the hold keeps: whoever asks by name is told.
+fn not_while_held(situation: &Situation<'_>) -> Option<Note> {
     let hold = situation.declared.hold.as_ref()?;
-    let today = situation.now.to_zoned(jiff::tz::TimeZone::UTC).date();
-    (today <= hold.until)
-        .then(|| Note::new(NoteKind::Info, format!("on hold until {}: {}", hold.until, hold.reason)))
+    Some(Note::blocked(
+        format!("nothing is replaced: on hold until {}: {}", hold.until, hold.reason),
+        "take the hold out of the file; or add --revoke-previous, which no hold keeps back, if that key must not be used any longer",
+    ))
 }
 
 /// Whether the file's `hold:` is in force.
 pub fn is_held(situation: &Situation<'_>) -> bool {
-    hold_note(situation).is_some()
+    held_by(situation, "").is_some()
+}
+
+/// Why something has to wait for the end of the hold, and until when.
+pub fn held_by(situation: &Situation<'_>, what: &str) -> Option<Note> {
+    let hold = situation.declared.hold.as_ref()?;
+    let today = situation.now.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let note = || Note::new(NoteKind::Later, format!("{what}, held back by a hold: {}", hold.reason));
+    let over = hold.until.tomorrow().ok().and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC).ok());
+    (today <= hold.until).then(|| over.map_or_else(note, |over| note().at(over.timestamp())))
 }
 
 /// A step of this plan.
 pub fn planned(situation: &Situation<'_>, step: Step, because: Because) -> PlannedStep {
     let requires = match &step {
-        Step::Retire { .. } => match because {
-            Because::Removed => Vec::new(),
-            _ => vec![Requires::ProofInThisRun],
-        },
+        Step::Retire { .. } | Step::Promote { before_proof: false, .. } => vec![Requires::ProofInThisRun],
         _ => Vec::new(),
     };
     PlannedStep { step, because, not_before: situation.now, requires }

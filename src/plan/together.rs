@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 use crate::desired::{Declared, Desired};
-use crate::ids::{Address, Name, TargetId};
+use crate::ids::{Address, Name, RotationId, TargetId};
 use crate::observed::{
-    Credential, DeliveryState, Observed, ObservedStore, ObservedTenant, Target, TargetState,
+    Answer, Credential, DeliveryState, Observed, ObservedStore, ObservedTenant, Target, TargetState,
 };
 use crate::plan::guard::Unsafe;
 use crate::plan::policy::Policy;
@@ -51,6 +51,7 @@ struct Together {
     credentials: BTreeMap<TargetId, Vec<Credential>>,
     entries: BTreeMap<Place, ObservedStore>,
     deliveries: BTreeMap<Address, BTreeMap<String, DeliveryState>>,
+    answers: BTreeMap<Address, BTreeMap<RotationId, Answer>>,
 }
 
 impl Together {
@@ -80,6 +81,7 @@ impl Together {
             self.entries.insert(place, store);
         }
         self.deliveries.insert(declared.address.clone(), world.deliveries);
+        self.answers.insert(declared.address.clone(), world.answers);
     }
 
     /// A `removed:` entry only takes credentials off.
@@ -105,6 +107,9 @@ impl Together {
         }
         if let Some(deliveries) = self.deliveries.get(&declared.address) {
             world.deliveries.clone_from(deliveries);
+        }
+        if let Some(answers) = self.answers.get(&declared.address) {
+            world.answers.clone_from(answers);
         }
         Some(world)
     }

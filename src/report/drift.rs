@@ -186,27 +186,31 @@ fn about(declared: &Declared, rule: Rule, text: impl Into<String>) -> Finding {
     }
 }
 
+/// A finding about a tenant, to be filled in.
+fn about_tenant(desired: &Desired, name: &Name, rule: Rule, text: String) -> Finding {
+    Finding {
+        rule,
+        severity: rule.severity(),
+        tenant: name.clone(),
+        address: None,
+        thumbprint: None,
+        key_id: None,
+        at: None,
+        text,
+        hint: None,
+        overdue: false,
+        origin: desired.tenants.get(name).map(|tenant| tenant.origin.clone()),
+        ignored: None,
+    }
+}
+
 fn of_credential(finding: Finding, credential: &Credential) -> Finding {
     Finding { thumbprint: credential.sha1(), key_id: credential.key_id, at: credential.end, ..finding }
 }
 
 impl Look<'_> {
     fn tenant(&mut self, name: &Name, tenant: &ObservedTenant) {
-        let origin = self.desired.tenants.get(name).map(|tenant| tenant.origin.clone());
-        let finding = |rule: Rule, text: String| Finding {
-            rule,
-            severity: rule.severity(),
-            tenant: name.clone(),
-            address: None,
-            thumbprint: None,
-            key_id: None,
-            at: None,
-            text,
-            hint: None,
-            overdue: false,
-            origin: origin.clone(),
-            ignored: None,
-        };
+        let finding = |rule: Rule, text: String| about_tenant(self.desired, name, rule, text);
         if let Some(skew) = tenant.clock_skew.filter(|skew| skew.abs() > self.policy.settings.skew_warn) {
             let text = format!("this machine's clock and the service's differ by {} s", skew.abs().as_secs());
             self.findings.push(finding(Rule::Clock, text));
@@ -298,7 +302,7 @@ impl Look<'_> {
         }
         self.lifetime(declared, target);
         let Some(holding) = self.holding(declared) else { return };
-        let (no_siblings, no_deliveries) = (BTreeSet::new(), BTreeMap::new());
+        let (no_siblings, no_deliveries, no_answers) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
         let names = Situation::names_of(self.desired, &declared.address);
         let mut situation = Situation {
             declared,
@@ -308,6 +312,7 @@ impl Look<'_> {
             shape: None,
             holding,
             deliveries: self.observed.deliveries.get(&declared.address).unwrap_or(&no_deliveries),
+            answers: self.observed.answers.get(&declared.address).unwrap_or(&no_answers),
             acknowledgements: Situation::acknowledgements_of(self.desired, &names, &declared.address.tenant),
             names,
             siblings: siblings.get(&declared.address.tenant).unwrap_or(&no_siblings),
@@ -396,7 +401,7 @@ fn ignore(desired: &Desired, now: Timestamp, findings: &mut Vec<Finding>) {
             .into_iter()
             .chain(of_tenant.map(|tenant| tenant.ignore.as_slice()))
             .flatten();
-        let covering = entries.filter(in_force).find(|entry| entry.rule == finding.rule.id());
+        let covering = entries.filter(in_force).find(|entry| entry.rule == finding.rule);
         finding.ignored = covering.map(|entry| Ignored {
             reason: entry.reason.clone(),
             owner: entry.owner.clone(),
@@ -405,9 +410,17 @@ fn ignore(desired: &Desired, now: Timestamp, findings: &mut Vec<Finding>) {
     }
     for declared in desired.certificates.values() {
         for entry in declared.ignore.iter().filter(|entry| !in_force(entry)) {
-            let until = entry.until.map(|until| until.to_string()).unwrap_or_default();
-            let text = format!("ignoring {} ended on {until}: {}", entry.rule, entry.reason);
-            findings.push(about(declared, Rule::IgnoreEnded, text));
+            findings.push(about(declared, Rule::IgnoreEnded, ended(entry)));
         }
     }
+    for (name, tenant) in &desired.tenants {
+        for entry in tenant.ignore.iter().filter(|entry| !in_force(entry)) {
+            findings.push(about_tenant(desired, name, Rule::IgnoreEnded, ended(entry)));
+        }
+    }
+}
+
+fn ended(entry: &Ignore) -> String {
+    let until = entry.until.map(|until| until.to_string()).unwrap_or_default();
+    format!("ignoring {} ended on {until}: {}", entry.rule, entry.reason)
 }

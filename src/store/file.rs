@@ -5,6 +5,7 @@
 //! death at any point. It refuses to keep keys in a Git work tree that does not ignore them.
 
 mod contents;
+pub(crate) mod copies;
 mod disk;
 mod git;
 mod ignore;
@@ -12,6 +13,7 @@ mod layout;
 mod lock;
 mod name;
 mod rendered;
+pub(crate) mod writable;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -23,9 +25,10 @@ use async_trait::async_trait;
 use crate::desired::StoreBinding;
 use crate::issuer::Issued;
 use crate::key::{LocalSigner, PrivateKey, Secret, Signer};
+use crate::may::May;
 use crate::observed::record::PublicRecord;
 use crate::observed::{Current, Generation, KeyState, ObservedStore, Removal, Shape, Staging, StoreState};
-use crate::store::{KeyRequest, Pending, StoreError, StoreErrorKind, StoreReader, StoreWriter};
+use crate::store::{Pending, StoreError, StoreErrorKind, StoreReader, StoreWriter};
 pub use disk::{Action, Probe};
 use disk::{Fault, Folder};
 pub use name::entry_problem;
@@ -224,38 +227,7 @@ impl Place {
     }
 
     fn git_trouble(&self) -> Result<Option<Fault>, Fault> {
-        let folder = self.directory.join(&self.entry);
-        let shown = folder.display();
-        let fail = |error: std::io::Error| {
-            let kind = match error.kind() {
-                std::io::ErrorKind::PermissionDenied => StoreErrorKind::Denied,
-                std::io::ErrorKind::NotADirectory => StoreErrorKind::Corrupt,
-                _ => StoreErrorKind::Unavailable,
-            };
-            Fault::new(kind, format!("{shown}: {error}"))
-        };
-        let (reason, hint) = match git::trouble(&folder).map_err(fail)? {
-            None => return Ok(None),
-            Some(git::Trouble::Inside(git)) => (
-                format!("{shown} lies inside the Git folder {}", git.display()),
-                "choose a folder outside .git".to_owned(),
-            ),
-            Some(git::Trouble::NotIgnored(top)) => {
-                let line = match git::ignore_line(&top, &self.directory).map_err(fail)? {
-                    Some(line) => Some(line),
-                    None => git::ignore_line(&top, &folder).map_err(fail)?,
-                };
-                let top = top.display();
-                (
-                    format!("{shown} lies in the Git work tree {top} and is not ignored there"),
-                    match line {
-                        Some(line) => format!("add {line} to {top}/.gitignore, or keep the store elsewhere"),
-                        None => "keep the store elsewhere".to_owned(),
-                    },
-                )
-            }
-        };
-        Ok(Some(Fault::new(StoreErrorKind::Refused, reason).hint(hint)))
+        git_fault(&self.directory, &self.directory.join(&self.entry))
     }
 
     fn read(&self) -> Result<(StoreState, Vec<String>), Fault> {
@@ -265,6 +237,41 @@ impl Place {
         warnings.extend(reading.warnings);
         Ok((StoreState::Known(reading.holding), warnings))
     }
+}
+
+/// What is wrong with keeping keys in `folder`, below `directory`, if it lies in a Git work tree.
+fn git_fault(directory: &Path, folder: &Path) -> Result<Option<Fault>, Fault> {
+    let shown = folder.display();
+    let fail = |error: std::io::Error| {
+        let kind = match error.kind() {
+            std::io::ErrorKind::PermissionDenied => StoreErrorKind::Denied,
+            std::io::ErrorKind::NotADirectory => StoreErrorKind::Corrupt,
+            _ => StoreErrorKind::Unavailable,
+        };
+        Fault::new(kind, format!("{shown}: {error}"))
+    };
+    let (reason, hint) = match git::trouble(folder).map_err(fail)? {
+        None => return Ok(None),
+        Some(git::Trouble::Inside(git)) => (
+            format!("{shown} lies inside the Git folder {}", git.display()),
+            "choose a folder outside .git".to_owned(),
+        ),
+        Some(git::Trouble::NotIgnored(top)) => {
+            let line = match git::ignore_line(&top, directory).map_err(fail)? {
+                Some(line) => Some(line),
+                None => git::ignore_line(&top, folder).map_err(fail)?,
+            };
+            let top = top.display();
+            (
+                format!("{shown} lies in the Git work tree {top} and is not ignored there"),
+                match line {
+                    Some(line) => format!("add {line} to {top}/.gitignore, or keep the store elsewhere"),
+                    None => "keep the store elsewhere".to_owned(),
+                },
+            )
+        }
+    };
+    Ok(Some(Fault::new(StoreErrorKind::Refused, reason).hint(hint)))
 }
 
 fn with_hint(fault: Fault) -> String {
@@ -359,6 +366,30 @@ impl StoreReader for FileStore {
         }
         Ok(issued)
     }
+
+    async fn requested(&self, entry: &StoreBinding, generation: &Generation) -> Result<Vec<u8>, StoreError> {
+        let (place, generation) = (self.place(entry), generation.clone());
+        let read = move || match place.find()?.0 {
+            Some(folder) => write::requested(&folder, &generation),
+            None => Err(Fault::new(StoreErrorKind::Missing, "there is no such entry")),
+        };
+        let doing = || format!("reading a signing request of {}/{}", entry.store, entry.entry);
+        self.work.does(read).await.map_err(|fault| error(doing(), fault))
+    }
+
+    async fn may_write(&self, entry: &StoreBinding) -> Result<May, StoreError> {
+        let place = self.place(entry);
+        let look = move || {
+            if let Some(Fault { reason, hint, .. }) = place.git_trouble()? {
+                return Ok(May::no(reason, hint.unwrap_or_default()));
+            }
+            let folder = place.directory.join(&place.entry);
+            let both = [folder.join(layout::GENERATIONS), folder].map(|folder| writable::may_write(&folder));
+            Ok(both.into_iter().find(|one| *one != May::Yes).unwrap_or(May::Yes))
+        };
+        let doing = || format!("looking whether {}/{} may be written", entry.store, entry.entry);
+        self.work.does(look).await.map_err(|fault| error(doing(), fault))
+    }
 }
 
 #[async_trait]
@@ -374,23 +405,30 @@ impl StoreWriter for FileStore {
         self.locked(entry, "staging a key in", move |entry| entry.stage(&key, &issued, &record)).await
     }
 
-    async fn request(
+    async fn keep_request(
         &self,
         entry: &StoreBinding,
-        _request: &KeyRequest,
-        _record: &PublicRecord,
+        key: &PrivateKey,
+        csr: &[u8],
+        record: &PublicRecord,
     ) -> Result<Pending, StoreError> {
-        Err(unsupported(entry, "making a key in"))
+        let (key, csr, record) = (write::copy(key), csr.to_vec(), record.clone());
+        self.locked(entry, "keeping a signing request in", move |entry| entry.request(&key, &csr, &record))
+            .await
     }
 
     async fn attach(
         &self,
         entry: &StoreBinding,
-        _generation: &Generation,
-        _issued: &Issued,
-        _record: &PublicRecord,
+        generation: &Generation,
+        issued: &Issued,
+        record: &PublicRecord,
     ) -> Result<Generation, StoreError> {
-        Err(unsupported(entry, "attaching a certificate in"))
+        let (generation, issued, record) = (generation.clone(), issued.clone(), record.clone());
+        self.locked(entry, "attaching a certificate in", move |entry| {
+            entry.attach(&generation, &issued, &record)
+        })
+        .await
     }
 
     async fn signer(
@@ -435,9 +473,4 @@ impl StoreWriter for FileStore {
         let generation = generation.clone();
         self.locked(entry, "removing a key from", move |entry| entry.remove(&generation)).await
     }
-}
-
-fn unsupported(entry: &StoreBinding, verb: &str) -> StoreError {
-    let reason = "a file store holds no keys whose certificate is still awaited";
-    error(format!("{verb} {}/{}", entry.store, entry.entry), Fault::new(StoreErrorKind::Unsupported, reason))
 }

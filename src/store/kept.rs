@@ -11,11 +11,15 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::{StoreError, StoreErrorKind};
 use crate::certificate::Certificate;
+#[cfg(any(feature = "azure-key-vault", feature = "hashicorp-vault"))]
 use crate::desired::{Form, Format, Password};
+#[cfg(any(feature = "azure-key-vault", feature = "hashicorp-vault"))]
 use crate::form::render;
 use crate::ids::{Sha256, Thumbprints};
 use crate::issuer::Issued;
-use crate::key::{PrivateKey, Secret};
+use crate::key::PrivateKey;
+#[cfg(any(feature = "azure-key-vault", feature = "hashicorp-vault"))]
+use crate::key::Secret;
 use crate::observed::record::PublicRecord;
 
 /// What is kept. Holds a private key: never printed.
@@ -40,10 +44,12 @@ impl Drop for Kept {
 }
 
 /// Names of the fields consumers read, by what they hold.
+#[cfg(any(feature = "azure-key-vault", feature = "hashicorp-vault"))]
 pub(super) struct FieldNames<'a> {
     named: &'a BTreeMap<String, String>,
 }
 
+#[cfg(any(feature = "azure-key-vault", feature = "hashicorp-vault"))]
 impl<'a> FieldNames<'a> {
     pub(super) fn new(named: &'a BTreeMap<String, String>) -> FieldNames<'a> {
         FieldNames { named }
@@ -78,9 +84,7 @@ impl Kept {
 
     /// Key and certificates, if they belong together and are the generation of these thumbprints.
     pub(super) fn open(&self, meant: &Thumbprints) -> Result<(PrivateKey, Issued), StoreError> {
-        let der = STANDARD.decode(&self.key).map(Zeroizing::new);
-        let der = der.map_err(|_| corrupt("the key that was kept is no base64"))?;
-        let key = PrivateKey::read_pkcs8(&der).map_err(|error| corrupt(&error.to_string()))?;
+        let key = self.key()?;
         let issued = issued(&self.certificates)?;
         if issued.certificate.thumbprints != *meant || !issued.certificate.matches_key(&key) {
             return Err(corrupt("key and certificate that were kept are not those of the generation"));
@@ -88,6 +92,22 @@ impl Kept {
         Ok((key, issued))
     }
 
+    /// The key alone, whose certificate is still awaited.
+    pub(super) fn key(&self) -> Result<PrivateKey, StoreError> {
+        let der = STANDARD.decode(&self.key).map(Zeroizing::new);
+        let der = der.map_err(|_| corrupt("the key that was kept is no base64"))?;
+        PrivateKey::read_pkcs8(&der).map_err(|error| corrupt(&error.to_string()))
+    }
+
+    /// Remembers digests of the fields that are rendered.
+    pub(super) fn remember<'f>(&mut self, fields: impl Iterator<Item = (&'f str, &'f [u8])>) {
+        self.rendered = fields.map(|(name, value)| (name.to_owned(), sha256(value))).collect();
+    }
+}
+
+/// What only stores that write a form as text need.
+#[cfg(any(feature = "azure-key-vault", feature = "hashicorp-vault"))]
+impl Kept {
     /// The fields consumers read, rendered in that form; what is kept remembers their digests.
     pub(super) fn render(
         &mut self,
@@ -127,17 +147,30 @@ impl Kept {
         self.remember(fields.iter().map(|(name, text)| (name.as_str(), text.as_bytes())));
         Ok(fields)
     }
+}
 
-    /// Remembers digests of the fields that are rendered.
-    pub(super) fn remember<'f>(&mut self, fields: impl Iterator<Item = (&'f str, &'f [u8])>) {
-        self.rendered = fields.map(|(name, value)| (name.to_owned(), sha256(value))).collect();
+/// What only HashiCorp Vault needs.
+#[cfg(feature = "hashicorp-vault")]
+impl Kept {
+    /// A key whose certificate is still awaited.
+    pub(super) fn pending(key: &PrivateKey, record: &PublicRecord) -> Kept {
+        Kept {
+            key: STANDARD.encode(key.expose_pkcs8()),
+            certificates: String::new(),
+            record: record.clone(),
+            rendered: BTreeMap::new(),
+        }
     }
 
     /// The names of the fields that were rendered.
     pub(super) fn rendered_names(&self) -> impl Iterator<Item = &str> {
         self.rendered.keys().map(String::as_str)
     }
+}
 
+/// What only stores whose values stand in fields of their own need.
+#[cfg(any(feature = "hashicorp-vault", feature = "kubernetes"))]
+impl Kept {
     /// Refuses when a field that consumers read is not what was rendered.
     pub(super) fn check_rendered<V: AsRef<[u8]>>(
         &self,
@@ -184,7 +217,8 @@ pub(super) fn corrupt(reason: &str) -> StoreError {
     }
 }
 
-fn sha256(bytes: &[u8]) -> Sha256 {
+/// The SHA-256 digest of a text or value.
+pub(super) fn sha256(bytes: &[u8]) -> Sha256 {
     let mut sha256 = Sha256([0; 32]);
     sha256.0.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
     sha256

@@ -4,8 +4,10 @@
 //! `apply` alone. A store keeps the public record beside each generation; observing never touches a key.
 
 pub mod file;
-#[cfg(any(feature = "hashicorp-vault", feature = "kubernetes"))]
+#[cfg(any(feature = "hashicorp-vault", feature = "azure-key-vault", feature = "kubernetes"))]
 mod kept;
+#[cfg(feature = "azure-key-vault")]
+pub mod key_vault;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
 #[cfg(feature = "hashicorp-vault")]
@@ -18,6 +20,7 @@ use crate::desired::StoreBinding;
 use crate::edges::{Trouble, TroubleKind};
 use crate::issuer::Issued;
 use crate::key::{PrivateKey, Secret, Signer};
+use crate::may::May;
 use crate::observed::record::PublicRecord;
 use crate::observed::{Current, Generation, KeyState, ObservedStore, Shape};
 
@@ -113,6 +116,23 @@ pub trait StoreReader: Send + Sync {
 
     /// The certificate of a generation with the chain above it, as it was issued: a delivery and an assertion may need the chain.
     async fn issued(&self, entry: &StoreBinding, generation: &Generation) -> Result<Issued, StoreError>;
+
+    /// The signing request (DER) of a generation whose certificate is awaited.
+    async fn requested(&self, entry: &StoreBinding, generation: &Generation) -> Result<Vec<u8>, StoreError> {
+        let _ = generation;
+        Err(unsupported("reading a signing request in", entry, HOLDS_NO_REQUESTS))
+    }
+
+    /// Who signs in to it, for messages; none where nobody has to.
+    fn signs_in(&self) -> Option<String> {
+        None
+    }
+
+    /// Whether keys may be made and promoted in the entry, as far as the store tells without a write.
+    async fn may_write(&self, entry: &StoreBinding) -> Result<May, StoreError> {
+        let _ = entry;
+        Ok(May::NotTold)
+    }
 }
 
 /// Looking and changing. Every call looks first: what is already done is success, and the state afterwards is the same
@@ -131,22 +151,42 @@ pub trait StoreWriter: StoreReader {
     ) -> Result<Generation, StoreError>;
 
     /// Makes a key that stays in the store and returns its signing request; a second call returns the pending one.
-    /// Only stores that hold pending keys.
+    /// Only stores that hold pending keys; the others are this.
     async fn request(
         &self,
         entry: &StoreBinding,
         request: &KeyRequest,
         record: &PublicRecord,
-    ) -> Result<Pending, StoreError>;
+    ) -> Result<Pending, StoreError> {
+        let _ = (request, record);
+        Err(unsupported("making a key in", entry, "this store makes no keys of its own"))
+    }
 
-    /// Keeps the certificate that answers a pending request beside it. Consumers still see nothing.
+    /// Keeps a key that was made here with its signing request (DER), unseen by consumers, until its certificate is attached. When
+    /// the entry already holds a generation of that rotation with its key, nothing is written and that one's request is returned.
+    /// Only stores that do not make the key themselves.
+    async fn keep_request(
+        &self,
+        entry: &StoreBinding,
+        key: &PrivateKey,
+        csr: &[u8],
+        record: &PublicRecord,
+    ) -> Result<Pending, StoreError> {
+        let _ = (key, csr, record);
+        Err(unsupported("keeping a signing request in", entry, HOLDS_NO_REQUESTS))
+    }
+
+    /// Keeps the certificate that answers a pending request beside it. One for another key is refused. Consumers still see nothing.
     async fn attach(
         &self,
         entry: &StoreBinding,
         generation: &Generation,
         issued: &Issued,
         record: &PublicRecord,
-    ) -> Result<Generation, StoreError>;
+    ) -> Result<Generation, StoreError> {
+        let _ = (generation, issued, record);
+        Err(unsupported("attaching a certificate in", entry, HOLDS_NO_REQUESTS))
+    }
 
     /// A signer for that generation's key.
     async fn signer(
@@ -175,4 +215,16 @@ pub trait StoreWriter: StoreReader {
 
     /// Destroys the generation's key or, where the store cannot, disables it. Refuses to touch what is current.
     async fn remove(&self, entry: &StoreBinding, generation: &Generation) -> Result<KeyState, StoreError>;
+}
+
+/// Why a store cannot serve where somebody else signs.
+const HOLDS_NO_REQUESTS: &str = "this store holds no keys whose certificate is still awaited";
+
+fn unsupported(doing: &str, entry: &StoreBinding, reason: &str) -> StoreError {
+    StoreError {
+        kind: StoreErrorKind::Unsupported,
+        doing: format!("{doing} {}/{}", entry.store, entry.entry),
+        reason: reason.to_owned(),
+        hint: None,
+    }
 }

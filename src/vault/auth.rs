@@ -5,21 +5,10 @@ use serde_json::{Value, json};
 use crate::connections::{Connection, Operator};
 use crate::edges::{Trouble, TroubleKind};
 use crate::key::Secret;
+pub use crate::token_source::Source;
 
 /// The service account's token in a pod (Kubernetes documentation: projected service account tokens).
 const POD_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
-
-/// Largest token file read, in bytes.
-const FILE_MAX: u64 = 1 << 20;
-
-/// A secret, or the file it is read from at each sign-in because it is replaced while we run.
-#[derive(Debug, Clone)]
-pub enum Source {
-    /// The secret itself.
-    Given(Secret),
-    /// A file.
-    File(String),
-}
 
 /// How to sign in.
 #[derive(Debug, Clone)]
@@ -136,6 +125,17 @@ impl Auth {
         }
     }
 
+    /// For messages.
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Auth::Token { source, .. } => format!("a token ({source})"),
+            Auth::AppRole { mount, source, .. } => format!("AppRole at {mount} ({source})"),
+            Auth::Jwt { method, mount, role, source, .. } => {
+                format!("role {role} of {method} at {mount} ({source})")
+            }
+        }
+    }
+
     /// Whether another sign-in can bring another token.
     pub(super) fn can_renew(&self) -> bool {
         !matches!(self, Auth::Token { token: Source::Given(_), .. })
@@ -180,27 +180,4 @@ fn either(connection: &Connection, given: &'static str, file: &'static str) -> O
 
 fn wrong(reason: &str) -> Trouble {
     Trouble::new(TroubleKind::Authentication, "choosing how to sign in to Vault", reason)
-}
-
-impl Source {
-    /// The secret as it is now. The error never quotes the file's content.
-    #[allow(clippy::disallowed_methods, reason = "reads the operator's own token file")]
-    pub(crate) fn read(&self) -> Result<Secret, Trouble> {
-        let path = match self {
-            Source::Given(secret) => return Ok(secret.clone()),
-            Source::File(path) => path,
-        };
-        let unusable = |reason: &str| {
-            Trouble::new(TroubleKind::Authentication, format!("reading the token file {path}"), reason)
-        };
-        let facts = std::fs::metadata(path).map_err(|error| unusable(&error.to_string()))?;
-        if !facts.is_file() || facts.len() > FILE_MAX {
-            return Err(unusable("it is no file of at most 1 MiB"));
-        }
-        let text = std::fs::read_to_string(path).map_err(|error| unusable(&error.to_string()))?;
-        let text = zeroize::Zeroizing::new(text);
-        let token = text.trim();
-        let usable = !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic());
-        if usable { Ok(Secret::new(token.to_owned())) } else { Err(unusable("it holds no token")) }
-    }
 }

@@ -6,6 +6,7 @@
 pub mod auth;
 pub mod kv;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use http::{HeaderName, Method};
@@ -13,10 +14,11 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::Url;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::edges::{Trouble, TroubleKind};
 use crate::key::Secret;
+use crate::may::May;
 use crate::net::{Answer, Ask, NoAnswer, Service};
 use auth::Auth;
 
@@ -140,6 +142,47 @@ impl Vault {
             return Err(refused(&answer));
         }
         Ok(answer.json::<Wrapped<T>>()?.data)
+    }
+
+    /// Who signs in, for messages.
+    pub(crate) fn signs_in(&self) -> String {
+        self.auth.describe()
+    }
+
+    /// Whether the token has these capabilities on these paths. Asking changes nothing (`sys/capabilities-self`); a token that may not
+    /// even ask is told nothing.
+    pub(crate) async fn may(
+        &self,
+        namespace: Option<&str>,
+        needed: &[(String, &[&str])],
+        doing: &str,
+    ) -> Result<May, Trouble> {
+        let paths: Vec<&str> = needed.iter().map(|(path, _)| path.as_str()).collect();
+        let body = json!({ "paths": paths });
+        let path = ["sys", "capabilities-self"];
+        let ask =
+            VaultAsk { method: Method::POST, path: &path, query: &[], namespace, body: Some(&body), doing };
+        let answer = self.ask(&ask).await?;
+        match answer.status {
+            200 => {}
+            403 | 404 => return Ok(May::NotTold),
+            _ => return Err(refused(&answer)),
+        }
+        let has: BTreeMap<String, Vec<String>> = answer.json::<Wrapped<_>>()?.data;
+        let lacking = needed.iter().filter_map(|(path, wanted)| {
+            let held = has.get(path).map(Vec::as_slice).unwrap_or_default();
+            let holds = |one: &&&str| held.iter().any(|held| held == *one || held == "root");
+            let lacks: Vec<&str> = wanted.iter().filter(|one| !holds(one)).copied().collect();
+            (!lacks.is_empty()).then(|| format!("{} on {path}", lacks.join(", ")))
+        });
+        let lacking: Vec<String> = lacking.collect();
+        Ok(match lacking.as_slice() {
+            [] => May::Yes,
+            _ => May::no(
+                format!("the token's policies lack {}", lacking.join("; ")),
+                "add that to a policy of the token or of the role it comes from",
+            ),
+        })
     }
 
     async fn token(&self, doing: &str) -> Result<Arc<Token>, Trouble> {

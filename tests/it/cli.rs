@@ -43,6 +43,28 @@ fn run(folder: &Path, args: &[&str]) -> (i32, String, String) {
 }
 
 #[test]
+fn p8_a_plan_says_the_same_in_every_checkout() {
+    let declared = format!(
+        "{BILLING}    issuer: {{ kind: csr, directory: requests }}\n  other:\n    application: {{ app_id: \
+         5c1d8e3a-7f10-4a2b-8c3d-9e4f5a6b7c8d }}\n    store: keys\n    issuer: {{ kind: ca_file, certificate: ca/ca.pem, chain: ca/chain.pem, \
+         key: {{ env: CERTROLL_SECRET_CA_KEY }} }}\n"
+    );
+    let planned = || {
+        let folder = billing();
+        std::fs::write(folder.path().join("certroll.yaml"), &declared).unwrap();
+        let (code, stdout, stderr) = run(folder.path(), &["plan", "--json"]);
+        assert_eq!(code, 0, "{stderr}");
+        assert!(!stdout.contains(folder.path().to_str().unwrap()), "{stdout}");
+        let plan: Value = serde_json::from_str(&stdout).unwrap();
+        let digests = plan["certificates"].as_array().unwrap().iter().map(|one| one["declared"].to_string());
+        digests.collect::<Vec<_>>()
+    };
+    let (here, there) = (planned(), planned());
+    assert!(here.len() == 2 && here.iter().all(|digest| digest.len() > 64), "{here:?}");
+    assert_eq!(here, there);
+}
+
+#[test]
 fn a_whole_life_by_exit_codes() {
     let folder = billing();
     let at = folder.path();
@@ -249,6 +271,9 @@ fn p4_a_saved_plan_is_compared_with_now_and_never_executed() {
 fn an_emulator_is_never_taken_for_entra() {
     let folder = billing();
     let at = folder.path();
+    let (code, _, stderr) = run(at, &["apply", "--auto-approve"]);
+    assert_eq!(code, 64, "{stderr}");
+    assert!(stderr.contains("add --emulator"), "{stderr}");
     let real = BILLING.replace("cloud: emulator", "id: 8f5e2c0a-1b2c-4d3e-9f40-51627384a5b6");
     std::fs::write(at.join("certroll.yaml"), &real).unwrap();
     let (code, _, stderr) = run(at, &["apply", "--emulator", "--auto-approve"]);
@@ -279,6 +304,7 @@ fn p7_looking_writes_nothing_but_what_the_command_line_names() {
         &["plan"],
         &["drift"],
         &["verify"],
+        &["doctor"],
         &["schema"],
         &["version"],
         &["plan", "--now", "2030-01-01"],
@@ -350,12 +376,22 @@ fn a_running_emulator_is_reached_with_its_url_and_authority() {
     let quick = ["--set", "read_interval=20ms", "--set", "sign_in_interval=20ms"];
     let applied = with_server(&[&["apply", "--emulator", "--auto-approve"][..], &quick].concat());
     let settled = with_server(&["plan", "--detailed-exitcode"]);
+    // The server's clock is the tool's, too: half a year later the next rotation is due.
+    let moved = with_server(&["emulator", "clock", "+182d"]);
+    let due = with_server(&["plan", "--detailed-exitcode"]);
     server.kill().unwrap();
     server.wait().unwrap();
     assert_eq!(planned.0, 2, "{}", planned.2);
     assert_eq!(applied.0, 0, "{}", applied.2);
     assert!(applied.1.contains("1 rotated, proven. (emulator)"), "{}", applied.1);
     assert_eq!(settled.0, 0, "{}", settled.2);
+    assert_eq!(moved.0, 0, "{}", moved.2);
+    assert_eq!(due.0, 2, "{}", due.2);
+    assert!(due.1.contains("because its rotation was due on"), "{}", due.1);
+    // Whoever answers must be an emulator, and somebody must answer.
+    let gone = with_server(&["plan"]);
+    assert_eq!(gone.0, 1);
+    assert!(gone.2.contains("asking the emulator at") && gone.2.contains("refused"), "{}", gone.2);
 }
 
 #[test]

@@ -71,7 +71,9 @@ fn a_file_that_cannot_be_written_is_found_out_before_anything_is_done() {
     symlink("certroll.yaml", scene.folder.path().join("link.json")).unwrap();
     std::fs::hard_link(scene.folder.path().join("certroll.yaml"), scene.folder.path().join("hard.json"))
         .unwrap();
+    symlink("secrets/billing", scene.folder.path().join("to-keys")).unwrap();
     scene.write("acknowledgements.yaml", "certroll: v1\nacknowledgements: []\n");
+    assert_eq!(scene.run("emulator clock +0d").code, 0, "the emulator has a state");
     let before = scene.listing();
     for path in [
         "folder",
@@ -81,6 +83,10 @@ fn a_file_that_cannot_be_written_is_found_out_before_anything_is_done() {
         "link.json",
         "hard.json",
         "acknowledgements.yaml",
+        "emulator-seed.json",
+        ".certroll/emulator.json",
+        "secrets/billing/a.json",
+        "to-keys/current/billing.pem",
     ] {
         for line in
             [format!("plan --out {path}"), format!("apply --emulator --auto-approve --receipt {path}")]
@@ -96,6 +102,61 @@ fn a_file_that_cannot_be_written_is_found_out_before_anything_is_done() {
     std::fs::remove_file(scene.folder.path().join("acknowledgements.yaml")).unwrap();
     let ran = scene.run("plan --out acknowledgements.yaml");
     assert_eq!(ran.code, 1, "it would be read as the acknowledgements: {}", ran.stderr);
+}
+
+#[test]
+fn the_state_of_an_emulator_is_kept_in_no_file_that_is_anything_else() {
+    let scene = Scene::new();
+    symlink("certroll.yaml", scene.folder.path().join("link.json")).unwrap();
+    scene.write("other.json", "{}");
+    let before = scene.listing();
+    for path in [
+        "certroll.yaml",
+        "./certroll.yaml",
+        "link.json",
+        "emulator-seed.json",
+        "acknowledgements.yaml",
+        "secrets/billing/state.json",
+        "other.json",
+        "/dev/zero",
+        ".",
+    ] {
+        for line in ["plan", "apply --emulator --auto-approve"] {
+            let ran = scene.run(&format!("{line} --state {path}"));
+            assert_eq!(ran.code, 1, "{line} {path}: {}", ran.stdout);
+            assert!(ran.stderr.contains(&format!("{path}\n")), "{line}: {}", ran.stderr);
+        }
+    }
+    for path in ["certroll.yaml", "other.json", "/dev/zero"] {
+        let path = scene.folder.path().join(path);
+        let ran = scene.run(&format!("emulator clock +1d --state {}", path.display()));
+        assert_eq!(ran.code, 1, "{}: {}", path.display(), ran.stdout);
+    }
+    assert_eq!(scene.listing(), before, "nothing was put beside them");
+    assert_eq!(std::fs::read_to_string(scene.folder.path().join("certroll.yaml")).unwrap(), DECLARATION);
+}
+
+#[test]
+fn a_program_is_told_how_the_plan_differs_from_the_reviewed_one() {
+    let scene = Scene::new();
+    assert_eq!(scene.run("plan --out plan.json").code, 0);
+    let differences = |ran: &Ran| -> Vec<Value> {
+        let values = ran.stderr.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        values.filter(|value| value["type"] == "plan_difference").collect()
+    };
+    scene.write("certroll.yaml", &format!("{DECLARATION}    key: rsa-3072\n"));
+    let ran = scene.apply("plan.json --json");
+    assert_eq!(ran.code, 4, "{}", ran.stderr);
+    let told = differences(&ran);
+    assert_eq!(told.len(), 1, "{}", ran.stderr);
+    assert_eq!(told[0]["address"], "contoso/billing");
+    for (side, key) in [("only_reviewed", "RSA 2048"), ("only_now", "RSA 3072")] {
+        let step = told[0][side][0].as_str().unwrap();
+        assert!(step.starts_with("issue") && step.contains(key), "{side}: {step}");
+    }
+    scene.write("certroll.yaml", DECLARATION);
+    let ran = scene.apply("plan.json --json");
+    assert_eq!((ran.code, differences(&ran).len()), (0, 0), "{}", ran.stderr);
 }
 
 #[test]

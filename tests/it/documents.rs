@@ -25,6 +25,40 @@ fn the_other_documents_do_what_they_say() {
     }
 }
 
+/// `[`name`](path)`, for every test that a line names.
+fn named_tests(line: &str) -> Vec<(&str, &str)> {
+    let links = line.split("[`").skip(1);
+    links
+        .filter_map(|link| link.split_once("`]("))
+        .filter_map(|(name, rest)| Some((name, rest.split_once(')')?.0)))
+        .collect()
+}
+
+#[test]
+fn every_claim_of_the_security_page_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("SECURITY.md")).unwrap();
+    let (mut claims, mut in_claims) = (0, false);
+    for line in page.lines() {
+        in_claims = line.starts_with('|') && (in_claims || line.ends_with("| held by |"));
+        if !in_claims || line.starts_with("| claim |") || line.starts_with("|---") {
+            continue;
+        }
+        claims += 1;
+        let tests = named_tests(line);
+        assert!(!tests.is_empty(), "nothing holds: {line}");
+        for (name, path) in tests {
+            let code =
+                std::fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+            let before = code.split_once(&format!("fn {name}(")).map_or("", |(before, _)| before);
+            let item = before.rsplit('}').next().unwrap_or_default();
+            let is_test = item.contains("#[test]") || item.contains("#[tokio::test");
+            assert!(is_test, "{path} has no test {name}: {line}");
+        }
+    }
+    assert!(claims > 30, "{claims} claims were found");
+}
+
 /// All Markdown files of the repository.
 fn documents(root: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();

@@ -372,12 +372,22 @@ fn a_provider_and_a_product_are_watched() {
     ]);
 }
 
-fn ignoring(rule: &str, until: Option<&str>) -> World {
+fn ignoring(rule: Rule, until: Option<&str>) -> World {
+    world()
+        .with(current("new", "2027-02-01").unpublished())
+        .declare(|declared| declared.ignore = vec![ignored(rule, until)])
+}
+
+fn ignored(rule: Rule, until: Option<&str>) -> Ignore {
     let until = until.map(|day| day.parse().unwrap());
-    world().with(current("new", "2027-02-01").unpublished()).declare(|declared| {
-        declared.ignore =
-            vec![Ignore { rule: rule.into(), reason: "being replaced".into(), owner: None, until }];
-    })
+    Ignore { rule, reason: "being replaced".into(), owner: None, until }
+}
+
+/// The entry stands at the tenant.
+fn ignoring_in_the_tenant(rule: Rule, until: Option<&str>) -> World {
+    let mut world = world().with(current("new", "2027-02-01").unpublished());
+    world.desired.tenants.values_mut().for_each(|tenant| tenant.ignore = vec![ignored(rule, until)]);
+    world
 }
 
 #[test]
@@ -385,23 +395,57 @@ fn what_is_ignored_is_told_as_such_until_its_last_day() {
     check(&[
         Row {
             story: "ignored for ever",
-            world: || ignoring("missing", None),
+            world: || ignoring(Rule::Missing, None),
             findings: &["ignored missing new"],
         },
         Row {
             story: "on its last day",
-            world: || ignoring("missing", Some("2027-03-01")),
+            world: || ignoring(Rule::Missing, Some("2027-03-01")),
             findings: &["ignored missing new"],
         },
         Row {
             story: "on the day after",
-            world: || ignoring("missing", Some("2027-02-28")),
+            world: || ignoring(Rule::Missing, Some("2027-02-28")),
             findings: &["alert missing new", "info ignore-ended"],
         },
-        Row { story: "another rule", world: || ignoring("expired", None), findings: &["alert missing new"] },
+        Row {
+            story: "another rule",
+            world: || ignoring(Rule::Expired, None),
+            findings: &["alert missing new"],
+        },
+        Row {
+            story: "in the whole tenant, on the last day",
+            world: || ignoring_in_the_tenant(Rule::Missing, Some("2027-03-01")),
+            findings: &["ignored missing new"],
+        },
+        Row {
+            story: "in the whole tenant, on the day after",
+            world: || ignoring_in_the_tenant(Rule::Missing, Some("2027-02-28")),
+            findings: &["info ignore-ended", "alert missing new"],
+        },
     ]);
-    let drift = found_in(&ignoring("missing", None));
+    let drift = found_in(&ignoring(Rule::Missing, None));
     assert!(!drift.has_drift() && !drift.needs_somebody());
+}
+
+#[test]
+fn a_certificate_warns_and_alerts_when_its_own_declaration_says() {
+    // Published on 2027-02-01 for a year: on the first of March it has 336 days left.
+    fn leads(warn: &str, alert: &str) -> World {
+        healthy().declare(|declared| {
+            declared.warn_before = warn.parse().unwrap();
+            declared.alert_before = alert.parse().unwrap();
+        })
+    }
+    check(&[
+        Row { story: "before both", world: || leads("300d", "200d"), findings: &[] },
+        Row {
+            story: "after the first",
+            world: || leads("340d", "200d"),
+            findings: &["warning expiring new"],
+        },
+        Row { story: "after both", world: || leads("350d", "340d"), findings: &["alert expiring new"] },
+    ]);
 }
 
 #[test]

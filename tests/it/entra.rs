@@ -4,6 +4,7 @@ mod budgets;
 mod hostile;
 mod https;
 mod observing;
+mod own_identity;
 mod pacing;
 mod policies;
 mod proving;

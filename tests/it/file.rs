@@ -178,6 +178,9 @@ fn a_value_of_its_own_replaces_the_inherited_one_and_labels_merge() {
     assert_eq!(one.consumer.as_ref().unwrap().title, "CloudM Continuity");
     assert_eq!(one.labels, labels(&[("stage", "test"), ("team", "backup")]));
     assert_eq!(one.freeze.len(), 1, "its own; the tenant is another");
+    let both = &desired.certificates[&"prod/vault-secret".parse().unwrap()];
+    let reasons: Vec<&str> = both.freeze.iter().map(|freeze| freeze.reason.as_str()).collect();
+    assert_eq!(reasons, ["year end", "audit"], "its own on top of the tenant's");
     assert_eq!(one.target.kind, TargetKind::ServicePrincipal);
     let form = &one.store.as_ref().unwrap().form;
     assert_eq!(form.password, Password::Env("CERTROLL_SECRET_OWN".into()));
@@ -236,6 +239,44 @@ fn a_default_written_down_is_no_change() {
 }
 
 #[test]
+fn a_certificate_that_was_renamed_twice_is_followed_from_each_of_its_names() {
+    let text = |moved: &str| {
+        format!(
+            "certroll: v1\nowner: team\ntenants: {{ lab: {{ cloud: emulator }} }}\n\
+             stores: {{ keys: {{ kind: file, directory: secrets }} }}\n\
+             certificates: {{ third: {{ application: {{ unique_name: a }}, store: {{ use: keys, name: first }} }} }}\n\
+             moved: {moved}\n"
+        )
+    };
+    let second = "{ from: lab/second, to: lab/third }";
+    for moved in [
+        format!("[{{ from: lab/first, to: lab/second }}, {second}]"),
+        format!("[{second}, {{ from: lab/first, to: lab/second }}]"),
+    ] {
+        let mut ways: Vec<(String, String)> = desired(&text(&moved))
+            .moved
+            .iter()
+            .map(|moved| (moved.from.to_string(), moved.to.to_string()))
+            .collect();
+        ways.sort();
+        let leads = |from: &str| (from.to_owned(), "lab/third".to_owned());
+        assert_eq!(ways, [leads("lab/first"), leads("lab/second")]);
+    }
+}
+
+#[test]
+fn unused_for_says_once_that_nobody_can_tell_in_this_version() {
+    let text = "certroll: v1\nowner: team\ntenants: { lab: { cloud: emulator } }\n\
+                stores: { keys: { kind: file, directory: secrets } }\n\
+                defaults: { store: keys, unused_for: 2w }\n\
+                certificates: { a: { application: { unique_name: a } }, b: { application: { unique_name: b } } }\n";
+    let loaded = read(text).unwrap();
+    let [warning] = loaded.warnings.as_slice() else { panic!("{}", shown(&loaded.warnings)) };
+    assert_eq!(warning.place.to_string(), "certroll.yaml:5:38");
+    assert!(warning.message.contains("no usage reports are read in this version"), "{}", warning.message);
+}
+
+#[test]
 fn a_folder_gives_its_declarations_and_skips_other_yaml() {
     let memory = Memory::of(&[
         ("conf/a.yaml", "certroll: v1\nowner: team\n"),
@@ -267,11 +308,20 @@ fn defaults_apply_to_the_file_they_stand_in() {
 #[test]
 fn what_is_no_declaration_is_never_quoted() {
     let secret = "root:x:swordfish";
-    let cases: [(&str, Vec<u8>, &str); 6] = [
+    let cases: [(&str, Vec<u8>, &str); 7] = [
         ("shadow.yaml", format!("{secret}: {{ [\n").into_bytes(), "this is not valid YAML"),
         ("other.yaml", format!("a: {secret}\n").into_bytes(), "no top-level key"),
-        ("latin.yaml", b"certroll: v1\n# M\xfcller swordfish\n".to_vec(), "is not UTF-8 text: line 2"),
-        ("utf16.yaml", b"\xff\xfec\0e\0r\0t\0".to_vec(), "is UTF-16 text"),
+        (
+            "latin.yaml",
+            b"certroll: v1\n# M\xfcller swordfish\n".to_vec(),
+            "UTF-8 text, from byte 16 of the file on\n--> latin.yaml:2:4\n",
+        ),
+        (
+            "mark.yaml",
+            b"\xef\xbb\xbfcertroll: v1\na: \xff".to_vec(),
+            "from byte 19 of the file on\n--> mark.yaml:2:4\n",
+        ),
+        ("utf16.yaml", b"\xff\xfec\0e\0r\0t\0".to_vec(), "this is UTF-16 text"),
         ("half.yaml", b"c\0e\0r\0t\0".to_vec(), "is UTF-16 text"),
         ("missing.yaml", Vec::new(), "no such file"),
     ];

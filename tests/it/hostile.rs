@@ -135,7 +135,7 @@ fn bytes_that_are_no_text_are_named_with_their_place() {
     std::fs::write(folder.path().join("certroll.yaml"), b"certroll: v1\nowner: \xFF\xFE\n").unwrap();
     let ran = soon(folder.path(), &["validate"]);
     assert_eq!(ran.code, 1);
-    assert!(ran.stderr.contains("line 2") && ran.stderr.contains("UTF-8"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("certroll.yaml:2:8") && ran.stderr.contains("UTF-8"), "{}", ran.stderr);
 }
 
 /// Clears the screen, then turns the reading direction, then ends the line.
@@ -233,4 +233,15 @@ fn a_plan_for_the_same_names_in_another_directory_allows_nothing_here() {
     std::fs::copy(there.path().join("plan.json"), here.path().join("plan.json")).unwrap();
     let ran = soon(here.path(), &["apply", "plan.json", "--emulator"]);
     assert_eq!(ran.code, 4, "{}{}", ran.stdout, ran.stderr);
+}
+
+#[test]
+fn a_plan_of_another_owner_allows_nothing_here() {
+    let folder = folder(DECLARATION, &seed("Billing", "x"));
+    assert_eq!(soon(folder.path(), &["plan", "--out", "plan.json"]).code, 0);
+    let theirs = DECLARATION.replace("owner: platform", "owner: payroll");
+    std::fs::write(folder.path().join("certroll.yaml"), theirs).unwrap();
+    let ran = soon(folder.path(), &["apply", "plan.json", "--emulator"]);
+    assert_eq!(ran.code, 4, "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("made for owner platform"), "{}", ran.stderr);
 }

@@ -447,6 +447,9 @@ fn each_story_interrupted_after_every_effect_comes_to_the_same_end() {
     let began = Instant::now();
     let mut scripts = children(&folder());
     scripts.retain(|path| path.extension().is_some_and(|end| end == "txt"));
+    // What a service of the tests' own holds cannot be put back as a folder is. The stores there are interrupted at every call by the
+    // contract they keep, the deliveries by tests of their own.
+    scripts.retain(|path| !std::fs::read_to_string(path).unwrap().contains("\nserve "));
     let told = Mutex::default();
     let (next, struck, all) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
     std::thread::scope(|scope| {

@@ -1,5 +1,7 @@
 //! Certificates as issued, judged by their bytes and, where marked, by openssl.
 
+mod examples;
+
 use certroll::certificate::{Certificate, KeyKind, PublicKey, SignatureHash};
 use certroll::issuer::self_signed::SelfSigned;
 use certroll::issuer::{CertificateRequest, Issued, Issuer, SubjectKey};

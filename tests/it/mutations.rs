@@ -9,6 +9,7 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -178,6 +179,19 @@ fn broken(code: &str, mutants: &[&Mutant]) -> String {
     broken
 }
 
+/// Tests that start the program with no environment hand the switch on.
+fn hand_on_the_switch(copy: &Path) {
+    let handed =
+        format!(".env_clear().envs(std::env::var_os({SWITCH:?}).map(|mistake| ({SWITCH:?}, mistake)))");
+    for entry in std::fs::read_dir(copy.join("tests/it")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "rs") && !path.ends_with("mutations.rs") {
+            let code = std::fs::read_to_string(&path).unwrap();
+            std::fs::write(&path, code.replace(".env_clear()", &handed)).unwrap();
+        }
+    }
+}
+
 /// Takes over what the crate depends on from the build that this test is of: only certroll itself is built again. Links, not copies:
 /// Cargo writes none of these files a second time.
 fn seed(target: &Path) {
@@ -256,14 +270,20 @@ fn run(programs: &[PathBuf], copy: &Path, filters: &BTreeSet<&str>, mistake: &st
     ran
 }
 
+/// Shown with `--nocapture`: the run is long.
+fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 /// What is wrong with the run of one mistake.
+#[allow(clippy::print_stdout, reason = "a run of an hour tells how far it is")]
 fn escapes(mutant: &Mutant, programs: &[PathBuf], copy: &Path) -> Option<String> {
     let filters: BTreeSet<&str> = mutant.caught_by.iter().map(String::as_str).collect();
     let began = Instant::now();
     let ran = run(programs, copy, &filters, &mutant.name);
     let blind: Vec<&str> = filters.iter().copied().filter(|filter| !ran.fails(filter)).collect();
     let took = began.elapsed().as_secs_f32();
-    println!("{} {} ({took:.1} s)", if blind.is_empty() { "caught " } else { "ESCAPED" }, mutant.name);
+    tell(&format!("{} {} ({took:.1} s)", if blind.is_empty() { "caught " } else { "ESCAPED" }, mutant.name));
     (!blind.is_empty()).then(|| format!("{}: not caught by {}", mutant.name, blind.join(", ")))
 }
 
@@ -277,8 +297,9 @@ fn every_mutant_is_caught_by_the_tests_that_are_named() {
     let _ = std::fs::remove_dir_all(&copy);
     copy_to(&copy);
     break_all(&all, &copy);
+    hand_on_the_switch(&copy);
     let programs = build(&copy);
-    println!("built in {} s", began.elapsed().as_secs());
+    tell(&format!("built in {} s", began.elapsed().as_secs()));
 
     let word = std::env::var("MUTANTS").unwrap_or_default();
     let chosen: Vec<&Mutant> = all.iter().filter(|mutant| mutant.name.contains(&word)).collect();
@@ -302,7 +323,7 @@ fn every_mutant_is_caught_by_the_tests_that_are_named() {
         let workers = std::thread::available_parallelism().map_or(1, |cores| cores.get());
         (0..workers).for_each(|_| drop(scope.spawn(work)));
     });
-    println!("{} mistakes in {} s", chosen.len(), began.elapsed().as_secs());
+    tell(&format!("{} mistakes in {} s", chosen.len(), began.elapsed().as_secs()));
     let escaped = escaped.into_inner().unwrap();
     assert!(escaped.is_empty(), "{escaped:#?}");
 }

@@ -41,6 +41,12 @@ fn every_row_gets_its_answer() {
 }
 
 #[test]
+fn au_02_and_au_03_a_providers_certificate_is_taken_up_when_it_is_newer_and_the_former_goes_once_confirmed() {
+    let wrong: Vec<String> = rows_provider::rows().iter().filter_map(|row| check(row).err()).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[test]
 fn rows_have_different_names() {
     let all = all_rows();
     let names: std::collections::BTreeSet<_> = all.iter().map(|row| row.story).collect();

@@ -16,9 +16,17 @@
 //! | `type TEXT` | what a person answers to the next command |
 //! | `env NAME=VALUE` | sets a variable |
 //! | `serve vault` | starts a Vault of the test's own, reached by VAULT_ADDR and VAULT_TOKEN |
+//! | `sign REQUEST FILE starts=DATE [days=365] [key=other]` | a CA signs a request, or something else |
+//! | `serve key-vault` | starts an Azure Key Vault of the test's own, reached by the connection `kv` |
 //! | `look vault PATH` | what consumers find there, without the values |
 //! | `serve kubernetes` | starts an API server of the test's own, reached by KUBECONFIG |
 //! | `look kubernetes NAME` | what consumers find in the Secret, without the values |
+//! | `serve github`, `serve gitlab`, `serve azure_devops` | the like for CI systems; `look KIND NAME` |
+//! | `stop KIND`, `start KIND` | the CI system turns everybody away (403), and lets them in again |
+//! | `by_hand KIND NAME` | somebody else writes it |
+//! | `look secret NAME`, `look certificate NAME` | the same in the Key Vault |
+//! | `policy vault PATH=CAPABILITIES` | all that the token may do on that path |
+//! | `authority FILE` | a CA's certificate in a file, its key in CERTROLL_SECRET_CA_KEY |
 //!
 //! `@app:NAME` stands for the client id of an application, and in commands `T1` for the thumbprint that the transcript calls so.
 //!
@@ -30,17 +38,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use certroll::emulator::{Change, Emulator, Kind, NewApplication};
+use certroll::issuer::{CertificateRequest, Issuer, SubjectKey};
 use certroll::net::Transport;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::support::ca::TestCa;
+use crate::support::ci;
 use crate::support::cli::{Bench, Ran};
+use crate::support::key_vault::{CLIENT, CLIENT_SECRET, KeyVaultService, TENANT};
 use crate::support::keys;
 use crate::support::kv2::{Kv2, TOKEN};
 use crate::support::secrets::{self, Secrets};
 use crate::support::serve::serve;
+use crate::support::stores::signing_request;
 
 /// One `#[test]` for each script, so that they run side by side and fail by name.
 macro_rules! scripts {
@@ -60,24 +73,34 @@ macro_rules! scripts {
 }
 
 scripts! {
+    a_person_signs
     acknowledge
     adopt_what_is_there
     ca_blocks_sign_in
     claimed_undeclared_foreign
     client_clock
     deleted_behind_our_back
+    doctor
+    doctor_everywhere
+    deliver_on_this_machine
+    deliver_to_azure_devops
+    deliver_to_github
+    deliver_to_gitlab
     drift_and_ignore
     emergency
     expired
     from_nothing
     hold_and_rollback
     key_and_form_change
+    key_never_leaves
+    keys_in_key_vault
     keys_in_kubernetes
     keys_in_vault
     life_is_limited
     limits
     limits_on_retiring
     looking_writes_nothing
+    more_with_v
     moved_and_removed
     moved_to_another_name
     never_retired
@@ -88,6 +111,7 @@ scripts! {
     only_a_part
     overdue
     product_rotates_itself
+    proof_after_promotion
     provider_drops_a_key
     provider_sends_a_key
     read_back_only
@@ -144,6 +168,8 @@ pub(crate) struct Story {
     /// Thumbprints by the name of the credential: `@name` in an edit stands for one.
     credentials: BTreeMap<String, String>,
     vault: Option<Arc<Kv2>>,
+    ci: BTreeMap<String, Arc<dyn ci::Played>>,
+    key_vault: Option<Arc<KeyVaultService>>,
     secrets: Option<Arc<Secrets>>,
     out: String,
 }
@@ -153,8 +179,17 @@ impl Story {
         let folder = tempfile::tempdir().unwrap();
         let bench = Bench::new(folder.path());
         let credentials = BTreeMap::new();
-        let names = Names::default();
-        Story { folder, bench, names, credentials, vault: None, secrets: None, out: String::new() }
+        Story {
+            folder,
+            bench,
+            names: Names::default(),
+            credentials,
+            vault: None,
+            ci: BTreeMap::new(),
+            key_vault: None,
+            secrets: None,
+            out: String::new(),
+        }
     }
 
     fn tell(mut self, script: &str) -> String {
@@ -256,13 +291,34 @@ impl Story {
                 let (name, value) = rest(1).split_once('=').unwrap();
                 self.bench.env.insert(name.to_owned(), value.to_owned());
             }
+            "sign" => self.sign(&words),
             "serve" => self.serve(words[1]),
+            "look" if self.ci.contains_key(words[1]) => {
+                let found = self.ci[words[1]].shown(words[2]);
+                self.print("", &found);
+            }
             "look" => {
                 let found = match words[1] {
-                    "vault" => self.vault.as_ref().unwrap().shown(words[2]),
-                    _ => self.secrets.as_ref().unwrap().shown(words[2]),
+                    "secret" => self.key_vault.as_ref().unwrap().secret_shown(words[2]),
+                    "certificate" => self.key_vault.as_ref().unwrap().certificate_shown(words[2]),
+                    "kubernetes" => self.secrets.as_ref().unwrap().shown(words[2]),
+                    _ => self.vault.as_ref().unwrap().shown(words[2]),
                 };
                 self.print("", &found);
+            }
+            "policy" => {
+                let (path, may) = words[2].split_once('=').unwrap();
+                let may: Vec<&str> = may.split(',').collect();
+                self.vault.as_ref().unwrap().may_only(path, &may);
+            }
+            "stop" => self.ci[words[1]].stop(true),
+            "start" => self.ci[words[1]].stop(false),
+            "by_hand" => self.ci[words[1]].by_hand(words[2]),
+            "authority" => {
+                let (certificate, key) = (TestCa::new().certificate().to_pem(), keys::key(11));
+                std::fs::write(self.path(words[1]), certificate).unwrap();
+                let key = certroll::pem::encode("PRIVATE KEY", key.expose_pkcs8()).to_string();
+                self.bench.env.insert("CERTROLL_SECRET_CA_KEY".into(), key);
             }
             other => panic!("no such command: {other}"),
         }
@@ -278,7 +334,29 @@ impl Story {
             self.secrets = Some(secrets);
             return;
         }
-        assert_eq!(what, "vault");
+        if !matches!(what, "vault" | "key-vault") {
+            let (played, variables) = ci::serve(what);
+            self.bench.env.extend(variables);
+            self.ci.insert(what.to_owned(), played);
+            return;
+        }
+        if what == "key-vault" {
+            let vault = Arc::new(KeyVaultService::default());
+            let url = serve(Arc::clone(&vault) as Arc<dyn Transport>);
+            vault.state().authority = format!("{url}/{TENANT}");
+            for (setting, value) in [
+                ("ADDRESS", url.as_str()),
+                ("LOGIN_HOST", &url),
+                ("SCOPE", "https://vault.azure.net/.default"),
+                ("TENANT_ID", TENANT),
+                ("CLIENT_ID", CLIENT),
+                ("CLIENT_SECRET", CLIENT_SECRET),
+            ] {
+                self.bench.env.insert(format!("CERTROLL_CONN_KV_{setting}"), value.to_owned());
+            }
+            self.key_vault = Some(vault);
+            return;
+        }
         let vault = Arc::new(Kv2::default());
         self.bench.env.insert("VAULT_ADDR".into(), serve(Arc::clone(&vault) as Arc<dyn Transport>));
         self.bench.env.insert("VAULT_TOKEN".into(), TOKEN.into());
@@ -404,6 +482,24 @@ impl Story {
         self.emulator().create_application(self.tenant(), new).unwrap();
     }
 
+    fn sign(&mut self, words: &[&str]) {
+        let option = |key: &str| words.iter().find_map(|word| word.strip_prefix(&format!("{key}=")));
+        let request = std::fs::read(self.path(words[1])).unwrap();
+        let mut csr = certroll::pem::blocks(&request).unwrap().remove(0).contents.to_vec();
+        if option("key").is_some() {
+            csr = signing_request(&keys::key(10), "CN=Somebody");
+        }
+        let starts = midnight(option("starts").unwrap());
+        let wanted = CertificateRequest {
+            validity: format!("{}d", option("days").unwrap_or("365")).parse().unwrap(),
+            ..keys::request("CN=unused", starts, 7)
+        };
+        let ca = TestCa::new();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let issued = runtime.block_on(ca.issue(&wanted, SubjectKey::Request(&csr))).unwrap();
+        std::fs::write(self.path(words[2]), issued.certificate.to_pem()).unwrap();
+    }
+
     fn credential(&mut self, words: &[&str]) {
         let (app, name) = (words[1], words[2]);
         let option = |key: &str| words.iter().find_map(|word| word.strip_prefix(&format!("{key}=")));
@@ -495,8 +591,14 @@ fn timeless(text: &str) -> String {
         let is_time = out.len() >= 15
             && out.is_char_boundary(out.len() - 15)
             && out[out.len() - 15..].chars().all(|c| c.is_ascii_digit() || c == 'T');
-        let is_thumbprint = part.chars().take_while(char::is_ascii_hexdigit).count() == 40;
-        if is_time && is_thumbprint {
+        let digits = part.chars().take_while(char::is_ascii_hexdigit).count();
+        if is_time && digits == 32 {
+            out.truncate(out.len() - 15);
+            out.push_str("<time>_<rotation>");
+            out.push_str(&part[32..]);
+            continue;
+        }
+        if is_time && digits == 40 {
             out.truncate(out.len() - 15);
             out.push_str("<time>_");
         } else {

@@ -147,7 +147,7 @@ impl Scene {
 }
 
 /// Every file below a folder, links not followed. What vanishes meanwhile is left out.
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for path in std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
         match std::fs::symlink_metadata(&path) {

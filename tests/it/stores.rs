@@ -1,6 +1,7 @@
 //! Every store keeps the contract, each in its own shape.
 
 mod file;
+mod key_vault;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
 mod vault;

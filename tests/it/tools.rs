@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 
 /// A program's output; the environment holds the password and nothing of ours.
 pub(crate) fn run(program: &str, arguments: &[&str], password: Option<&str>) -> Output {
@@ -28,16 +28,15 @@ pub(crate) fn printed(program: &str, arguments: &[&str], password: Option<&str>)
 
 /// `tests/tools/check_forms.py`, run in an environment of its own under `target/`.
 pub(crate) fn check_forms(arguments: &[&str], variables: &[(&str, &str)]) -> serde_json::Value {
-    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    let python = PYTHON.get_or_init(|| python("forms", "tests/tools/requirements.txt"));
-    script(python, "tests/tools/check_forms.py", arguments, variables)
+    let python = python("forms", "tests/tools/requirements.txt");
+    script(&python, "tests/tools/check_forms.py", arguments, variables)
 }
 
 /// `tests/tools/read_secret.py`, which reads with the official Kubernetes client.
+#[cfg(feature = "kubernetes")]
 pub(crate) fn read_secret(arguments: &[&str]) -> serde_json::Value {
-    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    let python = PYTHON.get_or_init(|| python("kubernetes", "tests/tools/requirements-kubernetes.txt"));
-    script(python, "tests/tools/read_secret.py", arguments, &[])
+    let python = python("kubernetes", "tests/tools/requirements-kubernetes.txt");
+    script(&python, "tests/tools/read_secret.py", arguments, &[])
 }
 
 fn script(python: &Path, script: &str, arguments: &[&str], variables: &[(&str, &str)]) -> serde_json::Value {
@@ -48,21 +47,44 @@ fn script(python: &Path, script: &str, arguments: &[&str], variables: &[(&str, &
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
+/// What is in a sealed box, by `tests/tools/open_box.py`.
+pub(crate) fn open_box(key: &str, sealed: &str) -> Vec<u8> {
+    let script = root().join("tests/tools/open_box.py");
+    let output = Command::new(python("forms", "tests/tools/requirements.txt"))
+        .arg(script)
+        .args([key, sealed])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+/// `tests/tools/key_vault/read_back.py` on a vault at that address.
+pub(crate) fn read_key_vault(url: &str) -> serde_json::Value {
+    let script = root().join("tests/tools/key_vault/read_back.py");
+    let mut command = Command::new(python("key_vault", "tests/tools/key_vault/requirements.txt"));
+    let output = command.arg(script).arg(url).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Python with the pinned packages of a list, in a folder of its own.
-fn python(name: &str, requirements: &str) -> PathBuf {
+/// Python with the pinned packages of that list, in an environment of that name, made on first use.
+fn python(name: &str, list: &str) -> PathBuf {
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = root().join("target/test-tools").join(name);
     let python = folder.join("bin/python");
-    let wanted = std::fs::read(root().join(requirements)).unwrap();
+    let wanted = std::fs::read(root().join(list)).unwrap();
     let installed = folder.join("installed.txt");
     if std::fs::read(&installed).is_ok_and(|text| text == wanted) {
         return python;
     }
     printed("python3", &["-m", "venv", folder.to_str().unwrap()], None);
-    let arguments = ["-m", "pip", "install", "--quiet", "-r", requirements];
+    let arguments = ["-m", "pip", "install", "--quiet", "-r", list];
     let pip = Command::new(&python).args(arguments).current_dir(root()).output().unwrap();
     assert!(pip.status.success(), "{}", String::from_utf8_lossy(&pip.stderr));
     std::fs::write(installed, wanted).unwrap();

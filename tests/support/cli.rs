@@ -23,6 +23,19 @@ pub struct Ran {
     pub stderr: String,
 }
 
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")
+}
+
+/// The names of the folders in a folder below `examples`.
+pub fn examples_in(name: &str) -> Vec<String> {
+    let found = std::fs::read_dir(examples().join(name)).unwrap();
+    let mut found: Vec<String> =
+        found.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    found.sort();
+    found
+}
+
 /// Where commands run.
 pub struct Bench {
     pub folder: PathBuf,
@@ -92,6 +105,20 @@ impl Bench {
             spy: None,
             _signaller: signaller,
         }
+    }
+
+    /// In a copy of a folder below `examples`.
+    pub fn of_example(name: &str) -> (tempfile::TempDir, Bench) {
+        let folder = tempfile::tempdir().unwrap();
+        for entry in std::fs::read_dir(examples().join(name)).unwrap() {
+            let path = entry.unwrap().path();
+            // What somebody left there who tried it out.
+            if path.is_file() {
+                std::fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
+            }
+        }
+        let bench = Bench::new(folder.path());
+        (folder, bench)
     }
 
     /// Runs one command; the first word is the program's name.

@@ -13,12 +13,13 @@ use certroll::issuer::{Issued, Issuer, SubjectKey};
 use certroll::key::{Secret, SignatureAlgorithm};
 use certroll::observed::record::{Delivered, PublicRecord, RECORD_FORMAT, RecordedPhase};
 use certroll::observed::{Current, Generation, Holding, KeyState, Removal, Staging, StoreState};
-use certroll::store::{KeyRequest, StoreError, StoreErrorKind, StoreWriter};
+use certroll::store::{KeyRequest, Pending, StoreError, StoreErrorKind, StoreWriter};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::ca::TestCa;
 use super::keys;
+use super::stores::signing_request;
 use super::trouble::{Mischief, Trouble};
 
 /// A store under test with the world around it.
@@ -42,6 +43,88 @@ pub trait Bench: Send + Sync {
     fn snapshot(&self) -> String;
     /// Whether an inner call hands out or uses a private key.
     fn touches_key(&self, call: &str) -> bool;
+    /// Whether generations are made by a request that somebody else signs, although the store could stage.
+    fn by_request(&self) -> bool {
+        false
+    }
+}
+
+/// The same store, for certificates that somebody else signs.
+pub struct ByRequest<B>(pub B);
+
+#[async_trait]
+impl<B: Bench> Bench for ByRequest<B> {
+    fn store(&self) -> Arc<dyn StoreWriter> {
+        self.0.store()
+    }
+    fn entry(&self) -> StoreBinding {
+        self.0.entry()
+    }
+    fn trouble(&self) -> Arc<Trouble> {
+        self.0.trouble()
+    }
+    fn mischief(&self) -> &'static [Mischief] {
+        self.0.mischief()
+    }
+    async fn consume(&self) -> Option<Certificate> {
+        self.0.consume().await
+    }
+    fn rival(&self) -> Box<dyn FnOnce() + Send> {
+        self.0.rival()
+    }
+    fn rivals_within_calls(&self) -> bool {
+        self.0.rivals_within_calls()
+    }
+    fn snapshot(&self) -> String {
+        self.0.snapshot()
+    }
+    fn touches_key(&self, call: &str) -> bool {
+        self.0.touches_key(call)
+    }
+    fn by_request(&self) -> bool {
+        true
+    }
+}
+
+/// What a store promises that keeps a key before its certificate: the whole contract, and what is true in between.
+pub async fn run_by_request<B: Bench>(make: impl Fn() -> B) {
+    waits_for_its_certificate(&make()).await;
+    run(|| ByRequest(make())).await;
+}
+
+async fn waits_for_its_certificate(bench: &dyn Bench) {
+    let (store, entry) = (bench.store(), bench.entry());
+    let (key, record) = (keys::key(1), requested(Rotation::First));
+    let csr = signing_request(&key, SUBJECT);
+    let pending = store.keep_request(&entry, &key, &csr, &record).await.unwrap();
+    assert_eq!(pending.csr, csr);
+    bench.trouble().restart();
+    let waiting = of(&observe_well(bench).await, Rotation::First).unwrap();
+    assert_eq!(waiting, pending.generation);
+    assert_eq!((waiting.key, waiting.record.phase), (KeyState::Held, RecordedPhase::Requested));
+    assert_eq!(store.requested(&entry, &waiting).await.unwrap(), csr);
+    assert!(!bench.trouble().journal().iter().any(|call| bench.touches_key(call)), "looking touched the key");
+    assert!(bench.consume().await.is_none(), "a waiting key is seen");
+    assert!(store.signer(&entry, &waiting).await.is_err(), "a key without certificate signs");
+
+    // Another key for the same rotation is never taken.
+    let before = bench.snapshot();
+    let other = keys::key(2);
+    let offered = signing_request(&other, SUBJECT);
+    assert_eq!(store.keep_request(&entry, &other, &offered, &record).await.unwrap().csr, csr);
+    let stranger = keys::self_signed(SUBJECT, Rotation::First.start(), 1, &other).await;
+    let refused =
+        store.attach(&entry, &waiting, &stranger, &staged(Rotation::First, &stranger.certificate)).await;
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.kind, StoreErrorKind::Refused);
+    assert!(refused.reason.contains("for another key"), "{refused}");
+    assert_eq!(bench.snapshot(), before);
+
+    // One that is not wanted any more goes with its key, and the rotation can begin anew.
+    assert_eq!(store.remove(&entry, &waiting).await.unwrap(), KeyState::Destroyed);
+    let gone = of(&observe_well(bench).await, Rotation::First);
+    assert!(gone.is_none_or(|gone| gone.key == KeyState::Destroyed && gone.record.phase == RecordedPhase::Retired));
+    assert_eq!(store.keep_request(&entry, &other, &offered, &record).await.unwrap().csr, offered);
 }
 
 /// Two rotations of one certificate, half a year apart.
@@ -92,6 +175,7 @@ fn requested(rotation: Rotation) -> PublicRecord {
         phase: RecordedPhase::Requested,
         requested_at: rotation.start(),
         promoted_at: None,
+        proven_at: None,
         delivered: BTreeMap::new(),
         rejected: false,
     }
@@ -131,14 +215,35 @@ pub async fn stage(
 /// Gets a generation ready to be promoted, in the way of the store's shape. `attempt` makes each key a new one.
 async fn prepare(bench: &dyn Bench, rotation: Rotation, attempt: usize) -> Result<Generation, StoreError> {
     let (store, entry) = (bench.store(), bench.entry());
+    if bench.by_request() {
+        let (key, record) = (keys::key(attempt), requested(rotation));
+        let csr = signing_request(&key, SUBJECT);
+        let pending = store.keep_request(&entry, &key, &csr, &record).await?;
+        if pending.generation.record.thumbprints.is_some() {
+            return Ok(pending.generation);
+        }
+        return attach(&*store, &entry, rotation, pending).await;
+    }
     if store.shape(&entry).staging != Staging::AppendIsLive {
         return stage(&*store, &entry, rotation, attempt).await;
     }
     let wanted = KeyRequest { key: KeyKind::Rsa2048, subject: SUBJECT.into() };
     let pending = store.request(&entry, &wanted, &requested(rotation)).await?;
+    if pending.generation.record.thumbprints.is_none() {
+        assert_eq!(store.requested(&entry, &pending.generation).await?, pending.csr);
+    }
+    attach(&*store, &entry, rotation, pending).await
+}
+
+async fn attach(
+    store: &dyn StoreWriter,
+    entry: &StoreBinding,
+    rotation: Rotation,
+    pending: Pending,
+) -> Result<Generation, StoreError> {
     let request = keys::request(SUBJECT, rotation.start(), 1);
     let issued = TestCa::new().issue(&request, SubjectKey::Request(&pending.csr)).await.unwrap();
-    store.attach(&entry, &pending.generation, &issued, &staged(rotation, &issued.certificate)).await
+    store.attach(entry, &pending.generation, &issued, &staged(rotation, &issued.certificate)).await
 }
 
 pub async fn observe(bench: &dyn Bench) -> Result<Holding, String> {
@@ -389,7 +494,10 @@ async fn old_is_removed(bench: &dyn Bench) {
     // One that waits and is not wanted any more goes, too.
     let third = prepare(bench, Rotation::First, 3).await.unwrap();
     assert_ne!(thumbprints(&third), thumbprints(&gone), "a destroyed key came back");
-    assert_eq!(store.remove(&entry, &third).await.unwrap(), KeyState::Destroyed);
+    // A pending key is given up with its operation; a second name has versions like the first one.
+    let pending = store.shape(&entry).staging == Staging::AppendIsLive;
+    let expected = if pending { KeyState::Destroyed } else { expected };
+    assert_eq!(store.remove(&entry, &third).await.unwrap(), expected);
     assert_eq!(bench.consume().await.unwrap().thumbprints, thumbprints(&second));
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 use certroll::delivery::{DeliveryError, DeliveryReader, DeliveryWriter};
 use certroll::desired::Delivery;
+use certroll::edges::TroubleKind;
 use certroll::ids::Thumbprints;
 use certroll::issuer::Issued;
 use certroll::key::{PrivateKey, Secret};
@@ -89,7 +90,8 @@ fn marker(changes: u64) -> String {
 }
 
 fn error(slot: &str, reason: String) -> DeliveryError {
-    DeliveryError { doing: format!("delivering to {slot}"), reason, hint: None }
+    let doing = format!("delivering to {slot}");
+    certroll::edges::Trouble::new(TroubleKind::Unavailable, doing, reason).into()
 }
 
 #[async_trait]

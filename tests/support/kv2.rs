@@ -32,6 +32,8 @@ struct State {
     writes: u64,
     sealed: bool,
     may_see_mounts: bool,
+    /// What the token may do on some paths; on all others it is root's.
+    capabilities: BTreeMap<String, Vec<String>>,
     delete_version_after: String,
 }
 
@@ -54,6 +56,12 @@ impl Kv2 {
     /// Whether a token may ask what a mount is.
     pub fn mounts_may_be_seen(&self, seen: bool) {
         self.0.lock().unwrap().may_see_mounts = seen;
+    }
+
+    /// What the token may do on a path, when it asks.
+    pub fn may_only(&self, path: &str, capabilities: &[&str]) {
+        let capabilities = capabilities.iter().map(|one| (*one).to_owned()).collect();
+        self.0.lock().unwrap().capabilities.insert(path.to_owned(), capabilities);
     }
 
     /// What the metadata of every name says of deletion.
@@ -115,6 +123,16 @@ impl State {
                 true => answer(200, &json!({ "data": { "type": "kv", "options": { "version": version } } })),
                 false => errors(403, &["preflight capability check returned 403"]),
             };
+        }
+        if path == "sys/capabilities-self" {
+            let paths = body["paths"].as_array().cloned().unwrap_or_default();
+            let may = |path: &Value| {
+                let path = path.as_str().unwrap().to_owned();
+                let may = self.capabilities.get(&path).cloned().unwrap_or(vec!["root".into()]);
+                (path, json!(may))
+            };
+            let data: Map<String, Value> = paths.iter().map(may).collect();
+            return answer(200, &json!({ "data": data }));
         }
         if path.starts_with("old/") {
             // An engine of version 1 knows no versions: any path is a name, any body its value.

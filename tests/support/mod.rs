@@ -3,11 +3,17 @@
 #![allow(dead_code, reason = "not every test uses everything")]
 #![allow(unreachable_pub, reason = "shared between test binaries")]
 
+pub mod azure_devops;
 pub mod bridge;
+pub mod by_hand;
 pub mod ca;
+pub mod ci;
 pub mod cli;
 pub mod contract;
 pub mod deliveries;
+pub mod github;
+pub mod gitlab;
+pub mod key_vault;
 pub mod keys;
 pub mod kv2;
 pub(crate) mod observed;

@@ -417,6 +417,7 @@ pub(crate) struct Made {
     current: bool,
     phase: RecordedPhase,
     promoted: Option<Timestamp>,
+    proven: bool,
     key: KeyState,
     rotation: Option<RotationId>,
     adopted: bool,
@@ -441,6 +442,7 @@ pub(crate) fn former(label: &str, made: &str) -> Made {
         current: false,
         phase: RecordedPhase::Promoted,
         promoted: Some(at(made)),
+        proven: true,
         key: KeyState::Held,
         rotation: Some(RotationId::of(&[b"made by an earlier rotation", label.as_bytes()])),
         adopted: false,
@@ -487,6 +489,11 @@ impl Made {
     /// The run stopped between promoting and recording it.
     pub(crate) fn promotion_unknown(self) -> Made {
         Made { promoted: None, phase: RecordedPhase::Staged, ..self }
+    }
+
+    /// The run stopped after promoting it, before the proof.
+    pub(crate) fn proof_unknown(self) -> Made {
+        Made { proven: false, ..self }
     }
 
     pub(crate) fn current(self) -> Made {
@@ -553,6 +560,7 @@ impl Made {
             phase: self.phase,
             requested_at: self.made,
             promoted_at: self.promoted,
+            proven_at: self.promoted.filter(|_| self.proven && !self.adopted),
             delivered: self.delivered.clone(),
             rejected: self.rejected,
         };
@@ -628,7 +636,7 @@ pub(crate) fn freeze(from: &str, to: &str) -> Freeze {
 }
 
 pub(crate) fn consumer(title: &str) -> Option<Consumer> {
-    Some(Consumer { name: name("product"), title: title.into() })
+    Some(Consumer { name: name("product"), title: title.into(), handoff: None })
 }
 
 pub(crate) fn delivery(slot: &str) -> Delivery {

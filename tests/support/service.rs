@@ -11,9 +11,11 @@ use jiff::{SignedDuration, Timestamp};
 
 type Outcome = Result<Response<Vec<u8>>, TransportError>;
 
+type Answer = dyn Fn(&Request<Vec<u8>>) -> Outcome + Send + Sync;
+
 /// Answers each request as the function says.
 pub struct Answering {
-    answer: Box<dyn Fn(&Request<Vec<u8>>) -> Outcome + Send + Sync>,
+    answer: Box<Answer>,
     seen: Mutex<Vec<Request<Vec<u8>>>>,
 }
 

@@ -24,14 +24,14 @@ use certroll::entra::{
     EmulatorTransport, EndpointOverrides, Endpoints, GraphClient, GraphSettings, Line, OwnCredential,
     Transport, TransportError,
 };
-use certroll::ids::{Address, Name, TargetKind};
+use certroll::ids::{Address, Name, TargetKind, Thumbprints};
 use certroll::issuer::self_signed::SelfSigned;
-use certroll::issuer::{Issued, Issuer};
+use certroll::issuer::{CertificateRequest, IssueError, Issued, Issuer, SubjectKey};
 use certroll::key::{KeyError, PrivateKey, Secret, SignatureAlgorithm, Signer};
 use certroll::observe::observe;
 use certroll::observed::record::PublicRecord;
 use certroll::observed::{
-    Current, DeliveryState, Generation, Holding, KeyState, Observed, ObservedStore, Shape, StoreState,
+    Answer, Current, DeliveryState, Generation, Holding, KeyState, Observed, ObservedStore, Shape, StoreState,
 };
 use certroll::period::Period;
 use certroll::plan::Plan;
@@ -48,6 +48,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Notify, Semaphore};
 use uuid::Uuid;
 
+use super::by_hand::ByHand;
 use super::ca::TestCa;
 use super::deliveries::WriteOnlyDelivery;
 use super::keys;
@@ -238,6 +239,29 @@ impl Transport for WorldTransport {
     }
 }
 
+/// Asking a person, and taking what came, behind the fuse.
+struct FusedIssuer {
+    inner: Arc<dyn Issuer>,
+    fuse: Arc<Fuse>,
+}
+
+#[async_trait]
+impl Issuer for FusedIssuer {
+    async fn issue(&self, request: &CertificateRequest, key: SubjectKey<'_>) -> Result<Issued, IssueError> {
+        self.fuse.point().await;
+        let answer = self.inner.issue(request, key).await;
+        self.fuse.point().await;
+        answer
+    }
+
+    async fn ask(&self, csr: &[u8]) -> Result<(), IssueError> {
+        self.fuse.point().await;
+        let answer = self.inner.ask(csr).await;
+        self.fuse.point().await;
+        answer
+    }
+}
+
 /// A store behind the fuse.
 struct Fused<S: ?Sized> {
     inner: Arc<S>,
@@ -271,6 +295,10 @@ impl StoreReader for Fused<dyn StoreWriter> {
     async fn issued(&self, entry: &StoreBinding, generation: &Generation) -> Result<Issued, StoreError> {
         self.through(self.inner.issued(entry, generation)).await
     }
+
+    async fn requested(&self, entry: &StoreBinding, generation: &Generation) -> Result<Vec<u8>, StoreError> {
+        self.through(self.inner.requested(entry, generation)).await
+    }
 }
 
 #[async_trait]
@@ -292,6 +320,16 @@ impl StoreWriter for Fused<dyn StoreWriter> {
         record: &PublicRecord,
     ) -> Result<Pending, StoreError> {
         self.through(self.inner.request(entry, request, record)).await
+    }
+
+    async fn keep_request(
+        &self,
+        entry: &StoreBinding,
+        key: &PrivateKey,
+        csr: &[u8],
+        record: &PublicRecord,
+    ) -> Result<Pending, StoreError> {
+        self.through(self.inner.keep_request(entry, key, csr, record)).await
     }
 
     async fn attach(
@@ -383,11 +421,12 @@ impl Heard {
     }
 }
 
-struct NoSecrets;
+/// One secret for all who ask, if it is set.
+struct OneSecret(Option<String>);
 
-impl Secrets for NoSecrets {
+impl Secrets for OneSecret {
     fn secret(&self, _: &Password) -> Result<Option<Secret>, EdgeTrouble> {
-        Ok(None)
+        Ok(self.0.clone().map(Secret::new))
     }
 }
 
@@ -414,11 +453,15 @@ pub struct World {
     /// Bodies of all writes, in order.
     pub bodies: Arc<Mutex<Vec<Value>>>,
     pub algorithm: SignatureAlgorithm,
+    /// What every source of a password holds.
+    pub secret: Option<String>,
     shelf: Shelf,
     directory: tempfile::TempDir,
     slots_service: SlotService,
     vault_service: VaultService,
     ca: Arc<TestCa>,
+    /// Who has requests signed, where an issuer is told so.
+    pub by_hand: Option<ByHand>,
 }
 
 impl World {
@@ -472,11 +515,13 @@ impl World {
             deliveries: Arc::new(WriteOnlyDelivery::new(Trouble::quiet())),
             bodies: Arc::default(),
             algorithm: SignatureAlgorithm::default(),
+            secret: None,
             shelf,
             directory,
             slots_service: SlotService::default(),
             vault_service: VaultService::default(),
             ca: Arc::new(TestCa::new()),
+            by_hand: None,
         }
     }
 
@@ -588,7 +633,7 @@ impl World {
         WorldEdges {
             world: self,
             readers: ShippedReaders::new(&connections),
-            writers: ShippedWriters::new(&connections, Arc::new(NoSecrets)),
+            writers: ShippedWriters::new(&connections, Arc::new(OneSecret(self.secret.clone()))),
         }
     }
 
@@ -733,6 +778,10 @@ impl Readers for WorldEdges<'_> {
     fn directory(&self, tenant: &Name) -> Result<Arc<dyn DirectoryReader>, EdgeTrouble> {
         Readers::directory(&self.readers, tenant)
     }
+
+    fn answer(&self, declared: &Declared, csr: &[u8], known: &BTreeSet<Thumbprints>) -> Answer {
+        self.readers.answer(declared, csr, known)
+    }
 }
 
 impl Writers for WorldEdges<'_> {
@@ -744,9 +793,13 @@ impl Writers for WorldEdges<'_> {
         Ok(self.world.fused_delivery())
     }
 
-    fn issuer(&self, issuer: &DeclaredIssuer) -> Result<Arc<dyn Issuer>, EdgeTrouble> {
-        Ok(match issuer {
+    fn issuer(&self, declared: &Declared) -> Result<Arc<dyn Issuer>, EdgeTrouble> {
+        Ok(match declared.issuer {
             DeclaredIssuer::SelfSigned => Arc::new(SelfSigned),
+            DeclaredIssuer::Csr { .. } => Arc::new(FusedIssuer {
+                inner: self.writers.issuer(declared)?,
+                fuse: Arc::clone(&self.world.fuse),
+            }),
             _ => Arc::clone(&self.world.ca) as Arc<dyn Issuer>,
         })
     }

@@ -14,9 +14,11 @@ use crate::cli::text::clean;
 use crate::cli::world::World;
 use crate::cli::{declaration, files, json};
 use crate::desired::{Acknowledgement, Declared, Issuer};
+use crate::diagnostic::is_unsafe_to_show;
 use crate::error::{Error, Kind};
 use crate::ids::{Sha1, Thumbprint, Thumbprints};
-use crate::observed::{Holding, StoreState, TargetState};
+use crate::observed::{Holding, StoreState, Target, TargetState};
+use crate::plan::in_use;
 use crate::plan::policy::Pattern;
 use crate::plan::provider::is_matched;
 
@@ -24,6 +26,8 @@ use crate::plan::provider::is_matched;
 pub async fn run(args: &AckArgs, global: &Global, world: &World) -> Result<Ending, Error> {
     let path = file(global, world)?;
     let by = who(args, world)?;
+    fit_for_the_file("--by", &by)?;
+    fit_for_the_file("--note", args.note.as_deref().unwrap_or_default())?;
     let selection =
         Selection { only: vec![Pattern::Address(args.address.to_string())], ..Selection::default() };
     let parallelism = Parallelism { parallelism: 8 };
@@ -43,8 +47,9 @@ pub async fn run(args: &AckArgs, global: &Global, world: &World) -> Result<Endin
         at: whole_second(prepared.ground.clock.now()),
         note: args.note.clone(),
     };
-    let known = |one: &Acknowledgement| one.address == entry.address && one.thumbprint == entry.thumbprint;
-    let already = prepared.desired.acknowledgements.iter().any(known);
+    let already = prepared.desired.acknowledgements.iter().any(|one| {
+        one.address == entry.address && one.thumbprint == entry.thumbprint && counts(one, &prepared)
+    });
     if !already {
         write(&path, &entry, world)?;
     }
@@ -79,6 +84,19 @@ fn who(args: &AckArgs, world: &World) -> Result<String, Error> {
     })
 }
 
+/// No text goes into the file that a declaration may not hold: nothing could be read any more afterwards.
+fn fit_for_the_file(option: &str, text: &str) -> Result<(), Error> {
+    match text.chars().find(|c| is_unsafe_to_show(*c)) {
+        None => Ok(()),
+        Some(bad) => Err(Error::new(Kind::Usage, format!("reading {option}"))
+            .because(format!(
+                "the text holds the character U+{:04X}, which a declaration may not",
+                u32::from(bad)
+            ))
+            .hint("write it on one line, without tabs and control characters")),
+    }
+}
+
 /// The generation that is acknowledged: the current one, or the one that is named, if it is of this certificate.
 fn generation(args: &AckArgs, declared: &Declared, prepared: &Prepared) -> Result<Thumbprint, Error> {
     let candidates = candidates(declared, prepared)?;
@@ -96,9 +114,18 @@ fn generation(args: &AckArgs, declared: &Declared, prepared: &Prepared) -> Resul
             } else {
                 format!("its own are {}", known.join(", "))
             };
-            Err(refused(format!("{named} is not one of its thumbprints; {known}")))
+            Err(refused(format!("{named} is not one of its live thumbprints; {known}")))
         }
     }
+}
+
+/// Whether what is written down already counts: not if the key was made only later.
+fn counts(ack: &Acknowledgement, prepared: &Prepared) -> bool {
+    let store = prepared.observed.stores.get(&ack.address).map(|store| &store.state);
+    let Some(StoreState::Known(holding)) = store else { return true };
+    let records = holding.generations.iter().map(|generation| &generation.record);
+    let mut records = records.filter(|record| record.thumbprints.is_some_and(|t| ack.thumbprint.names(&t)));
+    records.all(|record| in_use::can_have_seen(ack, record, &prepared.policy.settings))
 }
 
 /// What is known of one generation's thumbprints.
@@ -172,7 +199,7 @@ fn candidates(declared: &Declared, prepared: &Prepared) -> Result<Candidates, Er
         | Issuer::Csr { .. } => {
             let state = observed.stores.get(&declared.address).map(|store| &store.state);
             match state {
-                Some(StoreState::Known(holding)) => Ok(held(holding)),
+                Some(StoreState::Known(holding)) => Ok(held(holding, target.map(AsRef::as_ref))),
                 Some(StoreState::Absent) => Ok(Candidates { current: None, all: Vec::new() }),
                 Some(StoreState::Unreadable { reason }) => {
                     Err(Error::new(Kind::Store, format!("reading the store of {}", declared.address))
@@ -186,10 +213,14 @@ fn candidates(declared: &Declared, prepared: &Prepared) -> Result<Candidates, Er
     }
 }
 
-fn held(holding: &Holding) -> Candidates {
+/// The current one, and what can sign in beside it: nobody uses what was retired, or was never published.
+fn held(holding: &Holding, target: Option<&Target>) -> Candidates {
     let current = holding.current_generation().and_then(|generation| generation.record.thumbprints);
-    let all =
-        holding.generations.iter().filter_map(|generation| generation.record.thumbprints).map(Known::Both);
+    let live = |thumbprints: &Thumbprints| {
+        target.is_some_and(|target| target.client_credentials().any(|one| one.is_of(thumbprints)))
+    };
+    let all = holding.generations.iter().filter_map(|generation| generation.record.thumbprints);
+    let all = all.filter(|one| current == Some(*one) || live(one)).map(Known::Both);
     Candidates { current: current.map(|thumbprints| thumbprints.sha1), all: all.collect() }
 }
 
@@ -228,4 +259,15 @@ fn tell(entry: &Acknowledgement, path: &Path, already: bool, global: &Global, wo
         format!("Acknowledged {thumbprint} of {address} by {by} in {shown}. Commit that file.")
     };
     world.stdout.write(&format!("{}\n", clean(&text)));
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn no_text_is_written_that_would_make_the_declaration_unreadable() {
+        for text in ["ticket 7\nsee mail", "a\tb", "a\u{202e}b", "a\u{7}"] {
+            assert!(super::fit_for_the_file("--note", text).is_err(), "{text:?}");
+        }
+        assert!(super::fit_for_the_file("--note", "Ticket 7: siehe Mail, von Jörg").is_ok());
+    }
 }

@@ -1,5 +1,6 @@
 //! `apply`: carries a plan out. Without a saved plan it plans, shows, asks, plans again and carries out what was shown.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::BufRead as _;
 use std::sync::Arc;
@@ -16,10 +17,10 @@ use crate::cli::planning::{Ask, Prepared, prepare, settings};
 use crate::cli::progress::{Bars, JsonLines, Lines, Quiet};
 use crate::cli::secrets::FromOperator;
 use crate::cli::world::World;
-use crate::cli::{compare, complain, human, outcome_text, unread, view};
+use crate::cli::{compare, complain, human, json, outcome_text, unread, view};
 use crate::error::{Error, Kind};
 use crate::plan::Plan;
-use crate::plan::policy::Pattern;
+use crate::plan::policy::{Overrides, Pattern};
 use crate::plan::reason::Note;
 
 /// Who approved what is carried out.
@@ -36,13 +37,22 @@ pub async fn run(args: &ApplyArgs, global: &Global, world: &mut World) -> Result
     let saved = args.plan.as_ref().map(|path| show::read(path, world)).transpose()?;
     let saved = saved.map(|document| document.into_plan());
     let (selection, global) = match &saved {
-        Some(saved) => (selection_of(saved), with_settings_of(saved, global)?),
+        Some(saved) => {
+            tell_what_is_asked(saved, global, world);
+            is_asked_again(saved, &args.selection)?;
+            (selection_of(saved), with_settings_of(saved, global)?)
+        }
         None => (args.selection.clone(), global.clone()),
     };
     let global = &global;
     let receipt = args.receipt.as_ref().map(|path| Pending::open(&world.path(path), path)).transpose()?;
     let looking = Ask::looking(&selection, args.parallelism);
-    let ask = Ask { emulator: Some(args.emulator), written: args.receipt.as_deref(), ..looking };
+    let ask = Ask {
+        emulator: Some(args.emulator),
+        written: args.receipt.as_deref(),
+        reviewed: saved.is_some(),
+        ..looking
+    };
     let prepared = unless_stopped(prepare(&ask, global, world), world).await?;
     let (prepared, approval) = match saved {
         Some(saved) => {
@@ -86,9 +96,9 @@ fn write_receipt(receipt: Pending, report: &Report, prepared: &Prepared) -> Resu
 /// What can be told before anything is read.
 fn check_arguments(args: &ApplyArgs, global: &Global, world: &World) -> Result<(), Error> {
     let usage = |problem: &str| Error::new(Kind::Usage, "reading the command line").because(problem);
-    if args.plan.is_some() && !args.selection.is_empty() {
+    if args.plan.is_some() && !args.selection.only.is_empty() {
         return Err(usage(
-            "a saved plan already says what is planned: --only, --replace and the like do not go with it",
+            "a saved plan already says which certificates are planned: --only does not go with it",
         ));
     }
     let asks = args.plan.is_none() && !args.auto_approve;
@@ -102,6 +112,47 @@ fn check_arguments(args: &ApplyArgs, global: &Global, world: &World) -> Result<(
         .hint("certroll plan --out plan.json, review it, certroll apply plan.json"));
     }
     Ok(())
+}
+
+/// A saved plan also says what its run was asked for, which no declaration shows.
+fn tell_what_is_asked(saved: &Plan, global: &Global, world: &World) {
+    if !saved.asked.is_empty() && !global.quiet && !global.is_json() {
+        world
+            .stderr
+            .write(&format!("The saved plan was asked for with {}.\n", saved.asked.flags().join(" ")));
+    }
+}
+
+/// What takes a safeguard away is not done because a file says so, which may have been changed since the review: whoever applies the
+/// plan asks for it too.
+fn is_asked_again(saved: &Plan, selection: &Selection) -> Result<(), Error> {
+    let (asked, given) = (saved.asked.flags(), asked_by(selection).flags());
+    if let Some(extra) = given.iter().find(|flag| !asked.contains(flag)) {
+        return Err(Error::new(Kind::Usage, "reading the command line")
+            .because(format!("the saved plan was made without {extra}"))
+            .hint("plan again with it: certroll plan --out FILE"));
+    }
+    let needed = saved.asked.taking_safeguards_away().flags();
+    if needed.iter().all(|flag| given.contains(flag)) {
+        return Ok(());
+    }
+    let needed = needed.join(" ");
+    Err(Error::new(Kind::Refused, "carrying out the saved plan")
+        .because(format!("it was asked for with {needed}, which a file alone cannot ask for"))
+        .hint(format!("if that is meant, say it again: certroll apply PLAN {needed}")))
+}
+
+/// What these flags ask for.
+fn asked_by(selection: &Selection) -> Overrides {
+    let Selection { only: _, replace, revoke_previous, rollback, max_issue, max_retire } = selection;
+    Overrides {
+        replace: replace.iter().cloned().collect(),
+        revoke_previous: *revoke_previous,
+        rollback: rollback.iter().cloned().collect(),
+        max_issue: *max_issue,
+        max_retire: *max_retire,
+        settings: BTreeMap::new(),
+    }
 }
 
 /// The selection that makes the saved plan again.
@@ -160,8 +211,11 @@ fn compare_with_saved(saved: &Plan, fresh: &Prepared, global: &Global, world: &W
         return Err(refused(format!("it was made on {was}, and this run is on {is}")));
     }
     refuse_if_not_applyable(saved)?;
-    let differences = compare::plans(saved, &fresh.plan);
-    if let Some(differences) = differences.filter(|_| !global.is_json()) {
+    if global.is_json() {
+        for difference in compare::objects(saved, &fresh.plan) {
+            world.stderr.write(&json::line(&difference));
+        }
+    } else if let Some(differences) = compare::plans(saved, &fresh.plan) {
         world.stderr.write(&differences);
     }
     Ok(())

@@ -16,8 +16,18 @@ pub async fn run(command: EmulatorCommand, global: &Global, world: &World) -> Re
         server: world.var("CERTROLL_EMULATOR").map(str::to_owned),
         ca_file: world.var("CERTROLL_CA_FILE").map(|path| world.path(&PathBuf::from(path))),
     };
+    let doing = match &command {
+        EmulatorCommand::Serve(_) => "serving the emulator",
+        EmulatorCommand::Clock(_) => "reading or moving the emulator's clock",
+        EmulatorCommand::Seed(_) => "filling the emulator",
+        EmulatorCommand::Journal { .. } => "reading the emulator's journal",
+        EmulatorCommand::Reset(_) => "emptying the emulator",
+        EmulatorCommand::Show { .. } => "showing what the emulator holds",
+        EmulatorCommand::Faults { .. } => "making troubles in the emulator",
+        EmulatorCommand::Break(_) => "changing something in the emulator",
+    };
     let (mut out, mut err) = (world.stdout.clone(), world.stderr.clone());
     let result = emulator::run(command, env, &mut out, &mut err).await;
-    result.map_err(|error| Error::new(Kind::Local, "running the emulator").caused_by(&error))?;
+    result.map_err(|error| Error::new(Kind::Local, doing).caused_by(&error))?;
     Ok(Ending::Fine)
 }

@@ -565,7 +565,9 @@ impl Door {
                 others + 1
             ))),
             (None, _, Ok(id)) => Ok((None, id.to_string())),
-            (None, _, Err(_)) => Err(EmulatorCliError::Input(format!("no application is called {name:?}"))),
+            (None, _, Err(_)) => Err(EmulatorCliError::Input(format!(
+                "no application is called {name:?}; certroll emulator show lists them"
+            ))),
         }
     }
 }

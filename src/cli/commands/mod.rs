@@ -3,6 +3,7 @@
 pub mod about;
 pub mod ack;
 pub mod apply;
+pub mod doctor;
 pub mod drift;
 pub mod emulated;
 pub mod emulator;
@@ -28,6 +29,7 @@ pub async fn run(cli: Cli, world: &mut World) -> Result<Ending, Error> {
         Command::Apply(args) => apply::run(&args, &global, world).await,
         Command::Drift(args) => drift::run(&args, &global, world).await,
         Command::Verify(args) => verify::run(&args, &global, world).await,
+        Command::Doctor(args) => doctor::run(&args, &global, world).await,
         Command::Ack(args) => ack::run(&args, &global, world).await,
         Command::Show(args) => show::run(&args, &global, world),
         Command::Emulator(command) => emulated::run(command, &global, world).await,

@@ -1,5 +1,7 @@
 //! `plan`: what apply would do, and why. Changes nothing.
 
+use std::path::Path;
+
 use crate::cli::args::{Global, PlanArgs};
 use crate::cli::exit::Ending;
 use crate::cli::files::{self, Pending};
@@ -27,10 +29,23 @@ pub async fn run(args: &PlanArgs, global: &Global, world: &World) -> Result<Endi
         return Ok(ending.and(complain(&error, global, world)));
     }
     if let Some(out) = args.out.as_ref().filter(|_| !global.quiet) {
-        let out = crate::cli::text::clean(&out.display().to_string()).into_owned();
-        world.stderr.write(&format!("Saved to {out}. To carry out exactly this: certroll apply {out}\n"));
+        let apply = to_apply(out, prepared.ground.emulator, global);
+        let text = format!("Saved to {}. To carry out exactly this: {apply}", out.display());
+        world.stderr.write(&format!("{}\n", crate::cli::text::clean(&text)));
     }
     Ok(ending)
+}
+
+/// The command that carries the saved plan out from the same place.
+fn to_apply(out: &Path, emulator: bool, global: &Global) -> String {
+    let quoted = |path: &Path| {
+        let path = path.display().to_string();
+        let plain = |c: char| c.is_alphanumeric() || "-_./+=:@%".contains(c);
+        if path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
+    };
+    let files = global.files.iter().map(|file| format!(" -f {}", quoted(file)));
+    let emulator = if emulator { " --emulator" } else { "" };
+    format!("certroll apply {}{}{emulator}", quoted(out), files.collect::<String>())
 }
 
 fn save(out: Pending, document: &Document) -> Result<(), Error> {
@@ -63,7 +78,7 @@ pub fn show(plan: &Plan, document: &Document, global: &Global, world: &World) {
 fn ending(prepared: &Prepared) -> Ending {
     let plan = &prepared.plan;
     let refused = if plan.refusals.iter().any(is_refusal) { Ending::Refused } else { Ending::Fine };
-    let changes = if plan.is_empty() { Ending::Fine } else { Ending::Changes };
+    let changes = if plan.changes_anything() { Ending::Changes } else { Ending::Fine };
     let somebody = if plan.needs_somebody() { Ending::NeedsSomebody } else { Ending::Fine };
     refused.and(changes).and(somebody)
 }

@@ -13,9 +13,10 @@ use crate::cli::json::pretty;
 use crate::cli::planning::{Ask, prepare};
 use crate::cli::text::{Ink, Text, counted};
 use crate::cli::world::World;
-use crate::cli::{unread, view};
+use crate::cli::{progress, unread, view};
 use crate::error::Error;
 use crate::report::verify::{Means, Verdict, Verified, verify};
+use crate::settings::Settings;
 
 /// Verifies and tells.
 pub async fn run(args: &VerifyArgs, global: &Global, world: &World) -> Result<Ending, Error> {
@@ -28,6 +29,9 @@ pub async fn run(args: &VerifyArgs, global: &Global, world: &World) -> Result<En
         clock: Arc::clone(&prepared.ground.clock),
         random: Arc::clone(&world.random),
     };
+    if !prepared.ground.in_process {
+        progress::note(&signing_in(&prepared.policy.settings), global, world);
+    }
     let verified = verify(&prepared.desired, &prepared.observed, &prepared.policy, &means).await;
     let emulator = prepared.ground.emulator;
     if global.is_json() {
@@ -44,6 +48,11 @@ pub async fn run(args: &VerifyArgs, global: &Global, world: &World) -> Result<En
     }
     let unread = unread::tell(&prepared.unread, global, world);
     Ok(verified.iter().map(|one| ending(&one.verdict)).fold(unread, Ending::and))
+}
+
+fn signing_in(settings: &Settings) -> String {
+    let Settings { sign_ins, sign_in_interval, .. } = settings;
+    format!("Signing in with every current key, {sign_ins} times in a row, {sign_in_interval:#} apart …")
 }
 
 fn ending(verdict: &Verdict) -> Ending {

@@ -158,7 +158,9 @@ impl<'a> Checker<'a> {
     }
 
     fn choice(&mut self, choices: &[String], at: At<'_, '_>) {
-        let wanted = one_of(choices.iter().map(String::as_str));
+        let all = one_of(choices.iter().map(String::as_str));
+        let many = choices.len() > 12;
+        let wanted = if many { format!("one of {} words", choices.len()) } else { all.clone() };
         let Some(text) = at.node.text().filter(|_| at.node.plain() == Plain::Text) else {
             return self.wrong_type(at, &wanted);
         };
@@ -172,7 +174,9 @@ impl<'a> Checker<'a> {
             && ["ec", "p-", "p2", "p3", "p5", "ed"].iter().any(|tell| text.to_lowercase().starts_with(tell));
         let error =
             self.error(Code::WrongValue, at.node, format!("`{}` takes {wanted}, not {shown}", at.name));
-        error.help.extend(near.map(|near| format!("did you mean `{near}`?")));
+        error.help.extend(
+            near.map(|near| format!("did you mean `{near}`?")).or(many.then(|| format!("it takes {all}"))),
+        );
         if elliptic {
             error.help.push("Entra does not sign in with elliptic-curve keys".into());
         }

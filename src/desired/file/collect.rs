@@ -110,9 +110,10 @@ impl Gatherer<'_> {
         };
         match decode(&bytes) {
             Ok(text) => self.text(SourceFile::new(label, path, text), folder.is_some()),
-            Err(message) => {
+            Err(problem) => {
                 self.gathered.incomplete = true;
-                self.found.push(Diagnostic::error(Code::Syntax, Place::file(label), message));
+                let error = not_text(label, path, &bytes, problem);
+                self.found.push(error.help("save the file as UTF-8"));
             }
         }
     }
@@ -172,20 +173,46 @@ impl Gatherer<'_> {
     }
 }
 
+/// Why bytes are no text.
+#[derive(Debug, Clone, Copy)]
+enum NotText {
+    Utf16,
+    /// The bytes from there on, counted after a byte order mark, are not UTF-8.
+    From(usize),
+}
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes)
+}
+
 /// UTF-8, with or without a byte order mark.
-fn decode(bytes: &[u8]) -> Result<String, String> {
+fn decode(bytes: &[u8]) -> Result<String, NotText> {
     let utf16 = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
     let looks_utf16 = bytes.len() >= 4 && (bytes[0] == 0 || bytes[1] == 0);
     if utf16 || looks_utf16 {
-        return Err("is UTF-16 text; save it as UTF-8".into());
+        return Err(NotText::Utf16);
     }
-    let content = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    match std::str::from_utf8(content) {
-        Ok(text) => Ok(text.to_owned()),
-        Err(error) => {
-            let at = error.valid_up_to();
-            let line = content[..at].iter().filter(|&&b| b == b'\n').count() + 1;
-            Err(format!("is not UTF-8 text: line {line}, byte {at} of the file; save it as UTF-8"))
+    let text = std::str::from_utf8(without_mark(bytes));
+    text.map(str::to_owned).map_err(|error| NotText::From(error.valid_up_to()))
+}
+
+/// The error of a file that is no text, at the first byte that is wrong.
+fn not_text(label: String, path: &Path, bytes: &[u8], problem: NotText) -> Diagnostic {
+    match problem {
+        NotText::Utf16 => Diagnostic::error(Code::Syntax, Place::file(label), "this is UTF-16 text"),
+        NotText::From(at) => {
+            let content = without_mark(bytes);
+            let of_file = at + bytes.len() - content.len();
+            let message = format!("this is not UTF-8 text, from byte {of_file} of the file on");
+            // Only what stands before it is read, and nothing is quoted: what is no text may be anything.
+            let before = String::from_utf8_lossy(&content[..at]).into_owned();
+            let mut place = SourceFile::new(label, path, before).place(at..at);
+            if let Some(position) = &mut place.position {
+                position.excerpt = None;
+            }
+            Diagnostic::error(Code::Syntax, place, message)
         }
     }
 }

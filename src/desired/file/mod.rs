@@ -28,7 +28,6 @@ use crate::desired::Desired;
 use crate::diagnostic::{Diagnostic, Severity};
 
 pub use disk::Disk;
-pub use resolve::is_documentation_password;
 pub use schema::schema;
 pub use sources::{PathKind, SourceError, Sources};
 pub use starter::STARTER;

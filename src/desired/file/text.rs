@@ -86,6 +86,7 @@ impl SourceFile {
             file: self.label.clone(),
             line: u32::try_from(line + 1).unwrap_or(u32::MAX),
             column: u32::try_from(column).unwrap_or(u32::MAX),
+            folder: self.folder.clone(),
         }
     }
 

@@ -1,4 +1,4 @@
-//! AU-02 and AU-03 of the acceptance criteria: what a provider may send and what may not pass for it.
+//! AU-02 of the acceptance criteria: what a provider may send and what may not pass for it.
 
 use super::*;
 use crate::certificate::{KeyKind, SignatureHash};
@@ -102,41 +102,6 @@ fn au_02_everything_else_is_refused_with_a_message_of_its_own() {
     assert!(matches!(refusal(&der[..500]), PublicKeyFileError::Garbage(_)));
     assert!(matches!(refusal(&[&der[..], b"more"].concat()), PublicKeyFileError::Garbage(_)));
     assert!(matches!(refusal(&pem[..500]), PublicKeyFileError::Pem(_)));
-}
-
-#[test]
-fn au_02_an_expired_certificate_is_refused_with_its_date() {
-    let certificate = read(&fixture("plain.pem")).unwrap();
-    let at = |text: &str| check_not_expired(&certificate, text.parse().unwrap());
-    assert!(at("2027-12-26T09:28:15Z").is_ok());
-    assert_eq!(at("2027-12-26T09:28:16Z").unwrap_err().to_string(), "it expired on 2027-12-26");
-}
-
-#[test]
-fn au_03_the_newest_is_the_last_to_end_in_whatever_order() {
-    let read = |name: &str| Certificate::from_pem(&fixture(name)).unwrap();
-    let (parts, plain, endless) = (read("parts.pem"), read("plain.pem"), read("endless.pem"));
-    assert_eq!(newest([&parts, &endless, &plain]), Some(&endless));
-    assert_eq!(newest([&plain, &parts]), Some(&plain));
-    assert_eq!(newest([]), None);
-    // These two begin and end together.
-    let bmp = read("bmp.pem");
-    assert_eq!(newest([&parts, &bmp]), newest([&bmp, &parts]));
-}
-
-#[test]
-fn au_03_a_file_that_is_live_is_nothing_to_do_and_an_older_one_is_told() {
-    let new = read(&fixture("plain.pem")).unwrap();
-    let ends = |text: &str| text.parse::<Timestamp>().unwrap();
-    let other = Sha1([7; 20]);
-    let own = new.thumbprints.sha1;
-    assert_eq!(arrival(&new, []), Arrival::Newer);
-    assert_eq!(arrival(&new, [(other, ends("2027-12-26T09:28:15Z"))]), Arrival::Newer);
-    let same_end = new.not_after;
-    assert_eq!(arrival(&new, [(other, same_end)]), Arrival::NotNewer { newest_live_ends: same_end });
-    let later = ends("2030-01-01T00:00:00Z");
-    assert_eq!(arrival(&new, [(own, same_end), (other, later)]), Arrival::AlreadyLive);
-    assert_eq!(arrival(&new, [(other, later), (own, same_end)]), Arrival::AlreadyLive);
 }
 
 #[test]

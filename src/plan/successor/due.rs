@@ -5,7 +5,7 @@ use crate::observed::Generation;
 use crate::plan::PlannedStep;
 use crate::plan::calendar::{due, lead_before};
 use crate::plan::planner::held_back;
-use crate::plan::predecessors::is_acknowledgement_overdue;
+use crate::plan::predecessors::{is_acknowledgement_overdue, said_too_early};
 use crate::plan::reason::{Because, Note, NoteKind, ack_command};
 use crate::plan::situation::{CurrentView, Situation, reference};
 use crate::plan::step::{RecordWrite, Step};
@@ -20,7 +20,7 @@ pub(super) fn reason_to_rotate(situation: &Situation<'_>, current: &CurrentView<
     REASONS_TO_ROTATE.iter().find_map(|reason| reason(situation, current))
 }
 
-fn replace_asked(situation: &Situation<'_>, current: &CurrentView<'_>) -> Option<Because> {
+pub(super) fn replace_asked(situation: &Situation<'_>, current: &CurrentView<'_>) -> Option<Because> {
     let thumbprint = situation.policy.replace.get(&situation.declared.address)?;
     let named = match current.generation.and_then(|generation| generation.record.thumbprints) {
         Some(thumbprints) => thumbprint.names(&thumbprints),
@@ -150,9 +150,12 @@ fn unacknowledged(situation: &Situation<'_>, current: &CurrentView<'_>) -> Optio
     let missing = declared.acknowledge && situation.current_acknowledged_at(current).is_none();
     missing.then(|| {
         let consumer = declared.consumer.as_ref().map_or("the consumer", |consumer| consumer.title.as_str());
-        Note::new(NoteKind::Waiting, format!("{consumer} has not been acknowledged to use it"))
-            .about(current.sha1)
-            .overdue(is_acknowledgement_overdue(situation, current))
-            .with_hint(ack_command(&declared.address))
+        Note::new(
+            NoteKind::Waiting,
+            format!("{consumer} has not been acknowledged to use it{}", said_too_early(situation, current)),
+        )
+        .about(current.sha1)
+        .overdue(is_acknowledgement_overdue(situation, current))
+        .with_hint(ack_command(&declared.address))
     })
 }

@@ -1,8 +1,8 @@
 //! The chains of steps: a rotation from the phase it has reached, and the repair of what the target lost.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
-use crate::desired::{Issuer, Prove, Timing};
+use crate::desired::{Prove, Timing};
 use crate::observed::record::RecordedPhase;
 use crate::observed::{Credential, Generation, KeyState, Staging};
 use crate::plan::PlannedStep;
@@ -13,6 +13,8 @@ use crate::plan::records::credential_dates;
 use crate::plan::situation::{CurrentView, Situation, Standing, reference};
 use crate::plan::step::{Evidence, GenerationRef, Step};
 use crate::plan::successor::due::record_promotion;
+use crate::plan::successor::signature::{self, Signature};
+use crate::plan::successor::unproven::still_unproven;
 use crate::plan::successor::{Succession, place, planned};
 
 /// The generation on its way that this plan goes on with.
@@ -79,7 +81,8 @@ pub(super) fn rotate(
         Some(started) => reference(started),
         None => GenerationRef { rotation_id: Some(situation.rotation_id(current)), thumbprints: None },
     };
-    let promoted = chain(situation, started, &generation, because, &mut succession);
+    let ends = current.map(|current| current.life.end);
+    let promoted = chain(situation, started, &generation, because, ends, &mut succession);
     if promoted {
         hand_off(situation, &mut succession.notes);
         succession.successor = Some(generation);
@@ -151,18 +154,21 @@ fn chain(
     started: Option<&Generation>,
     generation: &GenerationRef,
     because: Because,
+    current_ends: Option<Timestamp>,
     succession: &mut Succession,
 ) -> bool {
     let declared = situation.declared;
     let appends = situation.shape.is_some_and(|shape| shape.staging == Staging::AppendIsLive);
-    let requests = appends || matches!(declared.issuer, Issuer::Csr { .. });
+    let by_hand = signature::of(situation, started, generation);
+    let requests = appends || by_hand.is_some();
     let mut reasons = std::iter::once(because).chain(std::iter::repeat(Because::PartOfRotation));
     let mut push = |steps: &mut Vec<PlannedStep>, step| {
         let because = reasons.next().unwrap_or(Because::PartOfRotation);
         steps.push(planned(situation, step, because));
     };
     let steps = &mut succession.steps;
-    if requests && started.is_none() {
+    let asks_again = matches!(by_hand, Some(Signature::NotAsked));
+    if requests && (started.is_none() || asks_again) {
         push(
             steps,
             Step::Request {
@@ -172,6 +178,10 @@ fn chain(
                 place: place(declared),
             },
         );
+    }
+    if let Some(note) = by_hand.and_then(|signature| signature.note(situation, current_ends)) {
+        succession.notes.push(note);
+        return false;
     }
     if started.is_none_or(|started| started.record.thumbprints.is_none()) {
         push(
@@ -200,6 +210,10 @@ fn chain(
         }
     };
     let before_proof = declared.prove == Prove::AfterPromotion;
+    if let Some(started) = started.filter(|_| !before_proof) {
+        let published = situation.credentials_of(started);
+        succession.notes.extend(still_unproven(situation, &published, evidence));
+    }
     let prove = Step::Prove { generation: generation.clone(), evidence };
     let promote = Step::Promote { generation: generation.clone(), place: place(declared), before_proof };
     if before_proof {
@@ -287,7 +301,7 @@ pub(super) fn hand_off(situation: &Situation<'_>, notes: &mut Vec<Note>) {
     }
     let consumer = declared.consumer.as_ref().map_or("the consumer", |consumer| consumer.title.as_str());
     let text = format!("hand off to {consumer}, then: {}", ack_command(&declared.address));
-    notes.push(Note::new(NoteKind::HandOff, text));
+    notes.push(Note { hint: declared.handoff(), ..Note::new(NoteKind::HandOff, text) });
 }
 
 pub(super) fn repair(situation: &Situation<'_>, current: &CurrentView<'_>) -> Succession {

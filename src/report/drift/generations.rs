@@ -198,7 +198,7 @@ impl Look<'_> {
                 _ if delivered.is_none() => differs("did not get it yet".to_owned()),
                 _ if !form_kept => differs("has it in another form than the file asks for".to_owned()),
                 Some(DeliveryState::Holds(_) | DeliveryState::Marker(_)) => continue,
-                Some(DeliveryState::Unreadable { reason }) => {
+                Some(DeliveryState::Unreadable { reason } | DeliveryState::NeverTells { reason }) => {
                     (Rule::DeliveryUnknown, format!("{slot} cannot be compared: {reason}"))
                 }
                 None => (Rule::DeliveryUnknown, format!("{slot} was not looked at")),

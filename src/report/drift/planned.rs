@@ -72,6 +72,8 @@ fn is_told(planned: &PlannedStep, thumbprint: Option<Sha1>, findings: &[Finding]
         | Because::Removed
         | Because::NoLongerFits
         | Because::PromotionUnknown
+        | Because::NotProvenYet
+        | Because::RepairNotProven
         | Because::Adopted
         | Because::BeyondKeepRetired { .. } => false,
     }

@@ -60,9 +60,9 @@ pub trait Probe: Send + Sync {
 
 /// What went wrong, before it is known what it was for.
 #[derive(Debug, Clone)]
-pub(super) struct Fault {
+pub(crate) struct Fault {
     pub(super) kind: StoreErrorKind,
-    pub(super) reason: String,
+    pub(crate) reason: String,
     pub(super) hint: Option<String>,
 }
 
@@ -127,6 +127,8 @@ pub(super) struct Standing {
     pub(super) size: u64,
     /// The permission bits.
     pub(super) mode: u32,
+    /// When its contents were changed last, in nanoseconds since 1970.
+    pub(super) modified_nanoseconds: i128,
 }
 
 /// An open folder.
@@ -216,6 +218,8 @@ impl Folder {
                 },
                 size: u64::try_from(stat.st_size).unwrap_or(u64::MAX),
                 mode: Mode::from_raw_mode(stat.st_mode).as_raw_mode(),
+                modified_nanoseconds: i128::from(stat.st_mtime) * 1_000_000_000
+                    + i128::from(stat.st_mtime_nsec),
             })),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(self.fail(name)(errno)),

@@ -6,7 +6,8 @@
 //!   .lock
 //!   generations/<handle>/
 //!     record.json                       the public record
-//!     certificate.pem                   leaf, then the chain
+//!     request.csr                       the signing request, where somebody else signs
+//!     certificate.pem                   leaf, then the chain; missing while it is awaited
 //!     key.pk8                           PKCS#8 DER
 //!     <stem>.pfx, <stem>.password, …    the rendered form, once promoted
 //!     rendered.json                     which files those are and what they hold; written after them
@@ -27,13 +28,14 @@ pub(super) const CURRENT: &str = "current";
 pub(super) const GENERATIONS: &str = "generations";
 pub(super) const RECORD: &str = "record.json";
 pub(super) const CERTIFICATE: &str = "certificate.pem";
+pub(super) const REQUEST: &str = "request.csr";
 pub(super) const KEY: &str = "key.pk8";
 pub(super) const RENDERED: &str = "rendered.json";
 /// Beginning of the names that are never read.
 pub(super) const TEMPORARY: &str = ".tmp-";
 
 /// The files of a generation that hold no secret.
-const PUBLIC: [&str; 3] = [RECORD, CERTIFICATE, RENDERED];
+const PUBLIC: [&str; 4] = [RECORD, CERTIFICATE, REQUEST, RENDERED];
 
 /// How often a listing is taken again when a writer changed it meanwhile.
 const LOOKS_MAX: u32 = 10;

@@ -5,8 +5,8 @@ use zeroize::Zeroizing;
 use super::contents::{certificate_text, issued, read_key, record_text};
 use super::disk::{Fault, Folder, Kind};
 use super::layout::{
-    CERTIFICATE, CURRENT, GENERATIONS, KEY, RECORD, RENDERED, TEMPORARY, generation_folder, read, same,
-    secret_names,
+    CERTIFICATE, CURRENT, GENERATIONS, KEY, RECORD, RENDERED, REQUEST, TEMPORARY, generation_folder, read,
+    same, secret_names,
 };
 use super::rendered::Rendered;
 use crate::desired::{Form, Password};
@@ -15,7 +15,7 @@ use crate::issuer::Issued;
 use crate::key::{PrivateKey, Secret};
 use crate::observed::record::{PublicRecord, RecordedPhase};
 use crate::observed::{Current, Generation, Holding, KeyState};
-use crate::store::StoreErrorKind;
+use crate::store::{Pending, StoreErrorKind};
 
 const TEMPORARY_FOLDER: &str = ".tmp-stage";
 const TEMPORARY_LINK: &str = ".tmp-current";
@@ -58,13 +58,8 @@ impl Entry<'_> {
         issued: &Issued,
         record: &PublicRecord,
     ) -> Result<Generation, Fault> {
-        let holding = self.holding()?;
-        let same_rotation =
-            |g: &&Generation| g.record.rotation_id.is_some() && g.record.rotation_id == record.rotation_id;
-        if let Some(staged) =
-            holding.generations.iter().filter(same_rotation).find(|g| g.key == KeyState::Held)
-        {
-            return Ok(staged.clone());
+        if let Some(staged) = self.held_of_rotation(record)? {
+            return Ok(staged);
         }
         if record.thumbprints != Some(issued.certificate.thumbprints) || !issued.certificate.matches_key(key)
         {
@@ -79,30 +74,93 @@ impl Entry<'_> {
                 "its key was destroyed, and a certificate is used once; a new rotation makes a new one",
             ));
         }
-        let written = self.fill_and_name(&generations, &handle, key, issued, record);
-        if written.is_err() {
-            // Leave no key behind if we can; what stays is swept by the next run.
-            let _ = generations.remove_folder(TEMPORARY_FOLDER);
-        }
-        written?;
-        Ok(Generation { handle, record: record.clone(), key: KeyState::Held })
+        self.appear(&generations, handle, key, (CERTIFICATE, certificate_text(issued).as_bytes()), record)
     }
 
-    fn fill_and_name(
+    /// The generation of the record's rotation whose key is there.
+    fn held_of_rotation(&self, record: &PublicRecord) -> Result<Option<Generation>, Fault> {
+        let mut generations = self.holding()?.generations;
+        generations.retain(|held| {
+            held.record.rotation_id.is_some()
+                && held.record.rotation_id == record.rotation_id
+                && held.key == KeyState::Held
+        });
+        Ok(generations.into_iter().next())
+    }
+
+    /// Keeps a key and its signing request until the certificate comes.
+    pub(super) fn request(
         &self,
-        generations: &Folder,
-        handle: &str,
         key: &PrivateKey,
+        csr: &[u8],
+        record: &PublicRecord,
+    ) -> Result<Pending, Fault> {
+        if let Some(generation) = self.held_of_rotation(record)? {
+            let csr = self.requested(&generation)?;
+            return Ok(Pending { generation, csr });
+        }
+        let generations = self.generations()?;
+        let handle = free_handle(&generations, record)?;
+        let generation = self.appear(&generations, handle, key, (REQUEST, csr), record)?;
+        Ok(Pending { generation, csr: csr.to_vec() })
+    }
+
+    /// The signing request of a generation.
+    pub(super) fn requested(&self, generation: &Generation) -> Result<Vec<u8>, Fault> {
+        requested(self.folder, generation)
+    }
+
+    /// Puts the certificate beside the key it is for, and then the record, which alone makes it count.
+    pub(super) fn attach(
+        &self,
+        generation: &Generation,
         issued: &Issued,
         record: &PublicRecord,
-    ) -> Result<(), Fault> {
-        let folder = generations.ensure_folder(TEMPORARY_FOLDER)?;
-        folder.write_new(KEY, key.expose_pkcs8())?;
-        folder.write_new(CERTIFICATE, certificate_text(issued).as_bytes())?;
-        folder.write_new(RECORD, &record_text(record)?)?;
-        folder.sync()?;
-        generations.rename(TEMPORARY_FOLDER, generations, handle)?;
-        generations.sync()
+    ) -> Result<Generation, Fault> {
+        let holding = self.holding()?;
+        let attached = |held: &&Generation| {
+            held.handle == generation.handle && held.record.thumbprints == record.thumbprints
+        };
+        if let Some(attached) = holding.generations.iter().find(attached) {
+            return Ok(attached.clone());
+        }
+        let held = same(&holding, generation)?;
+        let folder = generation_folder(self.folder, &held.handle)?;
+        if record.thumbprints != Some(issued.certificate.thumbprints) {
+            return Err(Fault::new(StoreErrorKind::Refused, "certificate and record do not belong together"));
+        }
+        if !issued.certificate.matches_key(&read_key(&folder)?) {
+            return Err(another_key());
+        }
+        folder.replace(CERTIFICATE, TEMPORARY_FILE, certificate_text(issued).as_bytes())?;
+        folder.replace(RECORD, TEMPORARY_FILE, &record_text(record)?)?;
+        Ok(Generation { record: record.clone(), ..held.clone() })
+    }
+
+    /// A generation's folder, filled under another name and then named, so that it appears whole.
+    fn appear(
+        &self,
+        generations: &Folder,
+        handle: String,
+        key: &PrivateKey,
+        beside: (&str, &[u8]),
+        record: &PublicRecord,
+    ) -> Result<Generation, Fault> {
+        let fill = || {
+            let folder = generations.ensure_folder(TEMPORARY_FOLDER)?;
+            folder.write_new(KEY, key.expose_pkcs8())?;
+            folder.write_new(beside.0, beside.1)?;
+            folder.write_new(RECORD, &record_text(record)?)?;
+            folder.sync()?;
+            generations.rename(TEMPORARY_FOLDER, generations, &handle)?;
+            generations.sync()
+        };
+        if let Err(fault) = fill() {
+            // Leave no key behind if we can; what stays is swept by the next run.
+            let _ = generations.remove_folder(TEMPORARY_FOLDER);
+            return Err(fault);
+        }
+        Ok(Generation { handle, record: record.clone(), key: KeyState::Held })
     }
 
     pub(super) fn promote(
@@ -153,7 +211,9 @@ impl Entry<'_> {
             Some(thumbprints) => g.record.thumbprints == Some(thumbprints),
             None => g.record.rotation_id.is_some() && g.record.rotation_id == record.rotation_id,
         };
-        if let Some(held) = holding.generations.iter().find(same) {
+        // A key that was destroyed while its certificate was awaited leaves a record of the same rotation.
+        let best = |g: &&Generation| (g.record.thumbprints == record.thumbprints, g.key == KeyState::Held);
+        if let Some(held) = holding.generations.iter().filter(same).max_by_key(best) {
             let folder = generation_folder(self.folder, &held.handle)?;
             return self.put_record(&folder, held, record).map(|_| ());
         }
@@ -228,6 +288,34 @@ impl Entry<'_> {
             format!("{}/{CURRENT} was changed meanwhile: it is now {now}", self.folder.path().display());
         Fault::new(StoreErrorKind::Rival, reason).hint("plan again")
     }
+}
+
+/// The signing request in a generation's folder.
+pub(super) fn requested(entry: &Folder, generation: &Generation) -> Result<Vec<u8>, Fault> {
+    let folder = generation_folder(entry, &generation.handle)?;
+    let csr = folder.read(REQUEST)?;
+    csr.map(|csr| csr.to_vec())
+        .ok_or_else(|| missing(format!("{} holds no {REQUEST}", folder.path().display())))
+}
+
+fn another_key() -> Fault {
+    let reason = "the certificate is for another key than the one that waits for it";
+    Fault::new(StoreErrorKind::Refused, reason).hint("have the request signed as it is now")
+}
+
+/// Time and rotation, for a generation without certificate; another one when an earlier key of that rotation was destroyed.
+fn free_handle(generations: &Folder, record: &PublicRecord) -> Result<String, Fault> {
+    let rotation = record
+        .rotation_id
+        .ok_or_else(|| Fault::new(StoreErrorKind::Refused, "a request without a rotation cannot be kept"))?;
+    let first = format!("{}-{rotation}", record.requested_at.strftime("%Y%m%dT%H%M%SZ"));
+    let mut handle = first.clone();
+    let mut number = 1;
+    while generations.kind(&handle)?.is_some() {
+        number += 1;
+        handle = format!("{first}-{number}");
+    }
+    Ok(handle)
 }
 
 fn missing(reason: String) -> Fault {

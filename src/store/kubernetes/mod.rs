@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use book::{ANNOTATION, Book, Page, View, kept_field};
 
 use super::kept::{Kept, certificates_pem, issued};
-use super::{KeyRequest, Pending, StoreError, StoreErrorKind, StoreReader, StoreWriter};
+use super::{StoreError, StoreErrorKind, StoreReader, StoreWriter};
 use crate::certificate::Certificate;
 use crate::desired::StoreBinding;
 use crate::ids::{Sha256, Thumbprints};
@@ -231,6 +231,10 @@ impl StoreReader for KubernetesStore {
         let page = view.book.page(&sha256).filter(|page| !page.certificates.is_empty());
         issued(&page.ok_or_else(|| self.missing(doing, entry))?.certificates)
     }
+
+    fn signs_in(&self) -> Option<String> {
+        Some(self.secrets.signs_in())
+    }
 }
 
 #[async_trait]
@@ -253,27 +257,6 @@ impl StoreWriter for KubernetesStore {
         book.put(Page { record: record.clone(), certificates, adopted: None });
         self.write_next(entry, &mut view, book, |write| write.set(kept_field(&sha256), kept)).await?;
         Ok(Generation { handle: sha256.to_string(), record: record.clone(), key: KeyState::Held })
-    }
-
-    async fn request(
-        &self,
-        entry: &StoreBinding,
-        _request: &KeyRequest,
-        _record: &PublicRecord,
-    ) -> Result<Pending, StoreError> {
-        let reason = "Kubernetes makes no keys";
-        Err(self.error(StoreErrorKind::Unsupported, "requesting a key in", entry, reason))
-    }
-
-    async fn attach(
-        &self,
-        entry: &StoreBinding,
-        _generation: &Generation,
-        _issued: &Issued,
-        _record: &PublicRecord,
-    ) -> Result<Generation, StoreError> {
-        let reason = "Kubernetes makes no keys";
-        Err(self.error(StoreErrorKind::Unsupported, "attaching a certificate in", entry, reason))
     }
 
     async fn signer(

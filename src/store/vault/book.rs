@@ -5,9 +5,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::ids::Sha256;
-use crate::observed::record::{PublicRecord, RECORD_FORMAT};
+use crate::ids::{RotationId, Sha256};
+use crate::observed::record::{PublicRecord, RECORD_FORMAT, RecordedPhase};
 use crate::observed::{Current, Generation, Holding, KeyState};
+use crate::pem;
 use crate::store::StoreError;
 use crate::store::kept::corrupt;
 use crate::vault::kv::{Fields, Metadata, Version, Written};
@@ -30,6 +31,9 @@ pub(super) struct Page {
     /// Leaf, then the chain, PEM. Empty for an adopted generation of which only the thumbprints are known.
     #[serde(default)]
     pub(super) certificates: String,
+    /// The signing request, PEM, where somebody else signs.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) request: String,
     /// Versions of the entry itself that hold it, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) live: Vec<At>,
@@ -93,6 +97,23 @@ impl Book {
         self.generations.iter_mut().find(|page| page.sha256() == Some(*sha256))
     }
 
+    /// The page of the generation of that rotation whose certificate is awaited.
+    pub(super) fn pending(&self, rotation: Option<RotationId>) -> Option<&Page> {
+        self.generations.iter().find(|page| page.is_pending(rotation))
+    }
+
+    /// The page of a generation, with its certificate or still without.
+    pub(super) fn of(&self, record: &PublicRecord) -> Option<&Page> {
+        match record.thumbprints {
+            Some(thumbprints) => self.page(&thumbprints.sha256),
+            None => self.pending(record.rotation_id),
+        }
+    }
+
+    pub(super) fn pending_mut(&mut self, rotation: Option<RotationId>) -> Option<&mut Page> {
+        self.generations.iter_mut().find(|page| page.is_pending(rotation))
+    }
+
     /// The page of a generation, made if there is none yet.
     pub(super) fn put(&mut self, page: Page) {
         match page.sha256().and_then(|sha256| self.page_mut(&sha256)) {
@@ -103,8 +124,31 @@ impl Book {
 }
 
 impl Page {
+    pub(super) fn new(record: &PublicRecord, certificates: String) -> Page {
+        Page {
+            record: record.clone(),
+            certificates,
+            request: String::new(),
+            live: Vec::new(),
+            next: Vec::new(),
+        }
+    }
+
+    /// The signing request, DER.
+    pub(super) fn request(&self) -> Result<Vec<u8>, StoreError> {
+        let blocks = pem::blocks(self.request.as_bytes());
+        let mut blocks =
+            blocks.map_err(|error| corrupt(&format!("the signing request that was kept: {error}")))?;
+        Ok(blocks.swap_remove(0).contents.to_vec())
+    }
+
     pub(super) fn sha256(&self) -> Option<Sha256> {
         self.record.thumbprints.map(|thumbprints| thumbprints.sha256)
+    }
+
+    fn is_pending(&self, rotation: Option<RotationId>) -> bool {
+        let record = &self.record;
+        record.phase == RecordedPhase::Requested && rotation.is_some() && record.rotation_id == rotation
     }
 }
 
@@ -149,16 +193,22 @@ impl View {
     /// The versions that hold a generation: waiting ones, then those of the entry, the best last.
     pub(super) fn copies(&self, sha256: &Sha256) -> Vec<(bool, u64)> {
         let Some(page) = self.book.page(sha256) else { return Vec::new() };
+        let mut copies = self.booked_copies(page);
+        let newest = self.live.current_version;
+        if self.live_is == Some(*sha256) && !copies.contains(&(true, newest)) {
+            copies.push((true, newest));
+        }
+        copies
+    }
+
+    /// Those that the book knows.
+    pub(super) fn booked_copies(&self, page: &Page) -> Vec<(bool, u64)> {
         let held = |all: &[At], metadata: &Metadata, live: bool| -> Vec<(bool, u64)> {
             let held = all.iter().filter(|at| at.is_held(metadata, self.now));
             held.map(|at| (live, at.version)).collect()
         };
         let mut copies = held(&page.next, &self.next, false);
         copies.extend(held(&page.live, &self.live, true));
-        let newest = self.live.current_version;
-        if self.live_is == Some(*sha256) && !copies.contains(&(true, newest)) {
-            copies.push((true, newest));
-        }
         copies
     }
 
@@ -186,9 +236,12 @@ impl View {
             .generations
             .iter()
             .filter_map(|page| {
-                let sha256 = page.sha256()?;
-                let key = if self.copies(&sha256).is_empty() { KeyState::Destroyed } else { KeyState::Held };
-                Some(Generation { handle: sha256.to_string(), record: page.record.clone(), key })
+                let (handle, copies) = match page.sha256() {
+                    Some(sha256) => (sha256.to_string(), self.copies(&sha256)),
+                    None => (page.record.rotation_id?.to_string(), self.booked_copies(page)),
+                };
+                let key = if copies.is_empty() { KeyState::Destroyed } else { KeyState::Held };
+                Some(Generation { handle, record: page.record.clone(), key })
             })
             .collect();
         generations

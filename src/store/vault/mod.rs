@@ -4,22 +4,24 @@
 //! fields at `NAME` survive. See `docs/stores/hashicorp_vault.md` for every call and what a death after it leaves.
 
 mod book;
+mod pending;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures_util::future::try_join3;
+use futures_util::future::join3;
 use serde_json::Value;
 
 use book::{At, Book, Page, View};
 
 use super::kept::{FieldNames, Kept, certificates_pem, issued};
-use super::{KeyRequest, Pending, StoreError, StoreErrorKind, StoreReader, StoreWriter};
+use super::{Pending, StoreError, StoreErrorKind, StoreReader, StoreWriter};
 use crate::certificate::Certificate;
 use crate::desired::StoreBinding;
 use crate::ids::Sha256;
 use crate::issuer::Issued;
 use crate::key::{LocalSigner, PrivateKey, Secret, Signer};
+use crate::may::May;
 use crate::observed::record::{PublicRecord, RecordedPhase};
 use crate::observed::{
     Current, Generation, Holding, KeyState, ObservedStore, Removal, Shape, Staging, StoreState,
@@ -29,6 +31,10 @@ use crate::vault::kv::{Fields, Kv, not_version_2};
 
 /// Start of the name of the field that certroll keeps its own in; the SHA-256 thumbprint follows, so that it can be seen without a value.
 const OWN_FIELD: &str = "certroll-";
+
+/// What a path needs that versions are written to, and one that only takes orders.
+const WRITES: &[&str] = &["create", "update", "read"];
+const UPDATES: &[&str] = &["update"];
 
 /// A KV v2 mount.
 pub struct VaultStore {
@@ -69,12 +75,14 @@ impl VaultStore {
     /// Three requests where the records know everything that is there; one more for each name they do not.
     async fn view(&self, entry: &StoreBinding) -> Result<View, StoreError> {
         let (book_name, next_name) = (VaultStore::book_name(entry), VaultStore::next_name(entry));
-        let (book, live, next) = try_join3(
+        let (book, live, next) = join3(
             self.kv.read(&book_name, None),
             self.kv.metadata(&entry.entry),
             self.kv.metadata(&next_name),
         )
-        .await?;
+        .await;
+        // In this order whichever came first, so that the same trouble is told in the same words.
+        let (book, live, next) = (book?, live?, next?);
         let (book_version, book) = match book {
             Some((version, fields)) => (version, Book::parse(&fields)?),
             // A deleted book still counts its versions.
@@ -115,8 +123,17 @@ impl VaultStore {
         version: u64,
         sha256: &Sha256,
     ) -> Result<Option<(Kept, Fields)>, StoreError> {
+        self.kept_in(name, version, &format!("{OWN_FIELD}{sha256}")).await
+    }
+
+    async fn kept_in(
+        &self,
+        name: &str,
+        version: u64,
+        field: &str,
+    ) -> Result<Option<(Kept, Fields)>, StoreError> {
         let Some((_, fields)) = self.kv.read(name, Some(version)).await? else { return Ok(None) };
-        let own = fields.get(&format!("{OWN_FIELD}{sha256}")).and_then(Value::as_str);
+        let own = fields.get(field).and_then(Value::as_str);
         own.map(Kept::parse).transpose().map(|kept| kept.map(|kept| (kept, fields)))
     }
 
@@ -186,7 +203,7 @@ impl VaultStore {
         let pem = kept.record.thumbprints.map(|thumbprints| kept.open(&thumbprints)).transpose()?;
         let certificates = pem.map(|(_, issued)| certificates_pem(&issued).to_string()).unwrap_or_default();
         let mut book = view.book.clone();
-        book.put(Page { record: kept.record.clone(), certificates, live: Vec::new(), next: vec![at] });
+        book.put(Page { next: vec![at], ..Page::new(&kept.record, certificates) });
         self.put_book(entry, view, book).await?;
         Ok(of_rotation(&view.holding()?, record))
     }
@@ -319,6 +336,26 @@ impl StoreReader for VaultStore {
         let page = page.filter(|page| !page.certificates.is_empty());
         issued(&page.ok_or_else(|| self.missing(doing, entry))?.certificates)
     }
+
+    async fn requested(&self, entry: &StoreBinding, generation: &Generation) -> Result<Vec<u8>, StoreError> {
+        let view = self.view(entry).await?;
+        let page = view.book.of(&generation.record);
+        page.ok_or_else(|| self.missing("reading the signing request in", entry))?.request()
+    }
+
+    fn signs_in(&self) -> Option<String> {
+        Some(self.kv.vault.signs_in())
+    }
+
+    async fn may_write(&self, entry: &StoreBinding) -> Result<May, StoreError> {
+        let (next, book) = (VaultStore::next_name(entry), VaultStore::book_name(entry));
+        let path = |call: &str, name: &str| format!("{}/{call}/{name}", self.kv.mount);
+        let written = [&entry.entry, &next, &book].map(|name| (path("data", name), WRITES));
+        let destroyed = [&entry.entry, &next].map(|name| (path("destroy", name), UPDATES));
+        let needed: Vec<(String, &[&str])> = written.into_iter().chain(destroyed).collect();
+        let doing = self.doing("looking whether certroll may write", entry);
+        Ok(self.kv.vault.may(self.kv.namespace.as_deref(), &needed, &doing).await?)
+    }
 }
 
 #[async_trait]
@@ -345,30 +382,29 @@ impl StoreWriter for VaultStore {
         let at = self.write(&name, view.next.current_version, &fields).await?;
         let mut book = view.book.clone();
         let certificates = certificates_pem(issued).to_string();
-        book.put(Page { record: record.clone(), certificates, live: Vec::new(), next: vec![at] });
+        book.put(Page { next: vec![at], ..Page::new(record, certificates) });
         self.put_book(entry, &mut view, book).await?;
         Ok(Generation { handle: sha256.to_string(), record: record.clone(), key: KeyState::Held })
     }
 
-    async fn request(
+    async fn keep_request(
         &self,
         entry: &StoreBinding,
-        _request: &KeyRequest,
-        _record: &PublicRecord,
+        key: &PrivateKey,
+        csr: &[u8],
+        record: &PublicRecord,
     ) -> Result<Pending, StoreError> {
-        let reason = "a KV engine makes no keys";
-        Err(self.error(StoreErrorKind::Unsupported, "requesting a key in", entry, reason))
+        self.keep_pending(entry, key, csr, record).await
     }
 
     async fn attach(
         &self,
         entry: &StoreBinding,
-        _generation: &Generation,
-        _issued: &Issued,
-        _record: &PublicRecord,
+        generation: &Generation,
+        issued: &Issued,
+        record: &PublicRecord,
     ) -> Result<Generation, StoreError> {
-        let reason = "a KV engine makes no keys";
-        Err(self.error(StoreErrorKind::Unsupported, "attaching a certificate in", entry, reason))
+        self.attach_to_pending(entry, generation, issued, record).await
     }
 
     async fn signer(
@@ -461,9 +497,13 @@ impl StoreWriter for VaultStore {
 
     async fn write_record(&self, entry: &StoreBinding, record: &PublicRecord) -> Result<(), StoreError> {
         let doing = "writing the record of";
-        let thumbprints = record.thumbprints.ok_or_else(|| self.missing(doing, entry))?;
         let mut view = self.view(entry).await?;
         let mut book = view.book.clone();
+        let Some(thumbprints) = record.thumbprints else {
+            let page = book.pending_mut(record.rotation_id).ok_or_else(|| self.missing(doing, entry))?;
+            page.record = record.clone();
+            return self.put_book(entry, &mut view, book).await;
+        };
         match book.page_mut(&thumbprints.sha256) {
             Some(page) => page.record = record.clone(),
             None => {
@@ -478,7 +518,7 @@ impl StoreWriter for VaultStore {
                 let created = view.live.versions.get(&version).map(|found| found.created_time.clone());
                 let at = At { version, created: created.unwrap_or_default() };
                 let certificates = certificates_pem(&found).to_string();
-                book.put(Page { record: record.clone(), certificates, live: vec![at], next: Vec::new() });
+                book.put(Page { live: vec![at], ..Page::new(record, certificates) });
             }
         }
         self.put_book(entry, &mut view, book).await
@@ -488,7 +528,9 @@ impl StoreWriter for VaultStore {
         let doing = "removing a key from";
         let mut view = self.view(entry).await?;
         let holding = view.holding()?;
-        let thumbprints = generation.record.thumbprints.ok_or_else(|| self.missing(doing, entry))?;
+        let Some(thumbprints) = generation.record.thumbprints else {
+            return self.remove_pending(entry, &mut view, generation).await;
+        };
         let sha256 = thumbprints.sha256;
         if holding.generation(&sha256).is_none() {
             return Err(self.missing(doing, entry));

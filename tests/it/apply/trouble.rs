@@ -3,12 +3,14 @@
 use certroll::apply::Cancel;
 use certroll::apply::events::Event;
 use certroll::apply::outcome::{Ending, Outcome, Report, StepOutcome};
+use certroll::desired::Retire;
 use certroll::edges::TroubleKind;
 use certroll::emulator::{
     Change, DroppedWrites, Every, Faults, LostAnswer, RivalChange, RivalWrite, StaleReads, Throttled,
     TokenFaults, TokenPropagation, Unavailable, Which,
 };
 use certroll::ids::KeyId;
+use certroll::plan::predict;
 use jiff::SignedDuration;
 use serde_json::Value;
 use uuid::Uuid;
@@ -272,6 +274,58 @@ async fn p2_an_expired_entry_of_others_that_makes_entra_refuse_is_named_and_drop
     assert!(entries.contains(&foreign[1]), "named, but not expired");
 }
 
+fn refuse_expired(world: &World) {
+    let mut settings = world.emulator.settings();
+    settings.refuse_expired_resent = true;
+    world.emulator.set_settings(settings);
+}
+
+fn hint(report: &Report) -> &str {
+    let Outcome::Blocked { trouble } = outcome(report) else { panic!("{report:#?}") };
+    trouble.hint.as_deref().unwrap()
+}
+
+#[tokio::test]
+async fn where_nothing_is_published_dropping_in_the_next_rotation_is_not_called_the_way_out_of_today() {
+    let mut world = World::new(Shelf::File);
+    let (object, _) = world.declare("backup", &[foreign_entry(1, "2026-01-01T00:00:00Z").await]);
+    let foreign = world.entries(object)[0]["keyId"].as_str().unwrap().to_owned();
+    assert_eq!(world.apply().await.ending(), Ending::Fine);
+    world.emulator.advance(SignedDuration::from_hours(24 * 181));
+    assert_eq!(world.apply().await.ending(), Ending::Fine);
+    world.emulator.advance(SignedDuration::from_hours(24 * 15));
+    refuse_expired(&world);
+    let report = world.apply().await;
+    assert_eq!(
+        hint(&report),
+        format!(
+            "delete them in Entra, or let the next rotation drop those of others: drop_expired_foreign: [{foreign}]"
+        )
+    );
+}
+
+#[tokio::test]
+async fn an_expired_one_of_ours_is_never_named_for_drop_expired_foreign() {
+    let mut world = World::new(Shelf::File);
+    let (object, _) = world.declare("backup", &[foreign_entry(1, "2026-01-01T00:00:00Z").await]);
+    world.declared("backup").retire = Retire::Never;
+    let foreign = world.entries(object)[0]["keyId"].as_str().unwrap().to_owned();
+    assert_eq!(world.apply().await.ending(), Ending::Fine);
+    let own = ours(&world, object)[0]["keyId"].as_str().unwrap().to_owned();
+    world.emulator.advance(SignedDuration::from_hours(24 * 181));
+    assert_eq!(world.apply().await.ending(), Ending::Fine);
+    // The first one ended after a year; the second one is due.
+    world.emulator.advance(SignedDuration::from_hours(24 * 190));
+    refuse_expired(&world);
+    let report = world.apply().await;
+    assert_eq!(
+        hint(&report),
+        format!(
+            "allow to drop those of others: drop_expired_foreign: [{foreign}]; delete {own} in Entra: what is ours goes only after this write"
+        )
+    );
+}
+
 #[tokio::test]
 async fn a_credential_ends_before_its_certificate_and_below_the_policy() {
     let (world, object) = rotates_under("nothing wrong", Faults::default()).await;
@@ -280,4 +334,39 @@ async fn a_credential_ends_before_its_certificate_and_below_the_policy() {
     assert_eq!(entry["startDateTime"].as_str().unwrap(), "2026-11-20T11:50:00Z");
     assert_eq!(entry["endDateTime"].as_str().unwrap(), "2027-11-20T11:59:59Z");
     assert_eq!(entry["displayName"].as_str().unwrap(), "certroll:platform-team/backup · backup");
+}
+
+#[tokio::test]
+async fn a_policy_cuts_a_credential_to_what_it_allows_and_the_plan_knows_the_day() {
+    let (world, object, _) = crowded().await;
+    let policy = serde_json::json!({
+        "isEnabled": true,
+        "applicationRestrictions": { "keyCredentials": [{
+            "restrictionType": "asymmetricKeyLifetime", "maxLifetime": "P90D",
+            "restrictForAppsCreatedAfterDateTime": "2020-01-01T00:00:00Z", "state": "enabled"
+        }] }
+    });
+    let Value::Object(policy) = policy else { unreachable!() };
+    world.emulator.change(TENANT, Change::SetDefaultPolicy { policy }).unwrap();
+    let (plan, observed) = world.plan().await;
+    let declared = &world.desired.certificates[&"contoso/backup".parse().unwrap()];
+    let mut predicted = predict::World::of(declared, &observed).unwrap();
+    let context = predict::Context {
+        declared,
+        owner: &world.desired.owner,
+        tenant_id: TENANT,
+        now: plan.now,
+        settings: world.settings(),
+    };
+    plan.certificates[0].steps.iter().for_each(|planned| planned.step.predict(&mut predicted, &context));
+    let foreseen = predicted.target.credentials.last().unwrap();
+
+    assert_eq!(*outcome(&world.apply().await), Outcome::Proven { rotated: true });
+    let entry = ours(&world, object).remove(0);
+    // start = now - 10 min; end = start + the policy's 90 days - 1 h, which is before the certificate's own end.
+    assert_eq!(entry["startDateTime"].as_str().unwrap(), "2026-11-20T11:50:00Z");
+    assert_eq!(entry["endDateTime"].as_str().unwrap(), "2027-02-18T10:50:00Z");
+    let (start, end) = (foreseen.start.unwrap().to_string(), foreseen.end.unwrap().to_string());
+    assert_eq!((start.as_str(), end.as_str()), ("2026-11-20T11:50:00Z", "2027-02-18T10:50:00Z"));
+    assert!(world.plan().await.0.is_empty(), "P5: with the life it was given it is not due");
 }

@@ -1,5 +1,6 @@
 //! `$batch`.
 
+use certroll::emulator::Settings;
 use serde_json::{Value, json};
 
 use super::world::*;
@@ -46,6 +47,17 @@ fn a_batch_answers_200_whatever_its_items_did_and_in_another_order() {
         journal.last().map(|entry| (entry.path.as_str(), entry.writes)),
         Some(("/v1.0/$batch", false))
     );
+}
+
+#[test]
+fn a_batch_answers_in_the_order_it_was_asked_where_that_is_set() {
+    let directory = Directory::new();
+    directory.emulator.set_settings(Settings { shuffle_batches: false, ..Settings::default() });
+    let asked: Vec<String> = (0..20).map(|index| index.to_string()).collect();
+    let got = batch(&directory, asked.iter().map(|id| get(id, "/applications?$top=1")).collect());
+    let answered: Vec<&str> =
+        got.body["responses"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
+    assert_eq!(answered, asked);
 }
 
 #[test]

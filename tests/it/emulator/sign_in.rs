@@ -30,6 +30,25 @@ fn a_certificate_signs_in_with_ps256_and_with_rs256() {
 }
 
 #[test]
+fn a_token_lasts_an_hour_or_as_long_as_is_set() {
+    for (settings, seconds) in
+        [(Settings::default(), 3600), (Settings { token_lifetime_seconds: 300, ..Settings::default() }, 300)]
+    {
+        let emulator = certroll::emulator::Emulator::in_memory(start(), 7);
+        emulator.set_settings(settings);
+        let directory = Directory::over(emulator);
+        let client = with_certificate(&directory);
+        let got = sign_in_as(&directory.emulator, identity(0), client);
+        assert_eq!(got.body["expires_in"], seconds - 1);
+        directory.emulator.advance(jiff::SignedDuration::from_secs(seconds - 5));
+        assert_eq!(directory.get("/v1.0/applications").status, 200);
+        directory.emulator.advance(jiff::SignedDuration::from_secs(600));
+        let got = directory.get("/v1.0/applications");
+        assert_eq!((got.status, got.code()), (401, "InvalidAuthenticationToken"));
+    }
+}
+
+#[test]
 fn an_unregistered_key_is_700027_with_its_thumbprint() {
     let directory = Directory::new();
     let client = with_certificate(&directory);

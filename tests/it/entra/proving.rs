@@ -10,6 +10,7 @@ use certroll::runtime::Clock;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
+use super::scripted::{self, Script, answer};
 use super::support::{TENANT, World, application_id};
 use super::writing::{entry_for, pair};
 
@@ -35,6 +36,28 @@ async fn a_published_key_signs_in_with_both_algorithms() {
         let outcome = try_sign_in(&world.line(), &TENANT.to_string(), app_id, &signer, algorithm).await;
         let SignIn::Accepted(evidence) = outcome else { panic!("{outcome:?}") };
         assert_eq!(evidence.at, world.emulator.now());
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_says_success_and_holds_no_token_proves_nothing() {
+    let world = World::new();
+    let (key, certificate) = pair(&world).await;
+    let signer = LocalSigner::new(&key, certificate).unwrap();
+    for page in [
+        "<html>Please sign in to the wireless network</html>",
+        "",
+        "{}",
+        r#"{"access_token":"x"}"#,
+        r#"{"token_type":"pop","access_token":"x"}"#,
+    ] {
+        let mut script = Script::new(Vec::new());
+        script.token = Some(answer(200, page));
+        let line = scripted::line(&Arc::new(script));
+        let outcome =
+            try_sign_in(&line, &TENANT.to_string(), Uuid::from_u128(1), &signer, SignatureAlgorithm::Ps256)
+                .await;
+        assert!(matches!(outcome, SignIn::Network { .. }), "{page}: {outcome:?}");
     }
 }
 

@@ -41,6 +41,12 @@ impl Script {
         let seen = self.seen.lock().unwrap();
         seen.iter().map(|r| (r.uri().to_string(), r.headers().contains_key("authorization"))).collect()
     }
+
+    /// The body of the last request.
+    pub(super) fn last_body(&self) -> String {
+        let seen = self.seen.lock().unwrap();
+        String::from_utf8(seen.last().unwrap().body().clone()).unwrap()
+    }
 }
 
 #[async_trait]

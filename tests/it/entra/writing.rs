@@ -1,8 +1,10 @@
 //! Writing: what goes out, and what is said of a write that did not succeed.
 
+use std::sync::Arc;
+
 use certroll::certificate::{Certificate, KeyKind, SignatureHash};
 use certroll::emulator::{Change, Every, Faults, Kind, LostAnswer, Throttled, Unavailable};
-use certroll::entra::{ErrorKind, Refusal, WriteError, new_entry};
+use certroll::entra::{DirectoryWriter, ErrorKind, Refusal, WriteError, new_entry};
 use certroll::ids::{KeyId, TargetId, TargetKind};
 use certroll::issuer::self_signed::SelfSigned;
 use certroll::issuer::{CertificateRequest, Issuer, SubjectKey};
@@ -15,6 +17,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use super::scripted::{self, Script, answer};
 use super::support::{TENANT, World, application_id, entry, members};
 
 /// A key and a certificate for it, valid for a year from the world's now.
@@ -75,6 +78,16 @@ async fn a_new_entry_goes_in_and_the_old_ones_go_back_untouched_under_the_strict
     let stored = world.emulator.object(TENANT, Kind::Application, target.object_id).unwrap();
     assert!(stored["keyCredentials"][1]["customKeyIdentifier"].is_string());
     assert!(read[1].sha1().is_some());
+}
+
+#[tokio::test]
+async fn p2_an_entry_is_sent_as_it_was_received_byte_for_byte() {
+    let odd = r#"{ "usage":"Verify",  "keyId":"6F2E0000-0000-0000-0000-000000000001","key":null, "endDateTime":"2030-01-01T00:00:00.1234567Z","new":{"b":[1.50,1e3],"a":"\u00e9\/"} }"#;
+    let script = Arc::new(Script::new(vec![Ok(answer(204, ""))]));
+    let entries = [RawValue::from_string(odd.to_owned()).unwrap()];
+    let target = application_id(Uuid::from_u128(7));
+    DirectoryWriter::new(scripted::client(&script)).replace_entries(target, &entries).await.unwrap();
+    assert_eq!(script.last_body(), format!(r#"{{"keyCredentials":[{odd}]}}"#));
 }
 
 #[tokio::test]

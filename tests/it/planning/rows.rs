@@ -8,7 +8,7 @@ use certroll::ids::{Address, KeyId, Sha1, TargetId};
 use certroll::observed::{Credential, Generation, StoreState, TargetState};
 use certroll::plan::document::Document;
 use certroll::plan::predict::{Context, World as Predicted};
-use certroll::plan::reason::{Because, Note};
+use certroll::plan::reason::{Because, Note, Requires};
 use certroll::plan::step::{Evidence, RecordWrite, Step};
 use certroll::plan::{CertificatePlan, Plan, PlannedStep, guard, planner};
 
@@ -58,6 +58,7 @@ fn holds(note: &str, wanted: &str) -> bool {
 /// What holds for every plan: it is guarded, it settles, it can be saved.
 pub(crate) fn check_any(world: &World, plan: &Plan) -> Result<(), String> {
     guard::check(plan, &world.desired, &world.observed, &world.policy).map_err(|e| e.to_string())?;
+    plan.certificates.iter().try_for_each(check_requirements)?;
     let mut after = world.clone();
     carry_out(&mut after, plan);
     let again = plan_of(&after);
@@ -70,6 +71,28 @@ pub(crate) fn check_any(world: &World, plan: &Plan) -> Result<(), String> {
         Ok(read) if read == *plan => Ok(()),
         other => Err(format!("should read back as saved, and reads {other:?}")),
     }
+}
+
+/// What gives consumers a key or takes one away says that it needs a proof, and the proof comes before it. Of what is no longer declared
+/// nobody has a key to prove, and `prove: after_promotion` is the file's own word.
+fn check_requirements(certificate: &CertificatePlan) -> Result<(), String> {
+    let mut proven = false;
+    for planned in &certificate.steps {
+        proven |= matches!(planned.step, Step::Prove { .. });
+        let needs = match &planned.step {
+            Step::Retire { .. } => planned.because != Because::Removed,
+            Step::Promote { before_proof, .. } => !before_proof,
+            _ => false,
+        };
+        let required = planned.requires.contains(&Requires::ProofInThisRun);
+        if required != needs || (needs && !proven) {
+            return Err(format!(
+                "{} should require a proof: {needs}, does: {required}, has one: {proven}",
+                planned.step.verb()
+            ));
+        }
+    }
+    Ok(())
 }
 
 pub(crate) fn plan_of(world: &World) -> Plan {

@@ -2,6 +2,7 @@
 
 use certroll::certificate::KeyKind;
 use certroll::desired::Issuer;
+use certroll::ids::RotationId;
 use certroll::observed::{Candidate, Current, Holding, StoreState, TargetState, Untouchable};
 use uuid::Uuid;
 
@@ -297,7 +298,23 @@ fn going_on() -> Vec<Row> {
             story: "a hold is shown with its reason and end, and nothing is rotated",
             world: || due().declare(|declared| declared.hold = hold("2027-03-01")),
             steps: &[],
-            notes: &["info hold 2027-03-01 audit"],
+            notes: &["later old rotate hold audit 2027-03-02T00:00:00Z due on 2027-02-27"],
+        },
+        Row {
+            story: "a hold holds the first generation too",
+            world: || world().declare(|declared| declared.hold = hold("2027-03-31")),
+            steps: &[],
+            notes: &["later issue held back by a hold: audit 2027-04-01"],
+        },
+        Row {
+            story: "a hold keeps even a staged generation that no longer fits",
+            world: || {
+                due()
+                    .with(staged("stale", "2027-02-28T23:00:00Z", RotationId([7; 16])))
+                    .declare(|declared| declared.hold = hold("2027-03-31"))
+            },
+            steps: &[],
+            notes: &["later old rotate held back by a hold: audit 2027-04-01"],
         },
         Row {
             story: "a hold that is over holds nothing",
@@ -313,7 +330,19 @@ fn going_on() -> Vec<Row> {
                     .declare(|declared| declared.hold = hold("2027-03-31"))
             },
             steps: &[],
-            notes: &["info hold 2027-03-31"],
+            notes: &["later old rotate hold audit 2027-04-01T00:00:00Z expired 2027-01-31"],
+        },
+        Row {
+            story: "a hold holds a first one back and says until when",
+            world: || world().declare(|declared| declared.hold = hold("2027-03-31")),
+            steps: &[],
+            notes: &["later issue hold audit 2027-04-01T00:00:00Z"],
+        },
+        Row {
+            story: "a hold that holds nothing back is told for completeness",
+            world: || healthy().declare(|declared| declared.hold = hold("2027-03-31")),
+            steps: &[],
+            notes: &["info hold 2027-03-31 audit"],
         },
         Row {
             story: "a healthy one shows the date of its next step",

@@ -51,6 +51,24 @@ fn overlap() -> Vec<Row> {
             notes: &[],
         },
         Row {
+            story: "an older key that was made current again by hand does not end the overlap of the newer one",
+            world: || world().with(former("newer", "2027-02-25")).with(current("old", "2026-12-01")),
+            steps: &[],
+            notes: &["later newer 2027-03-11T00:00:00Z retire"],
+        },
+        Row {
+            story: "an orphan that began after the current one was promoted is kept for an overlap of its own",
+            world: || {
+                world().with(current("old", "2026-12-01")).credential(orphan(
+                    "backup",
+                    "elsewhere",
+                    "2027-02-25",
+                ))
+            },
+            steps: &[],
+            notes: &["warning elsewhere another machine", "later elsewhere 2027-03-1"],
+        },
+        Row {
             story: "an overlap of a calendar month lasts a calendar month",
             world: || {
                 overlap_over().declare(|declared| declared.overlap = period("P1M")).at("2027-02-28T23:59:59Z")
@@ -94,7 +112,7 @@ fn overlap() -> Vec<Row> {
             story: "a hold keeps a predecessor",
             world: || overlap_over().declare(|declared| declared.hold = hold("2027-03-31")),
             steps: &[],
-            notes: &["later old hold", "info hold 2027-03-31"],
+            notes: &["later old retire hold audit 2027-04-01T00:00:00Z", "info hold 2027-03-31"],
         },
         Row {
             story: "a predecessor is kept while nobody can sign in",
@@ -256,6 +274,33 @@ fn confirmations() -> Vec<Row> {
             },
             steps: &[],
             notes: &["waiting old certroll ack", "waiting new"],
+        },
+        Row {
+            story: "an acknowledgement from before the key was made does not count",
+            world: || {
+                overlap_over().declare(|declared| declared.acknowledge = true).acknowledged(
+                    ADDRESS,
+                    "new",
+                    "2027-01-31",
+                )
+            },
+            steps: &[],
+            notes: &[
+                "waiting old certroll ack 2027-01-31 does not count made only later",
+                "waiting new 2027-01-31 does not count",
+            ],
+        },
+        Row {
+            story: "an acknowledgement by a clock a little behind counts",
+            world: || {
+                overlap_over().declare(|declared| declared.acknowledge = true).acknowledged(
+                    ADDRESS,
+                    "new",
+                    "2027-01-31T23:55:00Z",
+                )
+            },
+            steps: RETIRED,
+            notes: &[],
         },
         Row {
             story: "an acknowledgement of another certificate is none of this one",
@@ -492,6 +537,29 @@ fn hands_off() -> Vec<Row> {
             },
             steps: &[],
             notes: &["info old not ours"],
+        },
+        Row {
+            story: "a predecessor that another owner published is not ours to remove",
+            world: || {
+                let theirs = Credential {
+                    display_name: Some("certroll:other-team/backup · x".into()),
+                    ..orphan("backup", "old", "2026-08-01")
+                };
+                world()
+                    .with(former("old", "2026-08-01").published_as(theirs))
+                    .with(current("new", "2027-02-01"))
+            },
+            steps: &[],
+            notes: &["info old not ours"],
+        },
+        Row {
+            story: "a key in the entry that was made for another certificate stops everything",
+            world: || {
+                let theirs = former("theirs", "2025-08-01").named("mail").unpublished().key(KeyState::Held);
+                overlap_over().with(theirs).declare(|declared| declared.keep_retired = 0)
+            },
+            steps: &[],
+            notes: &["blocked made for mail"],
         },
         Row {
             story: "a second credential of the predecessor that is not ours stays, and so does its key",

@@ -29,15 +29,19 @@ fn unreadable() -> Option<DeliveryState> {
     Some(DeliveryState::Unreadable { reason: "403 Forbidden".into() })
 }
 
+fn never_tells() -> Option<DeliveryState> {
+    Some(DeliveryState::NeverTells { reason: "a plan runs no program".into() })
+}
+
 const AGAIN: &[&str] = &["deliver old to github_actions contoso/infra M365_PFX: delivery differs"];
 
 fn deliveries() -> Vec<Row> {
     vec![
         Row {
-            story: "a write-only place whose change marker is as we left it is left alone",
+            story: "a write-only place whose change marker is as we left it is left alone, and how far that goes is said",
             world: || delivered(marker("7")),
             steps: &[],
-            notes: &[],
+            notes: &["info M365_PFX is compared by its marks of change"],
         },
         Row {
             story: "a write-only place that somebody else changed is delivered to again",
@@ -68,6 +72,18 @@ fn deliveries() -> Vec<Row> {
             world: || delivered(unreadable()),
             steps: &[],
             notes: &["warning M365_PFX cannot be compared 403 Forbidden"],
+        },
+        Row {
+            story: "a place that never tells anybody is left alone once it was delivered to, and that is said",
+            world: || delivered(never_tells()),
+            steps: &[],
+            notes: &["info M365_PFX cannot be compared a plan runs no program"],
+        },
+        Row {
+            story: "a place that never tells anybody is delivered to when that was never confirmed",
+            world: || healthy().delivery(SLOT, never_tells()),
+            steps: AGAIN,
+            notes: &[],
         },
         Row {
             story: "a place whose delivery was never confirmed is delivered to",
@@ -102,6 +118,14 @@ fn deliveries() -> Vec<Row> {
                 "deliver to github_actions contoso/infra M365_PFX",
             ],
             notes: &["later old retire 14 d last delivery"],
+        },
+        Row {
+            story: "a hold holds no delivery back, for a rollback has to reach every place",
+            world: || {
+                delivered(Some(DeliveryState::Absent)).declare(|declared| declared.hold = hold("2027-03-31"))
+            },
+            steps: &["deliver old to github_actions contoso/infra M365_PFX: delivery differs"],
+            notes: &["info hold 2027-03-31"],
         },
         Row {
             story: "a freeze holds a delivery back",
@@ -144,6 +168,12 @@ fn deliveries_and_overlap() -> Vec<Row> {
             notes: &["waiting old M365_PFX"],
         },
         Row {
+            story: "a place that never tells anybody lets a predecessor go once it was delivered to",
+            world: || successor_delivered("2027-02-10", never_tells()),
+            steps: &["prove new: before removal", "retire old: overlap over"],
+            notes: &[],
+        },
+        Row {
             story: "a place that cannot be compared keeps the predecessor",
             world: || successor_delivered("2027-02-10", unreadable()),
             steps: &[],
@@ -162,6 +192,13 @@ fn deliveries_and_overlap() -> Vec<Row> {
             notes: &["waiting old M365_PFX"],
         },
     ]
+}
+
+/// Promoted at once where the proof comes after, and the run ended before it.
+fn unproven(made: &str) -> World {
+    world()
+        .with(current("young", made).proof_unknown())
+        .declare(|declared| declared.prove = Prove::AfterPromotion)
 }
 
 fn shapes() -> Vec<Row> {
@@ -185,14 +222,92 @@ fn shapes() -> Vec<Row> {
             notes: &[],
         },
         Row {
+            story: "what was promoted before its proof and never signed in is proven by the next run",
+            world: || unproven("2027-02-28T12:00:00Z"),
+            steps: &["prove young: not proven yet"],
+            notes: &["later young 2027-08-27"],
+        },
+        Row {
+            story: "what was promoted before its proof a day ago and never signed in needs somebody to look",
+            world: || unproven("2027-02-27T23:50:00Z"),
+            steps: &["prove young: not proven yet"],
+            notes: &["blocked young 2027-02-27 nobody has signed in service principal"],
+        },
+        Row {
+            story: "a missing proof is made up for under a hold",
+            world: || unproven("2027-02-28T12:00:00Z").declare(|declared| declared.hold = hold("2027-12-31")),
+            steps: &["prove young: not proven yet"],
+            notes: &["info hold"],
+        },
+        Row {
+            story: "a missing proof is made up for in a freeze",
+            world: || {
+                unproven("2027-02-28T12:00:00Z")
+                    .declare(|declared| declared.freeze = vec![freeze("2027-02-25", "2027-03-02")])
+            },
+            steps: &["prove young: not proven yet"],
+            notes: &[],
+        },
+        Row {
+            story: "a missing proof comes before the deliveries that its run did not reach",
+            world: || unproven("2027-02-28T12:00:00Z").delivery("file a", Some(DeliveryState::Absent)),
+            steps: &["prove young: not proven yet", "deliver young to file a: delivery differs"],
+            notes: &[],
+        },
+        Row {
+            story: "one proof serves what was promoted before it and what is retired after it",
+            world: || {
+                world()
+                    .with(former("old", "2026-09-01"))
+                    .with(current("young", "2027-02-01").proof_unknown())
+                    .declare(|declared| declared.prove = Prove::AfterPromotion)
+            },
+            steps: &["prove young: not proven yet", "retire old: overlap over"],
+            notes: &["blocked young nobody has signed in"],
+        },
+        Row {
+            story: "a missing proof waits for nobody when another key takes its place",
+            world: || {
+                due()
+                    .declare(|declared| declared.prove = Prove::AfterPromotion)
+                    .record("old", |record| record.proven_at = None)
+            },
+            steps: &["issue: due", "publish", "settle", "promote", "prove"],
+            notes: &[],
+        },
+        Row {
+            story: "what was published again after its proof is proven again",
+            world: || healthy().record("old", |record| record.proven_at = Some(at("2027-01-30"))),
+            steps: &["prove old: repair not proven"],
+            notes: &["blocked old nobody has signed in", "later old rotate"],
+        },
+        Row {
+            story: "a missing proof that nobody can give is told",
+            world: || {
+                unproven("2027-02-28T12:00:00Z")
+                    .target(|target| target.sign_in_impossible = Some("there is no service principal".into()))
+            },
+            steps: &[],
+            notes: &["blocked young nobody can sign in there is no service principal"],
+        },
+        Row {
+            story: "a published generation that nobody could sign in with for a day needs somebody to look",
+            world: || {
+                let id = super::rows_underway::rotation_of(&due());
+                due().with(staged("next", "2027-02-27T23:50:00Z", id).published())
+            },
+            steps: &["prove next: resumed", "promote next"],
+            notes: &["blocked next 2027-02-27 nobody has signed in service principal"],
+        },
+        Row {
             story: "a certificate that a person signs is requested first",
             world: || {
                 world().declare(|declared| {
                     declared.issuer = certroll::desired::Issuer::Csr { directory: "requests".into() };
                 })
             },
-            steps: &["request: nothing yet", "issue", "publish", "prove", "promote"],
-            notes: &[],
+            steps: &["request: nothing yet"],
+            notes: &["waiting for a certificate in requests/"],
         },
         Row {
             story: "a store with two slots goes the way of every store that can stage",
@@ -244,6 +359,11 @@ fn with_policy(world: World, days: i64) -> World {
     })
 }
 
+fn policies_unread(mut world: World) -> World {
+    world.tenant_mut().policies_unread = Some("403 Forbidden".into());
+    world
+}
+
 fn policies() -> Vec<Row> {
     vec![
         Row {
@@ -257,6 +377,18 @@ fn policies() -> Vec<Row> {
             world: || with_policy(due(), 730),
             steps: &["issue: due", "publish", "prove", "promote"],
             notes: &[],
+        },
+        Row {
+            story: "policies that could not be read are told of where something is published",
+            world: || policies_unread(due()),
+            steps: &["issue: due", "publish", "prove", "promote"],
+            notes: &["warning policies could not be read 403 Policy.Read.All"],
+        },
+        Row {
+            story: "policies that could not be read are told of where something is published again",
+            world: || policies_unread(world().with(current("old", "2027-02-01").unpublished())),
+            steps: &["repair old: missing from target", "prove old: missing from target"],
+            notes: &["warning policies could not be read 403 Policy.Read.All"],
         },
         Row {
             story: "a lifetime policy that leaves no room for the overlap is blocked by name",

@@ -44,6 +44,16 @@ fn publishing() -> Vec<Row> {
             notes: &["hand_off 2027.cer uploaded certroll ack contoso/backup"],
         },
         Row {
+            story: "what the provider wants to hear is told with the hand-off",
+            world: || {
+                listing(&[old, new]).credential(live(&old(), Some("backup"))).declare(|declared| {
+                    declared.consumer.as_mut().unwrap().handoff = Some("Write to support".into());
+                })
+            },
+            steps: UPLOADED,
+            notes: &["hand_off 2027.cer Write to support"],
+        },
+        Row {
             story: "an equal thumbprint that is live is satisfied without our marker",
             world: || listing(&[new]).credential(live(&new(), None)),
             steps: &[],
@@ -98,7 +108,7 @@ fn publishing() -> Vec<Row> {
                     .declare(|declared| declared.hold = hold("2027-04-01"))
             },
             steps: &[],
-            notes: &["info hold"],
+            notes: &["later 2027.cer publish hold audit 2027-04-02T00:00:00Z"],
         },
         Row {
             story: "a freeze holds a public key back until the overlap would be cut short",
@@ -138,11 +148,11 @@ fn publishing() -> Vec<Row> {
 }
 
 /// The newer key is live, the older one was dropped from the list.
-fn dropped() -> World {
+pub(crate) fn dropped() -> World {
     listing(&[new]).credential(live(&old(), Some("backup"))).credential(live(&new(), Some("backup")))
 }
 
-fn acknowledged(world: World, moment: &str) -> World {
+pub(crate) fn acknowledged(world: World, moment: &str) -> World {
     let mut world = world.acknowledged(ADDRESS, "unused", moment);
     let sha1 = new().certificate.thumbprints.sha1;
     world.desired.acknowledgements[0].thumbprint = certroll::ids::Thumbprint::Sha1(sha1);
@@ -268,7 +278,7 @@ fn retiring() -> Vec<Row> {
                     .declare(|declared| declared.hold = hold("2027-04-01"))
             },
             steps: &[],
-            notes: &["waiting 2026.cer no newer key", "info hold"],
+            notes: &["waiting 2026.cer no newer key", "later 2027.cer publish hold 2027-04-02"],
         },
     ]
 }

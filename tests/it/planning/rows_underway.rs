@@ -470,8 +470,14 @@ fn emergencies() -> Vec<Row> {
             notes: &["later old 2027-03-06"],
         },
         Row {
-            story: "replace is nothing under a hold",
+            story: "replace under a hold is told to be blocked by it",
             world: || replacing(healthy(), false).declare(|declared| declared.hold = hold("2027-04-01")),
+            steps: &[],
+            notes: &["blocked hold 2027-04-01 audit --revoke-previous"],
+        },
+        Row {
+            story: "replace under a hold is nothing when what it names is not current any more",
+            world: || replacing(overlap_runs(), false).declare(|declared| declared.hold = hold("2027-04-01")),
             steps: &[],
             notes: &["info hold"],
         },
@@ -564,6 +570,15 @@ fn rollbacks() -> Vec<Row> {
             notes: &[],
         },
         Row {
+            story: "a rollback waits for no freeze: something is wrong now",
+            world: || {
+                asked(overlap_runs())
+                    .declare(|declared| declared.freeze = vec![freeze("2027-02-20", "2027-03-20")])
+            },
+            steps: BACK,
+            notes: &[],
+        },
+        Row {
             story: "a rollback without a hold is blocked",
             world: || asked(overlap_runs()).declare(|declared| declared.hold = None),
             steps: &[],
@@ -635,7 +650,7 @@ fn rollbacks() -> Vec<Row> {
                 )
             },
             steps: &[],
-            notes: &["later new 2027-03-11", "info hold"],
+            notes: &["later new 2027-03-11", "later old rotate hold"],
         },
         Row {
             story: "a rollback that stopped after the rejection goes on, asked again or not",
@@ -665,6 +680,16 @@ fn rollbacks() -> Vec<Row> {
             world: || world().with(former("old", "2026-08-01")).with(current("new", "2027-02-20").rejected()),
             steps: &["issue: rejected is current", "publish", "prove", "promote"],
             notes: &["later old retire", "later new retire"],
+        },
+        Row {
+            story: "a rejected current one is rotated in a freeze too, like a revoked one",
+            world: || {
+                world()
+                    .with(current("new", "2027-02-20").rejected())
+                    .declare(|declared| declared.freeze = vec![freeze("2027-02-20", "2027-03-20")])
+            },
+            steps: &["issue: rejected is current", "publish", "prove", "promote"],
+            notes: &["later new retire"],
         },
         Row {
             story: "a rejected current one without a predecessor is rotated now",

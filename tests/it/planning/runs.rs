@@ -1,12 +1,15 @@
 //! What is about whole plans rather than one certificate: budgets, clocks, `--only`, spread. And years of runs.
 
-use certroll::desired::{Limit, Timing};
-use certroll::plan::Plan;
+use std::collections::BTreeMap;
+
+use certroll::desired::{Issuer, Limit, Retire, RotatorMatch, Timing};
+use certroll::observed::{KeyState, StoreState, TargetState};
 use certroll::plan::reason::{NoteKind, Refusal};
+use certroll::plan::{LeftAlone, Plan, asked};
 use uuid::Uuid;
 
 use super::observed::*;
-use super::rows::{plan_of, steps_of};
+use super::rows::{notes_of, plan_of, steps_of};
 use super::rows_current::{due, healthy};
 use super::rows_others::overlap_over;
 
@@ -149,7 +152,82 @@ fn a_plan_holds_every_certificate_sorted_by_address_removed_ones_included() {
 #[test]
 fn foreign_credentials_are_counted() {
     let world = healthy().credential(foreign("one", "2027-01-01")).credential(foreign("two", "2025-01-01"));
-    assert_eq!(plan_of(&world).certificates[0].left_alone, 2);
+    assert_eq!(plan_of(&world).certificates[0].left_alone.foreign, 2);
+}
+
+#[test]
+fn policies_that_could_not_be_read_are_nobodys_concern_while_nothing_is_published() {
+    let mut world = healthy();
+    world.tenant_mut().policies_unread = Some("403 Forbidden".into());
+    assert_eq!(plan_of(&world).certificates[0].notes, plan_of(&healthy()).certificates[0].notes);
+}
+
+/// Somebody else's, one that copied our name, one of a name nobody declares, and a sibling's, which counts as nothing.
+fn strangers(world: World) -> World {
+    world
+        .credential(foreign("theirs", "2027-01-01"))
+        .credential(claimed("backup", "copied", "2027-01-01"))
+        .credential(orphan("gone", "left", "2027-01-01"))
+        .credential(orphan("mail", "its", "2027-01-01"))
+        .with_certificate("contoso/mail", OBJECT)
+}
+
+fn left_alone_of(plan: &Plan, of: &str) -> LeftAlone {
+    plan.certificates.iter().find(|certificate| certificate.address == address(of)).unwrap().left_alone
+}
+
+const STRANGERS: LeftAlone = LeftAlone { foreign: 1, claimed: 1, undeclared: 1, kept: 0 };
+
+#[test]
+fn what_is_left_alone_is_counted_by_what_it_is_whoever_makes_the_key() {
+    let provided = provider_file("2027.cer", "2027-02-20", "P1Y");
+    let from_provider = world().credential(live(&provided, None)).declare(|declared| {
+        (declared.issuer, declared.store) = (Issuer::ExternalPublicKey { files: vec![provided] }, None);
+    });
+    let by_product = world().credential(foreign("veeam-1", "2027-01-01")).declare(|declared| {
+        let matching = RotatorMatch::Thumbprints([thumbprint("veeam-1")].into());
+        (declared.issuer, declared.store) = (Issuer::ExternalRotator { matching }, None);
+    });
+    for world in [healthy(), from_provider, by_product] {
+        let world = strangers(world);
+        let plan = plan_of(&world);
+        let told = notes_of(&world, &plan);
+        assert_eq!(left_alone_of(&plan, ADDRESS), STRANGERS, "{told:#?}");
+        for words in
+            ["copied] [] carries our marker and not our key id", "left] [] certroll:platform-team/gone"]
+        {
+            assert!(told.iter().any(|note| note.contains(words)), "{words}: {told:#?}");
+        }
+    }
+}
+
+#[test]
+fn what_a_removed_entry_leaves_alone_is_counted_by_what_it_is() {
+    let world = strangers(healthy()).credential(orphan("old-backup", "goes", "2026-12-01"));
+    let world = world.credential(claimed("old-backup", "its copy", "2027-01-01"));
+    let plan = plan_of(&world.removed("contoso/old-backup", true));
+    assert_eq!(left_alone_of(&plan, "contoso/old-backup"), STRANGERS);
+}
+
+#[test]
+fn predecessors_that_are_kept_for_good_are_counted() {
+    let never = overlap_over().declare(|declared| declared.retire = Retire::Never);
+    assert_eq!(plan_of(&never).certificates[0].left_alone.kept, 1);
+    assert_eq!(plan_of(&overlap_over()).certificates[0].left_alone.kept, 0);
+    let held = overlap_over().declare(|declared| declared.hold = hold("2027-04-01"));
+    assert_eq!(plan_of(&held).certificates[0].left_alone.kept, 0, "for a while only");
+}
+
+#[test]
+fn a_removed_entry_says_that_the_key_stays_in_the_store_unless_the_certificate_goes_on_elsewhere() {
+    let gone =
+        healthy().credential(orphan("old-backup", "goes", "2026-12-01")).removed("contoso/old-backup", true);
+    let stays =
+        |world: &World| notes_of(world, &plan_of(world)).iter().any(|note| note.contains("stays there"));
+    assert!(stays(&gone), "{:#?}", notes_of(&gone, &plan_of(&gone)));
+    let without_steps =
+        healthy().credential(orphan("old-backup", "goes", "2026-12-01")).removed("contoso/old-backup", false);
+    assert!(!stays(&without_steps));
 }
 
 #[test]
@@ -181,4 +259,31 @@ fn the_end_of_a_year_that_is_a_leap_year_is_counted_by_the_calendar() {
     assert_eq!(steps_of(&later, &plan_of(&later)), Vec::<String>::new());
     let later = world.at("2028-07-14T22:59:59Z");
     assert_eq!(steps_of(&later, &plan_of(&later))[0], "issue: due");
+}
+
+#[test]
+fn a_thumbprint_to_be_replaced_is_a_mistake_only_when_it_names_nothing_that_can_be_seen() {
+    let scene = || {
+        world()
+            .with(former("retired", "2026-01-01").unpublished().key(KeyState::Destroyed))
+            .with(current("old", "2027-02-01"))
+            .credential(foreign("theirs", "2027-01-01"))
+            .declare(|declared| {
+                declared.adopt = vec![adopt("adopted", true)];
+                declared.revoked = [thumbprint("revoked")].into();
+            })
+    };
+    let is_unknown = |world: &World, label: &str| {
+        let replace = BTreeMap::from([(address(ADDRESS), thumbprint(label))]);
+        !asked::unknown(&replace, &world.desired, &world.observed).is_empty()
+    };
+    for known in ["old", "retired", "theirs", "adopted", "revoked"] {
+        assert!(!is_unknown(&scene(), known), "{known}");
+    }
+    assert!(is_unknown(&scene(), "nobody's"));
+    assert!(is_unknown(&world(), "old"), "an entry that is not there remembers nothing");
+    let unreadable = StoreState::Unreadable { reason: "the disk is gone".into() };
+    assert!(!is_unknown(&world().store(unreadable), "nobody's"), "nobody can tell");
+    let missing = TargetState::Missing { similar: Vec::new() };
+    assert!(!is_unknown(&world().found(missing), "nobody's"), "nobody can tell");
 }

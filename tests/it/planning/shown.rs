@@ -57,6 +57,36 @@ Plan: 1 to issue, 0 to repair, 0 to retire now, 1 later, 0 waiting, 0 blocked.
 }
 
 #[test]
+fn a_hand_off_says_how_the_product_gets_the_key_in_its_own_words() {
+    let world = ends_in_twelve_days();
+    let told = |handoff: Option<&str>| {
+        let mut world = world.clone();
+        let declared = world.desired.certificates.get_mut(&address(CLOUDM)).unwrap();
+        declared.consumer.as_mut().unwrap().handoff = handoff.map(str::to_owned);
+        human::plan(&plan_of(&world), View::default())
+    };
+    let line = "  ! hand off to CloudM Continuity, then: certroll ack contoso/cloudm-continuity\n";
+    let how = format!("{line}      Connections: put the PFX into Private key, Save.\n");
+    let shown = told(Some("Connections: put the PFX into Private key, Save."));
+    assert!(shown.contains(&how), "{shown}");
+    assert!(told(None).contains(&format!("{line}  later")), "{}", told(None));
+}
+
+#[test]
+fn a_hold_that_holds_something_back_is_shown_without_being_asked_for() {
+    let world = ends_in_twelve_days();
+    let shown = |until: &str| {
+        let mut world = world.clone();
+        world.desired.certificates.get_mut(&address(CLOUDM)).unwrap().hold = hold(until);
+        human::plan(&plan_of(&world), View::default())
+    };
+    let held = shown("2026-11-30");
+    let line = "on 2026-12-01, held back by a hold: audit; its rotation was due on 2026-05-31; the current one ends on 2026-12-02\n";
+    assert!(held.contains("  later  rotate ") && held.contains(line), "{held}");
+    assert!(!shown("2026-11-19").contains("hold:"));
+}
+
+#[test]
 fn the_proof_is_announced_as_the_settings_have_it() {
     let mut world = ends_in_twelve_days();
     world.policy.settings.set("sign_ins", "1").unwrap();

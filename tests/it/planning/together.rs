@@ -310,6 +310,7 @@ fn a_removal_before_the_move_is_over_is_refused_by_the_guard() {
     plan.now = running.now;
     let refused = guard::check(&plan, &running.desired, &running.observed, &running.policy).unwrap_err();
     assert_eq!(refused.address, address("contoso/backup-once"));
+    assert_eq!(refused.rule, "what it was moved to has not taken its place");
 }
 
 /// Two healthy certificates on one application, and a plan that takes the second one's credential off in the first one's name.

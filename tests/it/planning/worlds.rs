@@ -6,6 +6,7 @@ use certroll::ids::RotationId;
 use certroll::observed::record::RecordedPhase;
 use certroll::observed::{
     Credential, Current, DeliveryState, Identifier, KeyState, LifetimePolicy, Reserved, StoreState,
+    TargetState,
 };
 use certroll::period::Lead;
 use certroll::plan::step::Step;
@@ -179,6 +180,7 @@ fn delivery_state() -> impl Strategy<Value = Option<DeliveryState>> {
         1 => Just(Some(DeliveryState::Holds(thumbprints("g0")))),
         1 => Just(Some(DeliveryState::Absent)),
         1 => Just(Some(DeliveryState::Unreadable { reason: "403".into() })),
+        1 => Just(Some(DeliveryState::NeverTells { reason: "a program".into() })),
     ]
 }
 
@@ -429,6 +431,9 @@ fn add(
     if recipe.rejected {
         generation = generation.rejected();
     }
+    if recipe.age_days % 3 == 0 {
+        generation = generation.proof_unknown();
+    }
     // What is adopted is in use: it has no phases before that.
     if recipe.adopted && (is_current || !on_its_way) {
         generation = generation.adopted();
@@ -503,6 +508,10 @@ pub(crate) fn shuffled(world: &World, by: usize) -> World {
     turn(&mut world.desired.acknowledgements, by);
     turn(&mut world.desired.moved, by);
     turn(&mut world.target_mut().credentials, by);
+    for state in &mut world.tenant_mut().removed {
+        let TargetState::Found(target) = state else { continue };
+        turn(&mut target.credentials, by);
+    }
     if let StoreState::Known(holding) = &mut world.store_mut().state {
         turn(&mut holding.generations, by);
     }

@@ -109,7 +109,7 @@ impl Bench for FileBench {
     }
 
     fn touches_key(&self, call: &str) -> bool {
-        let public = ["record.json", "certificate.pem", "rendered.json"];
+        let public = ["record.json", "certificate.pem", "rendered.json", "request.csr"];
         call.starts_with("Read ") && !public.iter().any(|name| call.ends_with(name))
     }
 }
@@ -175,4 +175,10 @@ fn files_with_keys(root: &Path) -> Vec<PathBuf> {
 async fn the_file_store_keeps_the_contract() {
     let rival = keys::self_signed("CN=by hand", Rotation::First.start(), 3, &keys::key(10)).await;
     contract::run(|| FileBench::with_rival(rival.clone())).await;
+}
+
+#[tokio::test]
+async fn the_file_store_keeps_the_contract_where_somebody_else_signs() {
+    let rival = keys::self_signed("CN=by hand", Rotation::First.start(), 3, &keys::key(10)).await;
+    contract::run_by_request(|| FileBench::with_rival(rival.clone())).await;
 }

@@ -1,5 +1,6 @@
 //! The store in Kubernetes Secrets keeps the contract: against an API server of the test's own and, where one is named, a real one.
 
+mod commands;
 mod real;
 
 use std::sync::Arc;

@@ -163,10 +163,16 @@ async fn the_vault_store_keeps_the_contract() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_vault_store_keeps_the_contract_where_somebody_else_signs() {
+    contract::run_by_request(|| bench(Server::of_the_test())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a real Vault; .ci/run starts one"]
 async fn a_real_vault_keeps_the_contract() {
     let server = Server::real();
     contract::run(|| bench(server.clone())).await;
+    contract::run_by_request(|| bench(server.clone())).await;
 }
 
 /// Promotes a first generation at that entry.
@@ -386,7 +392,7 @@ async fn every_call_that_changes_something_is_in_the_documentation() {
         store.promote(&entry, &second, current(&first).as_ref(), None, &promoted(&second)).await.unwrap();
     assert_eq!(changes(&trouble, "cloudm"), documented("promote"));
     trouble.restart();
-    let first =
+    let _first =
         store.promote(&entry, &first, current(&second).as_ref(), None, &promoted(&first)).await.unwrap();
     assert_eq!(changes(&trouble, "cloudm"), documented("promote again"));
     trouble.restart();

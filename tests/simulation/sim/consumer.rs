@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use certroll::desired::Cloud;
+use certroll::emulator::Kind;
 use certroll::entra::{
     EmulatorTransport, EndpointOverrides, Endpoints, Line, SignIn, Transport, TransportError, try_sign_in,
 };
@@ -14,7 +15,7 @@ use certroll::runtime::Clock;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Semaphore;
 
-use super::declaration::TENANT;
+use super::declaration::Target;
 use super::dice::{Dice, SeededRandom};
 use super::world::{Identity, World};
 
@@ -59,17 +60,13 @@ impl Consumers {
 
     /// Reads if it has nothing, or held what it has for as long as it may; then signs in.
     pub async fn sign_in(&self, world: &Arc<World>, certificate: &str) {
-        let (overlap, acknowledges, target) = {
+        let (overlap, acknowledges, on) = {
             let state = world.state();
             let Some(keys) = state.declaration.certificates.get(certificate) else { return };
             let overlap: Period = keys.get("overlap").map_or("14d", String::as_str).parse().unwrap();
             let by_person = keys.get("acknowledge").is_some_and(|word| word == "required");
-            (overlap, by_person, state.declaration.targets[&keys["on"]].clone())
+            (overlap, by_person, keys["on"].clone())
         };
-        let on = world.state().declaration.says(certificate, "on").map(str::to_owned);
-        if !on.is_some_and(|on| world.is_there(&on)) {
-            return;
-        }
         let now = world.now();
         // A little earlier than the overlap ends: clocks of processes differ.
         let patience = overlap.nominal_seconds() - 1_800;
@@ -87,7 +84,13 @@ impl Consumers {
             },
         };
         let sha1 = held.identity.sha1();
-        let answer = self.try_often(world, &held.identity, target.app_id).await;
+        // After a move to another object, what was made for the former one signs in as that one.
+        let on = world.state().oracles.target_of(certificate, &sha1).unwrap_or(on);
+        if !world.is_there(&on) {
+            return;
+        }
+        let target = world.state().declaration.targets[&on].clone();
+        let answer = self.try_often(world, &held.identity, &target).await;
         if let Some(reason) = answer {
             let excused = world.state().oracles.is_excused(&sha1);
             let known = world.state().oracles.end_of(certificate, &sha1);
@@ -103,8 +106,8 @@ impl Consumers {
     }
 
     /// Why it cannot sign in, if it cannot. What says nothing about the key is tried again.
-    async fn try_often(&self, world: &Arc<World>, identity: &Identity, app_id: uuid::Uuid) -> Option<String> {
-        let Some(key) = &identity.key else { return self.listed(world, identity, app_id) };
+    async fn try_often(&self, world: &Arc<World>, identity: &Identity, target: &Target) -> Option<String> {
+        let Some(key) = &identity.key else { return self.listed(world, identity, target) };
         let signer = LocalSigner::new(key, identity.issued.certificate.clone()).unwrap();
         let propagation = world.emulator.faults().token_propagation;
         let uneven = propagation.is_some_and(|propagation| propagation.front_ends > 1);
@@ -117,8 +120,8 @@ impl Consumers {
                 Endpoints::resolve(Cloud::Emulator, &EndpointOverrides::default()).unwrap(),
                 Arc::new(Semaphore::new(1)),
             );
-            let tenant = TENANT.to_string();
-            match try_sign_in(&line, &tenant, app_id, &signer, SignatureAlgorithm::Ps256).await {
+            let tenant = target.tenant_id.to_string();
+            match try_sign_in(&line, &tenant, target.app_id, &signer, SignatureAlgorithm::Ps256).await {
                 SignIn::Accepted(_) => {
                     world.state().coverage.hit("consumer", "signed in");
                     return None;
@@ -138,14 +141,10 @@ impl Consumers {
     }
 
     /// For a key that cannot be had: whether its credential is there and valid.
-    fn listed(&self, world: &World, identity: &Identity, app_id: uuid::Uuid) -> Option<String> {
-        let target = {
-            let state = world.state();
-            let found = state.declaration.targets.iter().find(|(_, target)| target.app_id == app_id);
-            found.map(|(name, _)| name.clone())?
-        };
+    fn listed(&self, world: &World, identity: &Identity, target: &Target) -> Option<String> {
         let (sha1, now) = (identity.sha1(), world.now());
-        let there = world.entries(&target).into_iter().any(|entry| {
+        let kind = if target.service_principal { Kind::ServicePrincipal } else { Kind::Application };
+        let there = world.entries_of(target.tenant_id, kind, target.object_id).into_iter().any(|entry| {
             entry.sha1.as_deref() == Some(&sha1)
                 && entry.start.is_none_or(|start| start <= now)
                 && entry.end.is_none_or(|end| now < end)

@@ -10,12 +10,19 @@ use certroll::desired::file::{LoadOptions, PathKind, SourceError, Sources, load}
 use jiff::Timestamp;
 use uuid::Uuid;
 
-pub const TENANT: Uuid = Uuid::from_u128(0x8f5e2c0a_1b2c_4d3e_9f40_51627384a5b6);
+/// The directories, by the name the declaration gives them.
+pub const TENANTS: [(&str, Uuid); 2] = [
+    ("contoso", Uuid::from_u128(0x8f5e2c0a_1b2c_4d3e_9f40_51627384a5b6)),
+    ("fabrikam", Uuid::from_u128(0x1d7b90c4_52ee_4a0f_8c36_09af5be1d27e)),
+];
 pub const OWNER: &str = "platform-team";
 
 /// What carries credentials.
 #[derive(Debug, Clone)]
 pub struct Target {
+    /// Name of the tenant.
+    pub tenant: &'static str,
+    pub tenant_id: Uuid,
     pub service_principal: bool,
     pub app_id: Uuid,
     pub object_id: Uuid,
@@ -27,11 +34,13 @@ pub struct Declaration {
     pub targets: BTreeMap<String, Target>,
     /// By name; the keys are those of the file, in the short spelling of a story.
     pub certificates: BTreeMap<String, BTreeMap<String, String>>,
-    pub tenant: BTreeMap<String, String>,
+    /// By tenant.
+    pub tenants: BTreeMap<String, BTreeMap<String, String>>,
     /// Name, SHA-1 thumbprint, when.
     pub acknowledgements: Vec<(String, String, Timestamp)>,
+    /// Former and present address.
     pub moved: Vec<(String, String)>,
-    /// Name, target, whether it is to be retired.
+    /// Address, target, whether it is to be retired.
     pub removed: Vec<(String, String, bool)>,
     /// Public certificates a provider sent, by file name.
     pub files: BTreeMap<String, Vec<u8>>,
@@ -40,6 +49,21 @@ pub struct Declaration {
 impl Declaration {
     pub fn says(&self, certificate: &str, key: &str) -> Option<&str> {
         self.certificates.get(certificate)?.get(key).map(String::as_str)
+    }
+
+    /// `tenant/name` of a certificate that is declared.
+    pub fn address(&self, certificate: &str) -> String {
+        let target = self.says(certificate, "on").and_then(|on| self.targets.get(on));
+        format!("{}/{certificate}", target.map_or(TENANTS[0].0, |target| target.tenant))
+    }
+
+    /// That address is no longer declared: whoever moved there, over however many names, has nothing to move to any more.
+    pub fn nobody_moves_to(&mut self, address: String) {
+        let mut gone = vec![address];
+        while let Some(to) = gone.pop() {
+            gone.extend(self.moved.iter().filter(|moved| moved.1 == to).map(|moved| moved.0.clone()));
+            self.moved.retain(|moved| moved.1 != to);
+        }
     }
 
     /// The shipped loader's understanding of it. `folder` is where the file stands.
@@ -58,13 +82,14 @@ impl Declaration {
     }
 
     pub fn yaml(&self) -> String {
-        let mut yaml = format!(
-            "certroll: v1\nowner: {OWNER}\ntenants:\n  contoso:\n    id: {TENANT}\n    cloud: emulator\n"
-        );
-        for (key, value) in &self.tenant {
-            match key.as_str() {
-                "freeze" => freeze(&mut yaml, "    ", value),
-                _ => _ = writeln!(yaml, "    {key}: {value}"),
+        let mut yaml = format!("certroll: v1\nowner: {OWNER}\ntenants:\n");
+        for (name, id) in TENANTS {
+            _ = writeln!(yaml, "  {name}:\n    id: {id}\n    cloud: emulator");
+            for (key, value) in self.tenants.get(name).into_iter().flatten() {
+                match key.as_str() {
+                    "freeze" => freeze(&mut yaml, "    ", value),
+                    _ => _ = writeln!(yaml, "    {key}: {value}"),
+                }
             }
         }
         yaml.push_str(
@@ -82,18 +107,29 @@ impl Declaration {
         yaml
     }
 
-    fn target(&self, name: &str) -> String {
+    fn tenant(&self, target: &str) -> &'static str {
+        self.targets.get(target).map_or(TENANTS[0].0, |target| target.tenant)
+    }
+
+    fn target(&self, name: &str, by_name: bool) -> String {
         let target = &self.targets[name];
         let kind = if target.service_principal { "service_principal" } else { "application" };
-        format!("{kind}: {{ app_id: {} }}", target.app_id)
+        match by_name {
+            true => format!("{kind}: {{ display_name: {name} }}"),
+            false => format!("{kind}: {{ app_id: {} }}", target.app_id),
+        }
     }
 
     fn key(&self, yaml: &mut String, name: &str, key: &str, value: &str) {
         let list =
             |value: &str| value.split(',').map(|one| format!("\"{one}\"")).collect::<Vec<_>>().join(", ");
         let written = match key {
-            "on" => self.target(value),
-            "format" | "entry" => return,
+            "on" => {
+                let by_name = self.says(name, "by") == Some("name");
+                format!("tenant: {}\n    {}", self.tenant(value), self.target(value, by_name))
+            }
+            "format" | "entry" | "by" => return,
+            "adopt" if self.says(name, "elsewhere").is_some() => return,
             "store" => {
                 let entry = self.says(name, "entry").unwrap_or(name);
                 store(value, entry, self.says(name, "format").unwrap_or("pem"))
@@ -111,6 +147,7 @@ impl Declaration {
             "windows" => window(value),
             "freeze" => return freeze(yaml, "    ", value),
             "hold" => format!("hold: {{ until: {value}, reason: wait }}"),
+            "read_back" => "prove: read_back".to_owned(),
             "adopt" | "revoked" | "drop_expired_foreign" => format!("{key}: [{}]", list(value)),
             "elsewhere" => format!("adopt: [{{ thumbprint: \"{value}\", key: elsewhere }}]"),
             "provider" => format!("issuer: {{ kind: external_public_key, files: [{}] }}", list(value)),
@@ -128,22 +165,23 @@ impl Declaration {
             yaml.push_str("moved:\n");
         }
         for (from, to) in &self.moved {
-            _ = writeln!(yaml, "  - {{ from: contoso/{from}, to: contoso/{to} }}");
+            _ = writeln!(yaml, "  - {{ from: {from}, to: {to} }}");
         }
         if !self.removed.is_empty() {
             yaml.push_str("removed:\n");
         }
-        for (name, target, retire) in &self.removed {
-            let target = self.target(target);
-            _ = writeln!(yaml, "  - {{ address: contoso/{name}, target: {{ {target} }}, retire: {retire} }}");
+        for (address, target, retire) in &self.removed {
+            let target = self.target(target, false);
+            _ = writeln!(yaml, "  - {{ address: {address}, target: {{ {target} }}, retire: {retire} }}");
         }
         if !self.acknowledgements.is_empty() {
             yaml.push_str("acknowledgements:\n");
         }
         for (name, thumbprint, at) in &self.acknowledgements {
+            let address = self.address(name);
             _ = writeln!(
                 yaml,
-                "  - {{ address: contoso/{name}, thumbprint: \"{thumbprint}\", by: somebody, at: {at} }}"
+                "  - {{ address: {address}, thumbprint: \"{thumbprint}\", by: somebody, at: {at} }}"
             );
         }
     }

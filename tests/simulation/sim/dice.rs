@@ -75,8 +75,8 @@ impl Random for SeededRandom {
         buffer.fill_with(|| dice.next() as u8);
     }
 
-    async fn key_pair(&self, _: KeyKind) -> Result<PrivateKey, KeyError> {
-        Ok(keys::key(self.dealt.fetch_add(1, Ordering::Relaxed)))
+    async fn key_pair(&self, kind: KeyKind) -> Result<PrivateKey, KeyError> {
+        Ok(keys::key_of(self.dealt.fetch_add(1, Ordering::Relaxed), kind))
     }
 
     fn key_pairs_at_once(&self) -> usize {

@@ -1,6 +1,6 @@
 //! Out of a seed, a history: a world, its declaration, and years of runs, edits, people, strangers and trouble.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::dice::Dice;
@@ -14,6 +14,8 @@ struct Certificate {
     places: Vec<String>,
     /// `files`, `slots`, `cas`, `vault`, or who has the key instead: `provider`, `rotator`.
     kept: &'static str,
+    /// Nothing but a person's word shows that the successor works.
+    believed: bool,
 }
 
 struct Generator {
@@ -21,24 +23,34 @@ struct Generator {
     events: Vec<Event>,
     certificates: Vec<Certificate>,
     renamed: u32,
+    /// Objects of each tenant.
+    objects: Vec<(String, bool)>,
+    /// Seconds since the beginning, about.
+    elapsed: i64,
     /// Whether a fault is set.
     troubled: bool,
+    /// What ends after so many seconds from the beginning.
+    ends: Vec<(i64, Event)>,
 }
+
+const START: &str = "2026-01-05T09:00:00Z";
 
 /// A history of so many years.
 pub fn story(seed: u64, years: i64) -> Story {
-    let start: Timestamp = "2026-01-05T09:00:00Z".parse().unwrap();
+    let start: Timestamp = START.parse().unwrap();
     let mut generator = Generator {
         dice: Dice::of(seed, "story"),
         events: Vec::new(),
         certificates: Vec::new(),
         renamed: 0,
+        objects: Vec::new(),
+        elapsed: 0,
         troubled: false,
+        ends: Vec::new(),
     };
     generator.world();
-    let mut elapsed = 0;
-    while elapsed < years * 365 * 86_400 {
-        elapsed += generator.goes_on();
+    while generator.elapsed < years * 365 * 86_400 {
+        generator.elapsed += generator.goes_on();
     }
     let mut events = generator.events;
     for (number, event) in events.iter_mut().enumerate() {
@@ -56,22 +68,56 @@ impl Generator {
     fn world(&mut self) {
         let objects = 1 + self.dice.below(3);
         for number in 0..objects {
-            let name = format!("app{number}");
-            let mut event = Event::new("object", &name);
-            if self.dice.percent(15) {
-                event = event.with("kind", "service_principal");
-            }
-            self.add(event);
-            for what in ["adds", "claims", "pretends", "saml"] {
-                if self.dice.percent(25) {
-                    self.add(Event::new("stranger", &name).with("does", what).with("of", "c0"));
-                }
-            }
+            self.object(format!("app{number}"));
+        }
+        if self.dice.percent(10) {
+            self.add(Event::new("rules", "").with("expired", "refused"));
         }
         for number in 0..1 + self.dice.below(4) {
-            let on = format!("app{}", self.dice.below(objects));
+            let on = self.dice.pick(&self.objects).0.clone();
             self.declares(format!("c{number}"), on);
         }
+    }
+
+    fn object(&mut self, name: String) {
+        let mut event = Event::new("object", &name);
+        let abroad = self.dice.percent(20);
+        if abroad {
+            event = event.with("tenant", "fabrikam");
+        }
+        event = match self.dice.below(100) {
+            0..12 => event.with("kind", "service_principal"),
+            12..14 => event.with("kind", "managed_identity"),
+            14..16 => event.with("kind", "guest"),
+            16..18 => event.with("alone", "yes"),
+            18 => event.with("kind", "legacy"),
+            _ => event,
+        };
+        self.add(event);
+        for what in ["adds", "claims", "pretends", "saml", "expires"] {
+            if self.dice.percent(25) {
+                let mut event = Event::new("stranger", &name).with("does", what).with("of", "c0");
+                if what == "expires" {
+                    event = event.with("days", *self.dice.pick(&[-10, 40]));
+                }
+                self.add(event);
+            }
+        }
+        self.objects.push((name, abroad));
+    }
+
+    /// Another object of the same tenant.
+    fn other_object(&mut self, than: &str) -> Option<String> {
+        let abroad = self.objects.iter().find(|(name, _)| name == than)?.1;
+        let others = self.objects.iter().filter(|(name, there)| name != than && *there == abroad);
+        let others: Vec<String> = others.map(|(name, _)| name.clone()).collect();
+        (!others.is_empty()).then(|| self.dice.pick(&others).clone())
+    }
+
+    /// A day so many days from now.
+    fn day(&self, days: i64) -> String {
+        let start: Timestamp = START.parse().unwrap();
+        (start + SignedDuration::from_secs(self.elapsed + days * 86_400)).strftime("%Y-%m-%d").to_string()
     }
 
     fn declares(&mut self, name: String, on: String) {
@@ -81,6 +127,9 @@ impl Generator {
             false => *self.dice.pick(&["provider", "rotator"]),
         };
         let mut event = Event::new("certificate", &name).with("on", &on);
+        if self.dice.percent(12) {
+            event = event.with("by", "name");
+        }
         // The whole of a life, how it is timed, and the overlap.
         let (validity, timing, value, overlap) = *self.dice.pick(&[
             ("60d", "rotation_period", "15d", "3d"),
@@ -90,9 +139,14 @@ impl Generator {
             ("P6M", "rotation_period", "P2M", "14d"),
             ("P1Y", "renew_before", "300d", "10d"),
             ("40d", "rotation_period", "10d", "36h"),
+            ("20d", "rotation_period", "3d", "30h"),
+            ("20d", "rotation_period", "4d", "36h"),
+            ("25d", "rotation_period", "5d", "2d"),
+            ("30d", "renew_before", "26d", "2d"),
+            ("20d", "rotation_period", "60h", "1d"),
         ]);
         event = event.with("overlap", overlap);
-        let (mut acknowledges, mut places) = (false, Vec::new());
+        let (mut acknowledges, mut believed, mut places) = (false, false, Vec::new());
         match kept {
             "provider" => {
                 event = event.with("acknowledge", "required");
@@ -102,6 +156,17 @@ impl Generator {
             store => {
                 event = event.with("store", store).with("validity", validity).with(timing, value);
                 acknowledges = self.dice.percent(20);
+                if store != "vault" && self.dice.percent(6) {
+                    // Nobody but a person can say then that the successor works.
+                    (acknowledges, believed) = (true, true);
+                    event = event.with("read_back", "yes");
+                }
+                if self.dice.percent(8) {
+                    event = event.with("unused_for", "5d");
+                }
+                if self.dice.percent(12) {
+                    event = self.adopts(event, &name, &on, store);
+                }
                 if acknowledges {
                     event = event.with("acknowledge", "required");
                 }
@@ -112,12 +177,16 @@ impl Generator {
                     }
                     event = event.with("deliver", places.join(","));
                 }
+                if store != "vault" && self.dice.percent(3) {
+                    event = event.with("key", "rsa-3072");
+                }
                 if store == "files" {
-                    let format = *self.dice.pick(&["pem", "pem", "pem", "pem-pair"]);
+                    let format =
+                        *self.dice.pick(&["pem", "pem", "pem", "pem", "pem", "pem-pair", "pem-pair", "pfx"]);
                     event = event.with("format", format);
                 }
                 if self.dice.percent(15) {
-                    event = event.with("spread", "4d");
+                    event = event.with("spread", "1d");
                 }
                 if self.dice.percent(15) {
                     event = event.with("windows", "tue+thu+sat/20:00/06:00/Europe/London");
@@ -138,19 +207,31 @@ impl Generator {
         } else {
             self.add(event);
         }
-        self.certificates.push(Certificate { name, on, acknowledges, places, kept });
+        self.certificates.push(Certificate { name, on, acknowledges, places, kept, believed });
     }
 
-    fn of_ours(&mut self) -> Option<usize> {
-        let ours: Vec<usize> = (0..self.certificates.len())
-            .filter(|at| !matches!(self.certificates[*at].kept, "provider" | "rotator"))
-            .collect();
-        (!ours.is_empty()).then(|| *self.dice.pick(&ours))
+    /// Somebody made a key by hand before; most declarations say so.
+    fn adopts(&mut self, event: Event, name: &str, on: &str, store: &str) -> Event {
+        // What a person wrote into a slot cannot be told without reading the key, so that it cannot be adopted.
+        let elsewhere = matches!(store, "slots" | "cas") || self.dice.percent(30);
+        let place = if elsewhere { "elsewhere" } else { store };
+        let brings = Event::new("brings", name).with("on", on).with("in", place);
+        let brings = brings.with("days", *self.dice.pick(&[25, 90, 200]));
+        self.add(brings);
+        match elsewhere {
+            true => event.with("elsewhere", "brought"),
+            false if self.dice.percent(80) => event.with("adopt", "brought"),
+            false => event,
+        }
     }
 
     /// One run and what comes before and beside it. Returns the seconds it took.
     fn goes_on(&mut self) -> i64 {
         let mut elapsed = 0;
+        let (over, lasting) = self.ends.drain(..).partition(|(at, _)| *at <= self.elapsed);
+        self.ends = lasting;
+        let over: Vec<(i64, Event)> = over;
+        self.events.extend(over.into_iter().map(|(_, event)| event));
         if self.dice.percent(25) {
             elapsed += self.something_else();
         }
@@ -165,7 +246,8 @@ impl Generator {
         let after = match self.dice.below(10) {
             0 => self.dice.between(1, 1_200),
             1..=3 => self.dice.between(3_600, 86_400),
-            _ => self.dice.between(86_400, 5 * 86_400),
+            4 => self.dice.between(86_400, 12 * 86_400),
+            _ => self.dice.between(86_400, 4 * 86_400),
         };
         let event = self.a_run().after(after);
         self.add(event);
@@ -206,7 +288,18 @@ impl Generator {
             44..48 => event = event.with("stop", self.dice.between(1, 60)),
             48..51 => event = event.with("late", self.dice.between(5, 90)),
             51..52 => event = event.with("silent", "yes").with("stop", 900),
+            52..57 => {
+                let kind = *self.dice.pick(&["garbled", "denied", "past", "absent"]);
+                event = event.with("wrong", format!("{}:{kind}", self.dice.below(20)));
+            }
             _ => {}
+        }
+        if self.dice.percent(15) {
+            event = event.with("generous", "yes");
+        }
+        if self.dice.percent(4) {
+            let name = self.dice.pick(&self.certificates).name.clone();
+            event = event.with("only", name);
         }
         if self.dice.percent(12) {
             event = event.with("skew", self.dice.between(-700, 700));
@@ -234,27 +327,56 @@ impl Generator {
         let at = self.dice.below(self.certificates.len() as u64) as usize;
         let (name, on) = (self.certificates[at].name.clone(), self.certificates[at].on.clone());
         let kept = self.certificates[at].kept;
-        let choice = self.dice.below(30);
+        let choice = self.dice.below(46);
         let mut event = match choice {
             0..4 => Event::new("stranger", &on).with("does", "takes").with("of", &name),
             4 => Event::new("stranger", &on).with("does", "adds"),
             5 => Event::new("stranger", &on).with("does", "cleans"),
             6 => {
-                let words = self.dice.pick(&["deletes", "disables", "locks", "blocks"]).to_string();
+                let (words, ends) = *self.dice.pick(&[
+                    ("deletes", "restores"),
+                    ("disables", "enables"),
+                    ("locks", "unlocks"),
+                    ("blocks", "unblocks"),
+                    ("retitles", "titles"),
+                    ("doubles", "undoubles"),
+                    ("forbids", "permits"),
+                ]);
+                let at = self.elapsed + self.dice.between(3_600, 12 * 86_400);
+                self.ends.push((at, Event::new("stranger", &on).with("does", ends)));
                 Event::new("stranger", &on).with("does", words)
             }
             7..10 => {
-                let words = self.dice.pick(&["restores", "enables", "unlocks", "unblocks"]).to_string();
+                let words = self
+                    .dice
+                    .pick(&["restores", "enables", "unlocks", "unblocks", "titles", "undoubles"])
+                    .to_string();
                 Event::new("stranger", &on).with("does", words)
             }
             10 => {
                 let event = Event::new("stranger", &on).with("does", "limits");
-                if self.dice.percent(50) { event.with("to", "P45D") } else { event }
+                if self.dice.percent(50) {
+                    event.with("to", *self.dice.pick(&["P45D", "P6D"]))
+                } else {
+                    event
+                }
             }
             11..14 if kept == "provider" => Event::new("sends", &name)
                 .with("days", 120)
                 .with("instead", if self.dice.percent(50) { "yes" } else { "no" }),
             11..14 if kept == "rotator" => Event::new("stranger", &on).with("does", "rotates"),
+            14..20 if matches!(kept, "provider" | "rotator") => {
+                let (key, value) = *self.dice.pick(&[
+                    ("retire", "never"),
+                    ("retire", "-"),
+                    ("hold", "2099-01-01"),
+                    ("hold", "-"),
+                    ("windows", "tue+sat/20:00/06:00/Europe/London"),
+                    ("windows", "-"),
+                ]);
+                Event::new("certificate", &name).with(key, value)
+            }
+            20 if kept == "rotator" => Event::new("revoke", &name),
             _ if matches!(kept, "provider" | "rotator") => Event::new("ack", &name),
             11 => Event::new("revoke", &name),
             12 => self.replace(&name),
@@ -272,10 +394,56 @@ impl Generator {
             }
             20 | 21 => return self.hold(&name, after),
             22 => return self.reviewed(after),
-            23 if !name.starts_with('r') => self.rename(at),
+            23 => self.rename(at),
             24 if self.certificates.len() > 1 => return self.drop_and_declare(at, after),
             25..28 if !self.certificates[at].places.is_empty() => self.place(at),
-            28 => Event::new("tenant", "").with("max_issue", *self.dice.pick(&["1", "50"])),
+            28 => {
+                let at = self.elapsed + self.dice.between(3_600, 20 * 86_400);
+                self.ends.push((at, Event::new("tenant", "contoso").with("max_issue", "-")));
+                Event::new("tenant", "contoso").with("max_issue", *self.dice.pick(&["0", "1"]))
+            }
+            29 => {
+                let at = self.elapsed + self.dice.between(3_600, 20 * 86_400);
+                self.ends.push((at, Event::new("tenant", "contoso").with("max_retire", "-")));
+                Event::new("tenant", "contoso").with("max_retire", "0")
+            }
+            30 => {
+                let days = self.dice.between(2, 15);
+                let freeze = format!("{}..{}", self.day(1), self.day(days));
+                Event::new("certificate", &name).with("freeze", freeze)
+            }
+            31 => {
+                let days = self.dice.between(1, 10);
+                let freeze = format!("{}..{}", self.day(0), self.day(days));
+                Event::new("tenant", self.dice.pick::<&str>(&["contoso", "fabrikam"])).with("freeze", freeze)
+            }
+            32 if self.dice.percent(40) => Event::new("loses", &name),
+            33 => return self.moves(at, after),
+            34 if kept == "files" => {
+                Event::new("certificate", &name).with("format", *self.dice.pick(&["pem", "pem-pair", "pfx"]))
+            }
+            35 => Event::new("certificate", &name).with("adopt", "brought"),
+            36 => Event::new("stranger", &on).with("does", "expires").with("days", *self.dice.pick(&[-3, 9])),
+            37 => Event::new("certificate", &name).with("drop_expired_foreign", "expired"),
+            38 if kept != "vault" => self.places_change(at),
+            39 => return self.twins(after),
+            40 => Event::new("plan", "glance").with("ahead", self.dice.between(1, 90)),
+            41 => Event::new("revoke", &name),
+            42 if !self.certificates[at].believed => {
+                let asks = !self.certificates[at].acknowledges;
+                self.certificates[at].acknowledges = asks;
+                Event::new("certificate", &name).with("acknowledge", if asks { "required" } else { "-" })
+            }
+            43 if kept != "vault" && self.dice.percent(15) => {
+                Event::new("certificate", &name).with("key", *self.dice.pick(&["rsa-2048", "rsa-3072"]))
+            }
+            45 => {
+                let Some(other) = self.other_object(&on) else { return 0 };
+                let at = self.elapsed + self.dice.between(3_600, 20 * 86_400);
+                self.ends.push((at, Event::new("certificate", &name).with("on", &on)));
+                Event::new("certificate", &name).with("on", other)
+            }
+            44 => Event::new("certificate", &name).with("by", *self.dice.pick(&["name", "-"])),
             _ => Event::new("restart", &name),
         };
         event.after = after;
@@ -331,11 +499,65 @@ impl Generator {
         after + later
     }
 
+    /// Two applies of one plan, or of different plans on one application, at the same time.
+    fn twins(&mut self, after: i64) -> i64 {
+        self.add(Event::new("plan", "twin").after(after));
+        let names: Vec<String> =
+            self.certificates.iter().map(|certificate| certificate.name.clone()).collect();
+        let (one, two) = match self.dice.percent(50) {
+            true => (("reviewed", "twin".to_owned()), ("reviewed", "twin".to_owned())),
+            false => (("only", self.dice.pick(&names).clone()), ("only", self.dice.pick(&names).clone())),
+        };
+        let later = self.dice.between(60, 86_400);
+        self.add(Event::new("run", "").with(one.0, one.1).after(later));
+        let moments = self.dice.between(0, 20);
+        self.add(Event::new("run", "").with(two.0, two.1).with("while", "run").after(moments));
+        after + later
+    }
+
+    /// A delivery place comes, or all go.
+    fn places_change(&mut self, at: usize) -> Event {
+        let certificate = &mut self.certificates[at];
+        let event = Event::new("certificate", &certificate.name);
+        if certificate.places.is_empty() {
+            // A name of its own each time: what an old place still holds may have been retired long ago.
+            self.renamed += 1;
+            certificate.places.push(format!("{}_LATER{}", certificate.name.to_uppercase(), self.renamed));
+            event.with("deliver", certificate.places.join(","))
+        } else {
+            certificate.places.clear();
+            event.with("deliver", "-")
+        }
+    }
+
+    /// To another object of the tenant, under a new name.
+    fn moves(&mut self, at: usize, after: i64) -> i64 {
+        let (name, on) = (self.certificates[at].name.clone(), self.certificates[at].on.clone());
+        let Some(other) = self.other_object(&on) else { return 0 };
+        self.renamed += 1;
+        let to = format!("m{}", self.renamed);
+        let mut event = Event::new("moves", &name).with("to", &to).with("on", &other).after(after);
+        if self.dice.percent(70) {
+            event = event.with("retire", *self.dice.pick(&["yes", "yes", "no"]));
+        }
+        self.add(event);
+        (self.certificates[at].name, self.certificates[at].on) = (to, other);
+        after
+    }
+
     fn rename(&mut self, at: usize) -> Event {
         self.renamed += 1;
         let (from, to) = (self.certificates[at].name.clone(), format!("r{}", self.renamed));
         self.certificates[at].name.clone_from(&to);
-        Event::new("renames", &from).with("to", to)
+        let event = Event::new("renames", &from).with("to", to);
+        // Some forget to say so, or say too much.
+        match self.dice.below(20) {
+            0 => event.with("forgets", "yes"),
+            1 => event.with("forgets", "yes").with("entry", "new"),
+            2 => event.with("entry", "new"),
+            3 => event.with("removes", "yes"),
+            _ => event,
+        }
     }
 
     /// A certificate is no longer declared; another comes in its place.
@@ -344,7 +566,12 @@ impl Generator {
         let retire = if self.dice.percent(70) { "yes" } else { "no" };
         self.add(Event::new("drops", &gone.name).with("retire", retire).after(after));
         self.renamed += 1;
-        self.declares(format!("n{}", self.renamed), gone.on);
+        let name = format!("n{}", self.renamed);
+        self.declares(name.clone(), gone.on);
+        // Its place in the store may be taken over by the next one.
+        if retire == "no" && self.dice.percent(30) && !matches!(gone.kept, "provider" | "rotator") {
+            self.add(Event::new("certificate", &name).with("entry", gone.name));
+        }
         after
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use certroll::apply::outcome::{Ending, Report};
+use certroll::observed::TargetState;
 use certroll::plan::Plan;
 use certroll::plan::policy::Policy;
 use futures_util::FutureExt as _;
@@ -12,7 +13,8 @@ use jiff::SignedDuration;
 
 use super::consumer::Consumers;
 use super::coverage::Coverage;
-use super::process::{Ended, Ill, Process};
+use super::ground::Ended;
+use super::process::{Ill, Process};
 use super::story::{Event, Story};
 use super::world::World;
 use crate::support::trouble::Mischief;
@@ -32,6 +34,12 @@ pub fn live(story: &Story) -> Outcome {
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let life = Life::begin(story);
+        let log = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_ansi(false)
+            .with_writer(life.world.told.clone())
+            .finish();
+        let _guard = tracing::subscriber::set_default(log);
         life.go_through(&story.events).await;
         life.end().await
     })
@@ -110,13 +118,19 @@ impl Life {
             };
             (call.parse().unwrap(), mischief)
         });
+        let wrong = event.get("wrong").map(|text| {
+            let (call, kind) = text.split_once(':').unwrap();
+            (call.parse().unwrap(), kind.parse().unwrap())
+        });
         Ill {
             die: event.number_of("die"),
             disk,
             inner,
+            wrong,
             skew: SignedDuration::from_secs(event.number_of("skew").unwrap_or_default()),
             late: SignedDuration::from_secs(event.number_of("late").unwrap_or_default()),
             silent: event.says("silent"),
+            breaks: event.number_of("breaks"),
         }
     }
 
@@ -137,7 +151,7 @@ impl Life {
         let report = self.carry_out(&process, &policy, reviewed.as_ref(), stop).await;
         self.world.leave(event.number);
         let Some(report) = report else { return };
-        let ordinary = event.with.keys().all(|key| key == "die")
+        let ordinary = event.with.keys().all(|key| matches!(key.as_str(), "die" | "breaks" | "generous"))
             && !process.had_company()
             && self.world.state().disturbances == disturbances;
         if report.ending() == Ending::Fine && self.world.is_calm() && ordinary {
@@ -186,13 +200,20 @@ impl Life {
     /// `plan NAME`: looks, saves what it sees, and may have changed nothing (P7); looking again shows the same (P8).
     async fn look(&self, event: &Event) {
         let before = self.world.snapshot();
+        let values = self.world.slots.values_read() + self.world.cas.values_read();
         let already = self.world.emulator.journal().len();
         let process = Process::new(&self.world, event.number, Life::ill(event));
         let ground = process.connect(Arc::new(self.world.desired().unwrap()));
-        let policy = self.world.policy(event);
+        let mut policy = self.world.policy(event);
+        let ahead = event.number_of("ahead").map(|days| SignedDuration::from_hours(24 * days));
+        policy.other_time = ahead.is_some();
         let looked = async {
             let observed = ground.observe().await.ok()?;
-            let plan = ground.plan(&observed, &policy, None);
+            let at = ahead.map(|ahead| self.world.now() + ahead);
+            let plan = ground.plan(&observed, &policy, at);
+            if process.breaks(7) {
+                std::fs::write(self.world.folder().join("keys").join("seen"), "").unwrap();
+            }
             Some((plan, ground.observe().await))
         };
         let Some(Some((plan, again))) = process.until_dead(looked).await else { return };
@@ -200,27 +221,42 @@ impl Life {
         if alone && self.world.emulator.journal().iter().skip(already).any(|entry| entry.writes) {
             self.world.violation("P7 looking wrote to the directory");
         }
+        if alone && self.world.slots.values_read() + self.world.cas.values_read() != values {
+            self.world.violation("P7 looking asked for a value with a key in it");
+        }
         if alone && self.world.is_calm() && before != self.world.snapshot() {
             self.world.violation("P7 looking changed something");
         }
         if let (Ok(observed), true) = (again, alone && self.world.is_calm()) {
-            let second = ground.plan(&observed, &policy, Some(plan.now));
+            let mut second = ground.plan(&observed, &policy, Some(plan.now));
+            if process.breaks(8) {
+                second.certificates.reverse();
+            }
+            // What could not be read says so with the id of the request, and that is never the same.
+            let unread = observed.tenants.values().any(|tenant| {
+                let all = tenant.targets.values().chain(&tenant.removed);
+                all.into_iter().any(|state| matches!(state, TargetState::Unreadable { .. }))
+            });
             let json = |plan: &Plan| certroll::plan::document::Document::of(plan).to_json();
-            if json(&plan) != json(&second) {
+            if !unread && json(&plan) != json(&second) {
                 self.world.violation("P8 the same world gives two plans");
             }
+        }
+        self.world.tell_plan(&plan);
+        if ahead.is_some() && plan.applyable() {
+            self.world.violation("P4 a plan for another moment can be applied");
         }
         self.saved.lock().unwrap().insert(event.who.clone(), plan);
     }
 
     /// P5: after an exit 0, a plan at the same moment holds no steps.
     async fn nothing_is_left(&self, number: u32, report: &Report) {
-        for at in [report.ended, report.began] {
+        for (last, at) in [(false, report.ended), (true, report.began)] {
             let steps = self.steps_left(number, Some(at)).await;
             match steps {
                 None => return,
                 // Something may have become due while the run went on.
-                Some(_) if at == report.ended => {}
+                Some(_) if !last => {}
                 Some(steps) => self.world.violation(format!("P5 after exit 0 a plan still holds: {steps}")),
             }
         }
@@ -270,6 +306,7 @@ impl Life {
             self.world.violation(format!("P5 it does not come to an end: {left}"));
         }
         self.world.nobody_is_left_behind();
+        self.world.nothing_is_left_lying().await;
         let mut state = self.world.state();
         Outcome {
             log: std::mem::take(&mut state.log),

@@ -10,11 +10,13 @@
 //! One thread, one virtual clock, chance from the seed alone: the same seed gives the same log, byte for byte. Keys come from a pool.
 #![allow(dead_code, unreachable_pub, reason = "shared by a test and an example")]
 
+pub mod before;
 pub mod consumer;
 pub mod coverage;
 pub mod declaration;
 pub mod dice;
 pub mod generate;
+pub mod ground;
 pub mod life;
 pub mod oracles;
 pub mod process;
@@ -23,6 +25,7 @@ pub mod stores;
 pub mod story;
 pub mod strangers;
 pub mod tell;
+pub mod transport;
 pub mod world;
 
 use std::sync::LazyLock;

@@ -1,10 +1,14 @@
 //! The promises, watched from outside: by what the directory, the stores and the places hold, never by what the planner says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
 use certroll::desired::Desired;
 use certroll::ids::KeyId;
 use certroll::period::Period;
+use certroll::store::StoreWriter as _;
+use certroll::store::file::FileStore;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::value::RawValue;
 
@@ -16,9 +20,13 @@ const SLACK: SignedDuration = SignedDuration::from_mins(25);
 /// A key somebody could have read.
 #[derive(Debug, Clone)]
 struct Offer {
+    /// The target it was made for.
+    target: String,
     first: Timestamp,
-    /// The last moment at which it could be read anywhere.
+    /// The last moment at which it could be read from the store.
     last: Timestamp,
+    /// The last moment at which each place had it.
+    delivered: BTreeMap<String, Timestamp>,
     /// Its credential's end, once the directory had it.
     end: Option<Timestamp>,
 }
@@ -35,6 +43,8 @@ pub struct Oracles {
     taken: BTreeSet<String>,
     /// By certificate and thumbprint: when the credential ends.
     ends: BTreeMap<(String, String), Timestamp>,
+    /// By certificate and thumbprint: the target it was made for.
+    targets: BTreeMap<(String, String), String>,
     /// Keys that the file or a run revokes.
     revoked: BTreeSet<String>,
     /// By rotation: the keys that were ever published for it.
@@ -58,9 +68,19 @@ impl Oracles {
         self.taken.contains(sha1) || self.revoked.contains(sha1)
     }
 
+    /// The target whose credential goes with a key that could once be read.
+    pub fn target_of(&self, certificate: &str, sha1: &str) -> Option<String> {
+        self.targets.get(&(certificate.to_owned(), sha1.to_owned())).cloned()
+    }
+
     /// When the credential of a key ends, once the directory had it: a policy may cut it shorter than the certificate.
     pub fn end_of(&self, certificate: &str, sha1: &str) -> Option<Timestamp> {
         self.ends.get(&(certificate.to_owned(), sha1.to_owned())).copied()
+    }
+
+    /// A store is lost, and with it the memory of what was published: without state of its own certroll cannot know better.
+    pub fn forget_rotations(&mut self) {
+        self.published.clear();
     }
 
     /// A certificate goes by another name now.
@@ -71,6 +91,8 @@ impl Oracles {
         if let Some(words) = self.acknowledged.remove(from) {
             self.acknowledged.insert(to.to_owned(), words);
         }
+        renamed(&mut self.targets, from, to);
+        renamed(&mut self.ends, from, to);
     }
 
     pub fn acknowledge(&mut self, certificate: &str, sha1: &str, at: Timestamp) {
@@ -84,9 +106,12 @@ impl Oracles {
         sha1: &str,
         overlap: &Period,
         acknowledges: bool,
+        slots: &[String],
     ) -> Option<Timestamp> {
         let offer = self.offers.get(certificate)?.get(sha1)?;
-        let mut since = offer.last;
+        // A place that is declared no longer has no consumers any more: its owner said so.
+        let delivered = slots.iter().filter_map(|slot| offer.delivered.get(slot)).copied();
+        let mut since = delivered.chain([offer.last]).max()?;
         if acknowledges {
             let words = self.acknowledged.get(certificate)?.iter();
             let newer =
@@ -112,15 +137,20 @@ impl World {
             let acknowledges = keys.get("acknowledge").is_some_and(|word| word == "required");
             (keys["on"].clone(), slots, overlap, acknowledges)
         };
-        if !self.is_there(&target) {
-            return;
-        }
         let now = self.now();
-        let entries = self.entries(&target);
-        let delivered = slots.iter().filter_map(|slot| self.places.holds(slot));
-        let mut offered: BTreeSet<String> = delivered.map(|t| t.sha1.to_string().to_uppercase()).collect();
+        let holds =
+            |slot: &String| Some((slot.clone(), self.places.holds(slot)?.sha1.to_string().to_uppercase()));
+        let delivered: Vec<(String, String)> = slots.iter().filter_map(holds).collect();
+        let mut offered: BTreeSet<String> = delivered.iter().map(|(_, sha1)| sha1.clone()).collect();
         let current = self.offered(certificate);
         offered.extend(current.clone());
+        if current.is_none() {
+            offered.extend(self.state().elsewhere.get(certificate).cloned());
+        } else {
+            // From now on consumers read the store.
+            self.state().elsewhere.remove(certificate);
+        }
+        let on = self.offers_on(certificate, &target);
         let mut broken = Vec::new();
         {
             let mut state = self.state();
@@ -132,11 +162,28 @@ impl World {
             }
             let offers = oracles.offers.entry(certificate.to_owned()).or_default();
             for sha1 in &offered {
-                offers.entry(sha1.clone()).or_insert(Offer { first: now, last: now, end: None }).last = now;
+                let fresh = Offer {
+                    target: target.clone(),
+                    first: now,
+                    last: now,
+                    delivered: BTreeMap::new(),
+                    end: None,
+                };
+                let offer = offers.entry(sha1.clone()).or_insert(fresh);
+                let places: Vec<&String> =
+                    delivered.iter().filter(|(_, there)| there == sha1).map(|(slot, _)| slot).collect();
+                if places.is_empty() || current.as_ref() == Some(sha1) {
+                    offer.last = now;
+                }
+                places.into_iter().for_each(|slot| _ = offer.delivered.insert(slot.clone(), now));
+                let known = (certificate.to_owned(), sha1.clone());
+                oracles.targets.entry(known).or_insert_with(|| offer.target.clone());
             }
             let known: Vec<(String, Offer)> =
                 offers.iter().map(|(k, offer)| (k.clone(), offer.clone())).collect();
             for (sha1, offer) in known {
+                // A target that is deleted or disabled says nothing of our doing.
+                let Some(Some(entries)) = on.get(&offer.target) else { continue };
                 let end = entries
                     .iter()
                     .filter(|e| e.sha1.as_deref() == Some(&sha1))
@@ -160,7 +207,7 @@ impl World {
                 if !expired && offered.contains(&sha1) {
                     broken.push((sha1.clone(), "it can be read and its credential is not there"));
                 } else if !expired {
-                    let until = oracles.held_until(certificate, &sha1, &overlap, acknowledges);
+                    let until = oracles.held_until(certificate, &sha1, &overlap, acknowledges, &slots);
                     if until.is_none_or(|until| now + SLACK < until) {
                         broken.push((sha1.clone(), "its credential went while somebody may hold it"));
                     }
@@ -175,6 +222,19 @@ impl World {
             let name = self.name(&sha1);
             self.violation(format!("P1 {certificate}: {name}: {what}"));
         }
+    }
+
+    /// The entries of each target that what could be read was made for; none of one that is not there.
+    fn offers_on(&self, certificate: &str, target: &str) -> BTreeMap<String, Option<Vec<Entry>>> {
+        let mut targets: BTreeSet<String> = [target.to_owned()].into();
+        if let Some(offers) = self.state().oracles.offers.get(certificate) {
+            targets.extend(offers.values().map(|offer| offer.target.clone()));
+        }
+        let entries = |target: String| {
+            let found = self.is_there(&target).then(|| self.entries(&target));
+            (target, found)
+        };
+        targets.into_iter().map(entries).collect()
     }
 
     /// The certificate whose key lives in that entry of a store.
@@ -264,6 +324,8 @@ impl World {
             else {
                 continue;
             };
+            // After a move, what was made for the former object signs in as that one until the next rotation.
+            let on = self.state().oracles.target_of(&name, &sha1).unwrap_or(on);
             let live = self
                 .entries(&on)
                 .into_iter()
@@ -271,6 +333,39 @@ impl World {
             if !live && self.is_there(&on) && !self.state().oracles.blocked.contains(&name) {
                 let key = self.name(&sha1);
                 self.violation(format!("P5 {name}: consumers are left with {key}, which cannot sign in"));
+            }
+        }
+    }
+
+    /// P3: the file store's folders and files are their owner's alone, and no unfinished file outlives the next write.
+    pub async fn nothing_is_left_lying(&self) {
+        let keys = self.folder().join("keys");
+        let desired = self.desired().unwrap();
+        for binding in desired.certificates.values().filter_map(|declared| declared.store.as_ref()) {
+            if binding.store.as_str() != "files" {
+                continue;
+            }
+            // A write that changes nothing.
+            let store = FileStore::new(keys.clone()).on_this_thread();
+            if let Some(newest) = self.generations(binding).last()
+                && let Err(error) = store.write_record(binding, &newest.record).await
+            {
+                self.violation(format!("a record cannot be written again: {error}"));
+            }
+            let mut found = Vec::new();
+            below(&keys.join(binding.entry.as_str()), &mut found);
+            for path in found.iter().filter(|path| path.to_string_lossy().contains("/.tmp-")) {
+                self.violation(format!("P3 an unfinished file is left: {}", path.display()));
+            }
+        }
+        let mut found = Vec::new();
+        below(&keys, &mut found);
+        for path in found {
+            let about = path.symlink_metadata().unwrap();
+            let (mode, may) =
+                (about.permissions().mode() & 0o777, if about.is_dir() { 0o700 } else { 0o600 });
+            if !about.is_symlink() && mode != may {
+                self.violation(format!("P3 mode {mode:o} of {}", path.display()));
             }
         }
     }
@@ -284,6 +379,25 @@ impl World {
         };
         if found {
             self.violation(format!("P3 a secret is in {what}"));
+        }
+    }
+}
+
+/// Everything below a folder.
+fn below(folder: &Path, found: &mut Vec<PathBuf>) {
+    for path in std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        if path.symlink_metadata().is_ok_and(|about| about.is_dir()) {
+            below(&path, found);
+        }
+        found.push(path);
+    }
+}
+
+fn renamed<T>(known: &mut BTreeMap<(String, String), T>, from: &str, to: &str) {
+    let moved: Vec<_> = known.keys().filter(|(name, _)| name == from).cloned().collect();
+    for key in moved {
+        if let Some(value) = known.remove(&key) {
+            known.insert((to.to_owned(), key.1), value);
         }
     }
 }

@@ -27,7 +27,7 @@ pub fn shrink(story: &Story, tries: usize) -> Story {
         left -= 1;
         // A history without what it speaks of may not even make sense.
         let lived = std::panic::catch_unwind(|| live(candidate));
-        lived.is_ok_and(|outcome| kind(&outcome).as_deref() == Some(&wanted))
+        lived.is_ok_and(|outcome| kind(&outcome).as_deref() == Some(wanted.as_str()))
     };
     let mut best = story.clone();
     loop {

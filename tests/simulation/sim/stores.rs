@@ -4,14 +4,16 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use certroll::desired::StoreBinding;
 use certroll::issuer::Issued;
 use certroll::key::{PrivateKey, Secret, Signer};
 use certroll::observed::record::PublicRecord;
-use certroll::observed::{Current, Generation, KeyState, ObservedStore, Shape};
-use certroll::store::{KeyRequest, Pending, StoreError, StoreReader, StoreWriter};
+use certroll::observed::{Current, Generation, KeyState, ObservedStore, Shape, StoreState};
+use certroll::store::{KeyRequest, Pending, StoreError, StoreErrorKind, StoreReader, StoreWriter};
 
-use super::process::Process;
+use super::process::{Process, Wrong};
 
 pub struct Guarded {
     pub process: Arc<Process>,
@@ -19,20 +21,40 @@ pub struct Guarded {
 }
 
 impl Guarded {
-    async fn looks<T>(&self, call: impl Future<Output = T>) -> T {
+    async fn looks<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         self.process.dawdle().await;
-        let answer = call.await;
+        let answer = match self.process.misleads() {
+            Some(wrong) => Err(wrong_answer(wrong)),
+            None => call.await,
+        };
         self.process.alive().await;
         answer
     }
 
-    async fn changes<T>(&self, entry: &StoreBinding, call: impl Future<Output = T>) -> T {
+    async fn changes<T>(
+        &self,
+        entry: &StoreBinding,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
         self.process.dawdle().await;
+        if let Some(wrong) = self.process.misleads() {
+            return Err(wrong_answer(wrong));
+        }
         let answer = call.await;
         self.process.world.watch_entry(&entry.entry);
         self.process.alive().await;
         answer
     }
+}
+
+fn wrong_answer(wrong: Wrong) -> StoreError {
+    let (kind, reason) = match wrong {
+        Wrong::Garbled => (StoreErrorKind::Corrupt, "200 and half a page of HTML"),
+        Wrong::Denied => (StoreErrorKind::Denied, "403"),
+        Wrong::Past => (StoreErrorKind::Rival, "412 it changed meanwhile"),
+        Wrong::Absent => (StoreErrorKind::Missing, "404"),
+    };
+    StoreError { kind, doing: "asking a store".into(), reason: reason.into(), hint: None }
 }
 
 #[async_trait]
@@ -42,7 +64,19 @@ impl StoreReader for Guarded {
     }
 
     async fn observe(&self, entry: &StoreBinding) -> ObservedStore {
-        self.looks(self.inner.observe(entry)).await
+        self.process.dawdle().await;
+        let mut observed = self.inner.observe(entry).await;
+        let before = self.process.world.last_seen(entry, &observed.state);
+        match self.process.misleads() {
+            Some(Wrong::Past) => observed.state = before,
+            Some(Wrong::Absent) => observed.state = StoreState::Absent,
+            Some(wrong) => {
+                observed.state = StoreState::Unreadable { reason: wrong_answer(wrong).to_string() }
+            }
+            None => {}
+        }
+        self.process.alive().await;
+        observed
     }
 
     async fn issued(&self, entry: &StoreBinding, generation: &Generation) -> Result<Issued, StoreError> {
@@ -59,6 +93,10 @@ impl StoreWriter for Guarded {
         issued: &Issued,
         record: &PublicRecord,
     ) -> Result<Generation, StoreError> {
+        if self.process.breaks(3) {
+            let reason = format!("cannot write {}", STANDARD.encode(key.expose_pkcs8()));
+            return Err(StoreError { reason, ..wrong_answer(Wrong::Garbled) });
+        }
         self.changes(entry, self.inner.stage(entry, key, issued, record)).await
     }
 

@@ -1,22 +1,18 @@
 //! Everybody else: people who declare and acknowledge, strangers who write to the directory, services in trouble.
 
-use certroll::emulator::{Change, Faults, Kind, NewApplication, NewServicePrincipal};
+use certroll::emulator::{Change, Faults, Kind, NewApplication};
 use certroll::ids::{Address, Thumbprint};
-use certroll::issuer::self_signed::SelfSigned;
-use certroll::issuer::{CertificateRequest, Issuer as _, SubjectKey};
 use certroll::plan::policy::{Pattern, Policy};
-use futures_util::FutureExt as _;
 use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::consumer::Consumers;
-use super::declaration::{TENANT, Target};
+use super::declaration::{TENANTS, Target};
 use super::dice::Dice;
 use super::oracles::slot;
 use super::story::Event;
 use super::world::World;
-use crate::support::keys;
 
 impl World {
     /// Something that takes no time.
@@ -26,8 +22,18 @@ impl World {
         }
         match event.verb.as_str() {
             "object" => self.object(event),
-            "certificate" => self.certificate(event),
-            "tenant" => self.state().declaration.tenant.extend(event.with.clone()),
+            "certificate" => {
+                self.certificate(event);
+                // Who is to acknowledge from now on begins with what the store offers: how long one holds a key changes with it.
+                if event.with.contains_key("acknowledge") {
+                    consumers.restart(&event.who);
+                }
+            }
+            "tenant" => self.tenant(event),
+            "rules" => self.rules(event),
+            "brings" => self.brings(event),
+            "loses" => self.loses(&event.who),
+            "moves" => self.moves(event),
             "revoke" => self.revoke(&event.who),
             "renames" => self.renames(event),
             "drops" => self.drops(event),
@@ -54,11 +60,16 @@ impl World {
         self.emulator.set_faults(Faults::default());
         self.places.fail_for(0);
         self.places.set_unreadable(false);
-        let _ = self.emulator.change(TENANT, Change::ConditionalAccess { blocks: false });
+        self.emulator.set_settings(certroll::emulator::Settings::default());
+        for (_, tenant) in TENANTS {
+            let _ = self.emulator.change(tenant, Change::ConditionalAccess { blocks: false });
+        }
         let targets = self.state().declaration.targets.clone();
-        for target in targets.into_values() {
-            for properties in [json!({"isDisabled": null, "servicePrincipalLockConfiguration": null})] {
-                let Value::Object(properties) = properties else { continue };
+        for (name, target) in targets {
+            self.undoubles(&target, &name);
+            let properties =
+                json!({"isDisabled": null, "servicePrincipalLockConfiguration": null, "displayName": name});
+            if let Value::Object(properties) = properties {
                 self.set(&target, properties);
             }
             self.change(&target, |object, kind| Change::Restore { object, kind });
@@ -68,15 +79,18 @@ impl World {
             keys.remove("hold");
             keys.remove("freeze");
         }
-        self.state().declaration.tenant.remove("freeze");
+        self.state().declaration.tenants.values_mut().for_each(|keys| _ = keys.remove("freeze"));
     }
 
     /// What a run asks for beyond the declaration.
     pub fn policy(&self, event: &Event) -> Policy {
         let mut policy = Policy { settings: self.settings.clone(), ..Policy::default() };
-        let address = |name: &str| -> Address { format!("contoso/{name}").parse().unwrap() };
+        let address = |name: &str| -> Address { self.state().declaration.address(name).parse().unwrap() };
         if let Some(name) = event.get("only") {
-            policy.only = vec![Pattern::Address(format!("contoso/{name}"))];
+            policy.only = vec![Pattern::Address(self.state().declaration.address(name))];
+        }
+        if event.says("generous") {
+            (policy.max_issue, policy.max_retire) = (Some(1_000), Some(1_000));
         }
         if let Some(name) = event.get("replace")
             && let Some(sha1) = self.offered(name)
@@ -101,60 +115,55 @@ impl World {
         Policy { max_issue: everything, max_retire: everything, ..self.policy(&Event::new("run", "")) }
     }
 
-    fn object(&self, event: &Event) {
-        let mut dice = Dice::of(self.seed, &format!("object {}", event.who));
-        let mut id = || Uuid::from_u128(u128::from(dice.next()) << 64 | u128::from(dice.next()));
-        let (object_id, app_id) = (id(), id());
-        let service_principal = event.get("kind") == Some("service_principal");
-        if service_principal {
-            let Value::Object(properties) = json!({"appOwnerOrganizationId": TENANT.to_string()}) else {
-                return;
-            };
-            let new = NewServicePrincipal {
-                id: Some(object_id),
-                app_id: Some(app_id),
-                display_name: event.who.clone(),
-                properties,
-                ..NewServicePrincipal::default()
-            };
-            self.emulator.create_service_principal(TENANT, new).unwrap();
-        } else {
-            let new = NewApplication {
-                id: Some(object_id),
-                app_id: Some(app_id),
-                display_name: event.who.clone(),
-                without_service_principal: event.says("alone"),
-                ..NewApplication::default()
-            };
-            self.emulator.create_application(TENANT, new).unwrap();
-        }
-        let target = Target { service_principal, app_id, object_id };
-        self.state().declaration.targets.insert(event.who.clone(), target);
-    }
-
     /// Declares a certificate, or changes keys of one that is declared; a key set to `-` goes.
     fn certificate(&self, event: &Event) {
         let mut state = self.state();
         let known = state.declaration.certificates.contains_key(&event.who);
-        if !known && !event.with.contains_key("on") {
+        let there = event.get("on").is_some_and(|on| state.declaration.targets.contains_key(on));
+        // An edit of what is declared no longer (or not yet) says nothing of how long an overlap is.
+        let declares = there && event.with.contains_key("overlap");
+        if !known && !declares {
             return;
         }
+        let on = event.get("on").or(state.declaration.says(&event.who, "on")).unwrap_or_default().to_owned();
+        let (brought, expired) = (state.brought.get(&event.who).cloned(), self.expired_foreign(&state, &on));
+        let revoked = state.declaration.says(&event.who, "revoked").unwrap_or_default().to_owned();
         let keys = state.declaration.certificates.entry(event.who.clone()).or_default();
         for (key, value) in event.with.iter().filter(|(key, _)| *key != "while") {
-            if value == "-" {
-                keys.remove(key)
-            } else {
-                keys.insert(key.clone(), value.clone())
+            let value = match value.as_str() {
+                "-" => None,
+                "brought" => brought.clone().filter(|sha1| !revoked.contains(sha1)),
+                "expired" => expired.clone(),
+                value => Some(value.to_owned()),
+            };
+            match value {
+                None => keys.remove(key),
+                Some(value) => keys.insert(key.clone(), value),
             };
         }
     }
 
+    /// `tenant NAME max_issue=1`; a setting of `-` goes.
+    fn tenant(&self, event: &Event) {
+        let mut state = self.state();
+        let name = if event.who.is_empty() { TENANTS[0].0 } else { &event.who };
+        let keys = state.declaration.tenants.entry(name.to_owned()).or_default();
+        keys.extend(event.with.clone());
+        keys.retain(|_, value| value != "-");
+    }
+
     /// The file lists what consumers read now as revoked.
     fn revoke(&self, certificate: &str) {
-        let Some(sha1) = self.offered(certificate) else { return };
+        let Some(sha1) = self.offered(certificate).or_else(|| self.rotated_by_itself(certificate)) else {
+            return;
+        };
         let mut state = self.state();
         state.oracles.revoke(&sha1);
         let Some(keys) = state.declaration.certificates.get_mut(certificate) else { return };
+        // The file may not have it both ways.
+        if keys.get("adopt") == Some(&sha1) {
+            keys.remove("adopt");
+        }
         let revoked = keys.entry("revoked".to_owned()).or_default();
         if !revoked.is_empty() {
             revoked.push(',');
@@ -162,7 +171,19 @@ impl World {
         revoked.push_str(&sha1);
     }
 
-    /// `renames OLD to=NEW`: the entry in the store stays where it is.
+    /// The newest certificate of a product that rotates by itself.
+    fn rotated_by_itself(&self, certificate: &str) -> Option<String> {
+        let on = {
+            let state = self.state();
+            state.declaration.says(certificate, "rotator")?;
+            state.declaration.says(certificate, "on")?.to_owned()
+        };
+        let newest = self.entries(&on).into_iter().rfind(|entry| entry.title.starts_with("product-"));
+        newest?.sha1
+    }
+
+    /// `renames OLD to=NEW`: the entry in the store stays where it is, unless `entry=new`; `forgets=yes`: without saying so under
+    /// `moved:`; `removes=yes`: and somebody lists the former name under `removed:` too.
     fn renames(&self, event: &Event) {
         let (from, to) = (event.who.clone(), event.get("to").unwrap().to_owned());
         let mut state = self.state();
@@ -170,8 +191,12 @@ impl World {
         if declaration.certificates.contains_key(&to) {
             return;
         }
+        let was_at = declaration.address(&from);
         let Some(mut keys) = declaration.certificates.remove(&from) else { return };
-        if keys.contains_key("store") {
+        let on = keys["on"].clone();
+        if event.get("entry") == Some("new") {
+            keys.remove("entry");
+        } else if keys.contains_key("store") {
             keys.entry("entry".to_owned()).or_insert(from.clone());
         }
         declaration.certificates.insert(to.clone(), keys);
@@ -180,7 +205,20 @@ impl World {
             .iter_mut()
             .filter(|(name, ..)| *name == from)
             .for_each(|one| one.0.clone_from(&to));
-        declaration.moved.push((from.clone(), to.clone()));
+        let now_at = declaration.address(&to);
+        if event.says("removes") {
+            declaration.removed.push((was_at.clone(), on, true));
+        }
+        match event.says("forgets") {
+            true => declaration.nobody_moves_to(was_at),
+            false => declaration.moved.push((was_at, now_at)),
+        }
+        if let Some(sha1) = state.brought.remove(&from) {
+            state.brought.insert(to.clone(), sha1);
+        }
+        if let Some(sha1) = state.elsewhere.remove(&from) {
+            state.elsewhere.insert(to.clone(), sha1);
+        }
         state.oracles.rename(&from, &to);
     }
 
@@ -188,26 +226,42 @@ impl World {
     fn drops(&self, event: &Event) {
         let mut state = self.state();
         let declaration = &mut state.declaration;
+        let address = declaration.address(&event.who);
         let Some(keys) = declaration.certificates.remove(&event.who) else { return };
-        // Whoever moved here has nothing to move to any more.
-        declaration.moved.retain(|(_, to)| *to != event.who);
-        declaration.removed.push((event.who.clone(), keys["on"].clone(), event.says("retire")));
+        declaration.nobody_moves_to(address.clone());
+        declaration.acknowledgements.retain(|(name, ..)| *name != event.who);
+        declaration.removed.push((address, keys["on"].clone(), event.says("retire")));
+    }
+
+    /// `moves OLD to=NEW on=TARGET retire=yes`: to another object of the same tenant, under a new name; the entry in the store stays.
+    fn moves(&self, event: &Event) {
+        let (Some(to), Some(on)) = (event.get("to"), event.get("on")) else { return };
+        let before = {
+            let mut state = self.state();
+            let declaration = &mut state.declaration;
+            let tenant = |on: &str| declaration.targets.get(on).map(|target| target.tenant);
+            let was_on = declaration.says(&event.who, "on").map(str::to_owned);
+            match was_on {
+                Some(was_on) if was_on != on && tenant(on).is_some() && tenant(&was_on) == tenant(on) => {
+                    (declaration.address(&event.who), was_on)
+                }
+                _ => return,
+            }
+        };
+        self.renames(event);
+        let mut state = self.state();
+        if let Some(keys) = state.declaration.certificates.get_mut(to) {
+            keys.insert("on".to_owned(), on.to_owned());
+            if event.with.contains_key("retire") {
+                state.declaration.removed.push((before.0, before.1, event.says("retire")));
+            }
+        }
     }
 
     /// `sends NAME days=365`: a provider sends the public certificate of its next key.
     fn sends(&self, event: &Event) {
-        let now = self.now();
-        let number = self.dealt.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let request = CertificateRequest {
-            subject: format!("CN=provider-{}", event.number),
-            signature_hash: certroll::certificate::SignatureHash::Sha256,
-            not_before: now - SignedDuration::from_hours(1),
-            validity: format!("{}d", event.number_of("days").unwrap_or(365)).parse().unwrap(),
-            now,
-            serial: [0x40 + (event.number % 63) as u8; 16],
-        };
-        let key = keys::key(number);
-        let issued = SelfSigned.issue(&request, SubjectKey::Local(&key)).now_or_never().unwrap().unwrap();
+        let began = self.now() - SignedDuration::from_hours(1);
+        let (_, issued) = self.make(event, "provider", began, event.number_of("days").unwrap_or(365));
         let file = format!("keys/{}-{}.cer", event.who, event.number);
         let mut state = self.state();
         state.declaration.files.insert(file.clone(), issued.certificate.der().to_vec());
@@ -262,13 +316,13 @@ impl World {
     }
 
     /// Changes the target itself.
-    fn change(&self, target: &Target, change: impl Fn(Uuid, Option<Kind>) -> Change) {
+    pub(super) fn change(&self, target: &Target, change: impl Fn(Uuid, Option<Kind>) -> Change) {
         let kind = target.service_principal.then_some(Kind::ServicePrincipal);
         // What cannot be done now is not done: strangers meet the same directory.
-        let _ = self.emulator.change(TENANT, change(target.object_id, kind));
+        let _ = self.emulator.change(target.tenant_id, change(target.object_id, kind));
     }
 
-    fn set(&self, target: &Target, properties: Map<String, Value>) {
+    pub(super) fn set(&self, target: &Target, properties: Map<String, Value>) {
         self.change(target, |object, kind| Change::Set { object, kind, properties: properties.clone() });
     }
 
@@ -305,6 +359,12 @@ impl World {
             "enables" => properties(json!({"isDisabled": null})),
             "locks" => properties(lock(true)),
             "unlocks" => properties(lock(false)),
+            "forbids" => self.may(&target, &["Application.ReadWrite.All"]),
+            "permits" => self.may(&target, &["Application.ReadWrite.All", "Policy.Read.All"]),
+            "retitles" => properties(json!({"displayName": format!("{} (old)", event.who)})),
+            "titles" => properties(json!({"displayName": event.who})),
+            "doubles" => self.doubles(&target, event),
+            "undoubles" => self.undoubles(&target, &event.who),
             "saml" if target.service_principal => {
                 self.change(&target, |object, _| Change::AddSamlPair {
                     object,
@@ -312,11 +372,54 @@ impl World {
                 });
             }
             "saml" => {}
-            "blocks" => _ = self.emulator.change(TENANT, Change::ConditionalAccess { blocks: true }),
-            "unblocks" => _ = self.emulator.change(TENANT, Change::ConditionalAccess { blocks: false }),
-            "limits" => self.limits(event),
+            "blocks" => {
+                _ = self.emulator.change(target.tenant_id, Change::ConditionalAccess { blocks: true })
+            }
+            "unblocks" => {
+                _ = self.emulator.change(target.tenant_id, Change::ConditionalAccess { blocks: false })
+            }
+            "expires" => self.expires(&target, event),
+            "limits" => self.limits(&target, event),
             other => panic!("no stranger does {other}"),
         }
+    }
+
+    /// What certroll's own identity may do in the target's tenant.
+    fn may(&self, target: &Target, permissions: &[&str]) {
+        let client_id = self.emulator.operator(target.tenant_id).client_id;
+        let permissions = permissions.iter().map(|one| (*one).to_owned()).collect();
+        _ = self.emulator.change(target.tenant_id, Change::Grant { client_id, permissions });
+    }
+
+    /// Makes another object of the same name: whoever asks for it by name finds two.
+    fn doubles(&self, target: &Target, event: &Event) {
+        let mut dice = Dice::of(self.seed, &format!("double {}", event.number));
+        let mut id = || Uuid::from_u128(u128::from(dice.next()) << 64 | u128::from(dice.next()));
+        let (object_id, app_id) = (id(), id());
+        let there = self.title_of(target).as_deref() == Some(&event.who);
+        // Alone of that name, it would be what the declaration means.
+        if target.service_principal || !there || self.state().doubles.contains_key(&event.who) {
+            return;
+        }
+        let new = NewApplication {
+            id: Some(object_id),
+            app_id: Some(app_id),
+            display_name: event.who.clone(),
+            ..NewApplication::default()
+        };
+        self.emulator.create_application(target.tenant_id, new).unwrap();
+        self.state().doubles.insert(event.who.clone(), object_id);
+    }
+
+    fn undoubles(&self, target: &Target, name: &str) {
+        let Some(object) = self.state().doubles.remove(name) else { return };
+        _ = self.emulator.change(target.tenant_id, Change::Delete { object, kind: None });
+    }
+
+    fn title_of(&self, target: &Target) -> Option<String> {
+        let kind = if target.service_principal { Kind::ServicePrincipal } else { Kind::Application };
+        let object = self.emulator.object(target.tenant_id, kind, target.object_id)?;
+        object["displayName"].as_str().map(str::to_owned)
     }
 
     /// Takes the credential of what consumers read off the target.
@@ -341,7 +444,7 @@ impl World {
     }
 
     /// A policy limits how long credentials live; none given lifts it.
-    fn limits(&self, event: &Event) {
+    fn limits(&self, target: &Target, event: &Event) {
         let restrictions = match event.get("to") {
             Some(longest) => {
                 json!([{"restrictionType": "asymmetricKeyLifetime", "state": "enabled", "maxLifetime": longest,
@@ -353,6 +456,6 @@ impl World {
                             "applicationRestrictions": {"passwordCredentials": [], "keyCredentials": restrictions},
                             "servicePrincipalRestrictions": {"passwordCredentials": [], "keyCredentials": restrictions}});
         let Value::Object(policy) = policy else { return };
-        let _ = self.emulator.change(TENANT, Change::SetDefaultPolicy { policy });
+        let _ = self.emulator.change(target.tenant_id, Change::SetDefaultPolicy { policy });
     }
 }

@@ -8,6 +8,7 @@ use certroll::plan::step::Step;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::coverage::tag;
 use super::world::World;
 
 fn became(outcome: &StepOutcome) -> &'static str {
@@ -54,32 +55,40 @@ fn identity(step: &Step) -> BTreeMap<String, Value> {
 }
 
 impl World {
+    /// What a plan says.
+    pub fn tell_plan(&self, plan: &Plan) {
+        let state = &mut *self.state();
+        let (coverage, oracles) = (&mut state.coverage, &mut state.oracles);
+        oracles.blocked.clear();
+        for certificate in &plan.certificates {
+            if certificate.is_blocked() {
+                oracles.blocked.insert(certificate.address.name.to_string());
+            }
+            for planned in &certificate.steps {
+                coverage.hit("because", tag(&planned.because, "reason"));
+            }
+            for note in &certificate.notes {
+                coverage.note(note);
+            }
+        }
+        plan.refusals.iter().for_each(|refusal| coverage.hit("refusal", tag(refusal, "refusal")));
+    }
+
     pub fn tell(&self, report: &Report, plan: &Plan, reviewed: Option<&Plan>) {
         let mut lines = Vec::new();
+        self.tell_plan(plan);
         {
             let state = &mut *self.state();
-            let (coverage, oracles) = (&mut state.coverage, &mut state.oracles);
-            oracles.blocked.clear();
-            for certificate in &plan.certificates {
-                if certificate.is_blocked() {
-                    oracles.blocked.insert(certificate.address.name.to_string());
-                }
-                for planned in &certificate.steps {
-                    let because = serde_json::to_value(&planned.because).unwrap();
-                    coverage.hit("because", because["reason"].as_str().unwrap());
-                }
-                for note in &certificate.notes {
-                    coverage.hit("note", row(&format!("{:?}: {}", note.kind, note.text)));
-                }
-            }
-            plan.refusals.iter().for_each(|refusal| coverage.hit("refusal", row(&refusal.to_string())));
+            let coverage = &mut state.coverage;
             for certificate in &report.certificates {
                 let word = certificate.outcome.word();
-                coverage.hit("outcome", word);
+                coverage.hit("outcome", tag(&certificate.outcome, "outcome"));
                 let mut steps = Vec::new();
                 for step in &certificate.steps {
                     let told = format!("{} {}", step.step.verb(), became(&step.outcome));
-                    coverage.hit("step", told.clone());
+                    let result = tag(&step.outcome, "result");
+                    coverage.hit("step", format!("{}: {result}", tag(&step.step, "action")));
+                    coverage.hit("step result", result);
                     steps.push(told);
                 }
                 if !steps.is_empty() || !matches!(certificate.outcome, Outcome::NothingToDo) {
@@ -137,17 +146,4 @@ impl World {
             }
         }
     }
-}
-
-/// A text without what differs from case to case: a row of the planner's tables is known by its words.
-fn row(text: &str) -> String {
-    let mut words = Vec::new();
-    for word in text.split(' ') {
-        let plain = word.chars().all(|c| c.is_ascii_alphabetic() || ",.:;'-()?!".contains(c));
-        let word = if plain && !word.contains("contoso") { word } else { "_" };
-        if word != "_" || words.last() != Some(&"_") {
-            words.push(word);
-        }
-    }
-    words.join(" ")
 }

@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::coverage::Coverage;
-use super::declaration::{Declaration, TENANT};
+use super::declaration::{Declaration, TENANTS};
 use super::oracles::Oracles;
 use crate::support::ca::TestCa;
 use crate::support::deliveries::WriteOnlyDelivery;
@@ -45,7 +45,29 @@ pub struct World {
     pub places: WriteOnlyDelivery,
     pub dealt: Arc<AtomicUsize>,
     pub settings: Settings,
+    /// What the library logs.
+    pub told: Arc<Told>,
     state: Mutex<State>,
+}
+
+/// Keeps what is written until somebody takes it.
+#[derive(Debug, Default)]
+pub struct Told(Mutex<Vec<u8>>);
+
+impl Told {
+    pub fn take(&self) -> String {
+        String::from_utf8_lossy(&std::mem::take(&mut *self.0.lock().unwrap())).into_owned()
+    }
+}
+
+impl std::io::Write for &Told {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What changes.
@@ -63,6 +85,14 @@ pub struct State {
     pub running: BTreeMap<u32, Arc<AtomicBool>>,
     /// What others did that a run may notice.
     pub disturbances: u64,
+    /// By certificate: the thumbprint of a key somebody made by hand.
+    pub brought: BTreeMap<String, String>,
+    /// By target: the object id of another one of the same name.
+    pub doubles: BTreeMap<String, Uuid>,
+    /// By place: what was last observed there.
+    pub seen: BTreeMap<String, StoreState>,
+    /// Those of them that consumers have from somewhere else, as long as the store offers nothing.
+    pub elsewhere: BTreeMap<String, String>,
 }
 
 /// An entry of `keyCredentials` as it really is.
@@ -119,7 +149,8 @@ impl Identity {
 impl World {
     pub fn new(seed: u64, start: Timestamp) -> World {
         let emulator = Emulator::in_memory(start, seed);
-        emulator.ensure_tenant(TENANT, None);
+        // Our own identity is there before the first look, which may change nothing.
+        TENANTS.iter().for_each(|(_, id)| _ = emulator.operator(*id));
         // In memory where the system has such a place: thousands of small files are forced to the disk.
         let memory = PathBuf::from("/dev/shm");
         let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
@@ -138,6 +169,7 @@ impl World {
             places: WriteOnlyDelivery::new(Trouble::quiet()),
             dealt: Arc::default(),
             settings,
+            told: Arc::default(),
             state: Mutex::default(),
         }
     }
@@ -196,7 +228,7 @@ impl World {
     /// Whether the target can be found and signed in to, as far as strangers have not deleted or disabled it.
     pub fn is_there(&self, target: &str) -> bool {
         let Some(target) = self.state().declaration.targets.get(target).cloned() else { return false };
-        let live = |kind, id| self.emulator.object(TENANT, kind, id);
+        let live = |kind, id| self.emulator.object(target.tenant_id, kind, id);
         let own = if target.service_principal { Kind::ServicePrincipal } else { Kind::Application };
         let Some(object) = live(own, target.object_id) else { return false };
         let Some(principal) = live(Kind::ServicePrincipal, target.app_id) else { return false };
@@ -212,8 +244,10 @@ impl World {
 
     /// Notes that a process runs; the flag is set as soon as another one does too.
     pub fn enter(&self, number: u32, company: Arc<AtomicBool>) {
-        let running = &mut self.state().running;
+        let state = &mut *self.state();
+        let (running, coverage) = (&mut state.running, &mut state.coverage);
         if !running.is_empty() {
+            coverage.hit("fault", "two processes at a time");
             company.store(true, Ordering::Relaxed);
             running.values().for_each(|other| other.store(true, Ordering::Relaxed));
         }
@@ -226,16 +260,13 @@ impl World {
 
     /// The entries of a target as they really are.
     pub fn entries(&self, target: &str) -> Vec<Entry> {
-        let (kind, id) = match self.state().declaration.targets.get(target) {
-            Some(found) if found.service_principal => (Kind::ServicePrincipal, found.object_id),
-            Some(found) => (Kind::Application, found.object_id),
-            None => return Vec::new(),
-        };
-        self.entries_of(kind, id)
+        let Some(found) = self.state().declaration.targets.get(target).cloned() else { return Vec::new() };
+        let kind = if found.service_principal { Kind::ServicePrincipal } else { Kind::Application };
+        self.entries_of(found.tenant_id, kind, found.object_id)
     }
 
-    pub fn entries_of(&self, kind: Kind, id: Uuid) -> Vec<Entry> {
-        let Some(object) = self.emulator.object(TENANT, kind, id) else { return Vec::new() };
+    pub fn entries_of(&self, tenant: Uuid, kind: Kind, id: Uuid) -> Vec<Entry> {
+        let Some(object) = self.emulator.object(tenant, kind, id) else { return Vec::new() };
         object["keyCredentials"].as_array().map(|all| all.iter().map(Entry::of).collect()).unwrap_or_default()
     }
 
@@ -256,7 +287,7 @@ impl World {
     }
 
     /// Store and entry of a certificate.
-    fn place_of(&self, certificate: &str) -> Option<(String, String)> {
+    pub(super) fn place_of(&self, certificate: &str) -> Option<(String, String)> {
         let state = self.state();
         let says = |key| state.declaration.says(certificate, key).map(str::to_owned);
         Some((says("store")?, says("entry").unwrap_or_else(|| certificate.to_owned())))
@@ -310,14 +341,24 @@ impl World {
     /// Everything that looking must not change, as text.
     pub fn snapshot(&self) -> String {
         let mut text = String::new();
-        for kind in [Kind::Application, Kind::ServicePrincipal] {
-            self.emulator.objects(TENANT, kind).iter().for_each(|object| text.push_str(&object.to_string()));
+        for (_, tenant) in TENANTS {
+            for kind in [Kind::Application, Kind::ServicePrincipal] {
+                let objects = self.emulator.objects(tenant, kind);
+                objects.iter().for_each(|object| text.push_str(&object.to_string()));
+            }
         }
         text.push_str(&self.slots.snapshot());
         text.push_str(&self.cas.snapshot());
         text.push_str(&self.vault.snapshot());
         listing(&self.folder.path().join("keys"), &mut text);
         text
+    }
+
+    /// What somebody saw last in that entry, before what is seen now.
+    pub fn last_seen(&self, entry: &StoreBinding, now: &StoreState) -> StoreState {
+        let seen = &mut self.state().seen;
+        let place = format!("{}/{}", entry.store, entry.entry);
+        seen.insert(place, now.clone()).unwrap_or(StoreState::Absent)
     }
 
     /// What the store remembers of each generation.

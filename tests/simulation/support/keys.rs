@@ -4,6 +4,7 @@
 use std::sync::LazyLock;
 
 use base64::Engine as _;
+use certroll::certificate::KeyKind;
 use certroll::key::PrivateKey;
 use zeroize::Zeroizing;
 
@@ -12,14 +13,23 @@ static POOL: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     lines.map(|line| base64::engine::general_purpose::STANDARD.decode(line).unwrap()).collect()
 });
 
-/// How many different keys there are.
-pub fn pool() -> usize {
-    POOL.len()
+/// PKCS#8 of a key of 2048 bits is shorter than this, of one of 3072 bits longer.
+const BETWEEN: usize = 1_500;
+
+/// The nth key of 2048 bits; they come round again.
+pub fn key(n: usize) -> PrivateKey {
+    key_of(n, KeyKind::Rsa2048)
 }
 
-/// The nth key; they come round again.
-pub fn key(n: usize) -> PrivateKey {
-    PrivateKey::from_pkcs8(Zeroizing::new(POOL[n % POOL.len()].clone()))
+/// The nth key of that kind. There are none of 4096 bits: each signature would take eight times as long.
+pub fn key_of(n: usize, kind: KeyKind) -> PrivateKey {
+    let long = match kind {
+        KeyKind::Rsa2048 => false,
+        KeyKind::Rsa3072 => true,
+        KeyKind::Rsa4096 => panic!("the pool has no key of 4096 bits"),
+    };
+    let fitting: Vec<&Vec<u8>> = POOL.iter().filter(|key| (key.len() > BETWEEN) == long).collect();
+    PrivateKey::from_pkcs8(Zeroizing::new(fitting[n % fitting.len()].clone()))
 }
 
 /// The text of the pool's keys that must never be seen anywhere else: some characters out of the middle of each, as base64 has them.

@@ -332,6 +332,13 @@ impl StoreReader for AppendIsLive {
         let version = self.version(&view, &generation.record)?.ok_or_else(missing)?;
         Ok(Issued { certificate: View::certificate(version)?, chain: vec![] })
     }
+
+    async fn requested(&self, entry: &StoreBinding, generation: &Generation) -> Result<Vec<u8>, StoreError> {
+        let missing = || error(StoreErrorKind::Missing, "that request is not pending");
+        let pending = self.view(entry)?.pending;
+        let pending = pending.filter(|pending| generation.handle.ends_with(&pending.request_id));
+        pending.map(|pending| pending.csr).ok_or_else(missing)
+    }
 }
 
 #[async_trait]

@@ -7,3 +7,6 @@ mod vault_service;
 pub use append_is_live::AppendIsLive;
 pub use two_slot::{SlotService, TwoSlot};
 pub use vault_service::VaultService;
+
+#[allow(unused_imports, reason = "not every test binary needs them")]
+pub(crate) use vault_service::{public_key, public_key_of_csr, signing_request};

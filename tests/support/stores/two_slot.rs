@@ -16,7 +16,7 @@ use certroll::observed::record::{PublicRecord, RecordedPhase};
 use certroll::observed::{
     Current, Generation, Holding, KeyState, ObservedStore, Removal, Shape, Staging, StoreState,
 };
-use certroll::store::{KeyRequest, Pending, StoreError, StoreErrorKind, StoreReader, StoreWriter};
+use certroll::store::{StoreError, StoreErrorKind, StoreReader, StoreWriter};
 use zeroize::Zeroizing;
 
 use crate::support::trouble::Trouble;
@@ -68,6 +68,13 @@ impl SlotService {
     /// Somebody writes a value, asking nobody.
     pub fn write_by_hand(&self, name: &str, value: Value) {
         self.lock().write(name, None, value).unwrap();
+    }
+
+    /// Somebody deletes a name with all its versions, and the one its successors wait under.
+    pub fn forget(&self, name: &str) {
+        let mut service = self.lock();
+        service.items.remove(name);
+        service.items.remove(&format!("{name}-next"));
     }
 
     /// How often a value was handed out to the store.
@@ -384,25 +391,6 @@ impl StoreWriter for TwoSlot {
             )?;
         }
         Ok(chosen)
-    }
-
-    async fn request(
-        &self,
-        _entry: &StoreBinding,
-        _request: &KeyRequest,
-        _record: &PublicRecord,
-    ) -> Result<Pending, StoreError> {
-        Err(error(StoreErrorKind::Unsupported, "this store makes no keys"))
-    }
-
-    async fn attach(
-        &self,
-        _entry: &StoreBinding,
-        _generation: &Generation,
-        _issued: &Issued,
-        _record: &PublicRecord,
-    ) -> Result<Generation, StoreError> {
-        Err(error(StoreErrorKind::Unsupported, "this store makes no keys"))
     }
 
     async fn signer(

@@ -76,6 +76,13 @@ impl VaultService {
         item.pending = Some(Operation { request_id: "by-hand".into(), csr });
     }
 
+    /// Somebody purges a name with all its versions and what is remembered beside them.
+    pub fn forget(&self, name: &str) {
+        let mut service = self.lock();
+        service.items.remove(name);
+        service.companions.retain(|companion, _| companion != name);
+    }
+
     /// Everything there is but keys, for comparing.
     pub fn snapshot(&self) -> String {
         let service = self.lock();
@@ -88,13 +95,13 @@ pub(super) fn newest(versions: &[Version]) -> Option<&Version> {
     versions.iter().max_by_key(|version| version.created)
 }
 
-pub(super) fn public_key(certificate: &Certificate) -> Vec<u8> {
+pub(crate) fn public_key(certificate: &Certificate) -> Vec<u8> {
     use x509_parser::prelude::{FromDer, X509Certificate};
     let (_, parsed) = X509Certificate::from_der(certificate.der()).unwrap();
     parsed.public_key().subject_public_key.data.to_vec()
 }
 
-pub(super) fn public_key_of_csr(csr: &[u8]) -> Vec<u8> {
+pub(crate) fn public_key_of_csr(csr: &[u8]) -> Vec<u8> {
     use x509_parser::prelude::{FromDer, X509CertificationRequest};
     let (_, parsed) = X509CertificationRequest::from_der(csr).unwrap();
     parsed.certification_request_info.subject_pki.subject_public_key.data.to_vec()
@@ -127,7 +134,7 @@ impl Service {
     }
 }
 
-pub(super) fn signing_request(key: &PrivateKey, subject: &str) -> Vec<u8> {
+pub(crate) fn signing_request(key: &PrivateKey, subject: &str) -> Vec<u8> {
     let pair = KeyPair::from_pkcs8_der_and_sign_algo(&key.expose_pkcs8().to_vec().into(), &PKCS_RSA_SHA256);
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();

@@ -12,6 +12,7 @@ use crate::consumer;
 use crate::desired::{Prove, Retire};
 use crate::ids::{KeyId, Name, Thumbprint};
 use crate::period::Period;
+use crate::report::drift_rules::Rule;
 
 /// Keys that may stand both in `defaults` and in a certificate, written once. The first list is what only a certificate has.
 macro_rules! settings {
@@ -205,7 +206,7 @@ pub(in crate::desired::file) struct Hold {
 #[serde(deny_unknown_fields)]
 pub(in crate::desired::file) struct Ignore {
     /// The finding's rule.
-    pub(in crate::desired::file) rule: String,
+    pub(in crate::desired::file) rule: Rule,
     /// Why.
     pub(in crate::desired::file) reason: String,
     /// Who decided.

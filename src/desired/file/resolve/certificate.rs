@@ -6,12 +6,12 @@ use super::super::collect::File;
 use super::super::grammar::{self, Selector};
 use super::super::tree::NodeRef;
 use super::super::written::{Item, WrittenCertificate, WrittenDefaults};
-use super::{Resolver, delivery, issuer, named, placeholder, store, tenant, timing};
+use super::{Resolver, consumer, delivery, issuer, named, placeholder, store, tenant, timing};
 use crate::certificate::{KeyKind, SignatureHash};
 use crate::consumer::Acknowledge;
 use crate::desired::{
-    Cloud, Consumer, Declared, Delivery, Freeze, Hold, Issuer, Prove, SelectBy, StoreBinding, TargetSelector,
-    Timing, Window,
+    Cloud, Declared, Delivery, Freeze, Hold, Issuer, Prove, SelectBy, StoreBinding, TargetSelector, Timing,
+    Window,
 };
 use crate::diagnostic::{Code, Diagnostic, Place};
 use crate::ids::{Address, DISPLAY_NAME_MAX_BYTES, Marker, Name, TargetKind};
@@ -124,7 +124,7 @@ pub(super) fn meaning<'a>(
     let target = target(resolver, scope, emulated);
     let issuer =
         issuer::choose(resolver, value.issuer.as_ref(), scope.site("issuer"), || scope.place(&["issuer"]));
-    let consumer = consumer(resolver, scope);
+    let consumer = consumer::find(resolver, scope);
     let description = description(resolver, scope, issuer.as_ref());
     let windows = windows(resolver, scope);
     let mut freeze = tenant::freezes(resolver, &value.freeze, |keys| scope.place(keys));
@@ -148,15 +148,24 @@ pub(super) fn meaning<'a>(
     let deliveries = if here { deliveries(resolver, scope) } else { Vec::new() };
     if let Some(store) = &store {
         stays_in_the_vault(resolver, scope, &issuer, store);
+        waits_in_the_store(resolver, scope, &issuer, store);
     }
-    let acknowledge = match value.acknowledge {
-        Some(own) => own == Acknowledge::Required,
-        None => consumer.as_ref().is_some_and(|(_, acknowledge)| *acknowledge == Acknowledge::Required),
-    };
+    if value.unused_for.is_some() {
+        let message =
+            "no usage reports are read in this version, so whether a predecessor was used is not known";
+        let warning = resolver.warning(Code::Advice, scope.place(&["unused_for"]), message);
+        warning.help.push("with `unused_for` it is kept until somebody acknowledges its successor".into());
+    }
+    if let (Some(entry), Some(store)) = (&consumer, &store) {
+        let forms = std::iter::once(&store.form).chain(deliveries.iter().map(|delivery| &delivery.form));
+        consumer::warn_unless_one_fits(resolver, scope, entry, forms.map(|form| form.format));
+    }
+    let says = consumer.as_ref().map(|entry| entry.acknowledge);
+    let acknowledge = value.acknowledge.or(says) == Some(Acknowledge::Required);
     Some(Declared {
         address: address?.clone(),
         target: target?,
-        consumer: consumer.map(|(consumer, _)| consumer),
+        consumer: value.consumer.as_ref().zip(consumer).map(|(name, entry)| consumer::meaning(name, entry)),
         description,
         key: value.key.unwrap_or(KeyKind::Rsa2048),
         signature_hash: value.signature_hash.unwrap_or(SignatureHash::Sha256),
@@ -256,20 +265,6 @@ pub(super) fn selector(
         return None;
     }
     Some(TargetSelector { kind, by })
-}
-
-fn consumer(resolver: &mut Resolver<'_>, scope: &Scope<'_, '_>) -> Option<(Consumer, Acknowledge)> {
-    let name = scope.value.consumer.as_ref()?;
-    if let Some(entry) = resolver.catalogue.get(name) {
-        let consumer = Consumer { name: name.clone(), title: entry.title.clone() };
-        return Some((consumer, entry.acknowledge));
-    }
-    if !resolver.written.consumers.broken.contains(name) {
-        let known: Vec<String> = resolver.catalogue.names().map(Name::to_string).collect();
-        let known: Vec<&str> = known.iter().map(String::as_str).collect();
-        resolver.no_such("consumer", name.as_str(), &known, scope.place(&["consumer"]));
-    }
-    None
 }
 
 /// The description, if it fits behind the marker.
@@ -452,10 +447,33 @@ fn stays_in_the_vault(
     if *issuer == Issuer::SelfSigned {
         let message = "Key Vault does not sign a request with the requested key itself";
         let error = resolver.error(Code::Conflict, exportable(), message);
-        error.help.push(
-            "name an `issuer` that signs requests, such as `vault_pki`, `ca_file` or `key_vault`".into(),
-        );
+        error.help.push("name an `issuer` that signs requests: `vault_pki`, `ca_file` or `csr`".into());
     }
+}
+
+/// Where somebody else signs, the store keeps a key that has no certificate yet.
+fn waits_in_the_store(
+    resolver: &mut Resolver<'_>,
+    scope: &Scope<'_, '_>,
+    issuer: &Issuer,
+    store: &StoreBinding,
+) {
+    let object = match (store.options.object.as_deref(), store.options.exportable) {
+        (Some("secret"), _) => "a secret object of Key Vault",
+        (Some("certificate"), Some(true)) => "an exportable certificate object of Key Vault",
+        (Some("tls" | "opaque"), _) => "a Secret of Kubernetes",
+        _ => return,
+    };
+    if !matches!(issuer, Issuer::Csr { .. }) || scope.is_broken("store") {
+        return;
+    }
+    let message = format!("{object} keeps no key whose certificate is awaited, as issuer csr needs it");
+    let error = resolver.error(Code::Conflict, scope.place(&["issuer"]), message);
+    let help = match object.ends_with("Key Vault") {
+        true => "write `store: { object: certificate, exportable: false, … }`, or use another store",
+        false => "use another store: `file`, `hashicorp_vault`, or a key that never leaves its Key Vault",
+    };
+    error.help.push(help.into());
 }
 
 fn windows(resolver: &mut Resolver<'_>, scope: &Scope<'_, '_>) -> Vec<Window> {

@@ -1,5 +1,6 @@
 //! Deliveries: what is written where, and that no two write to one place.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::super::collect::File;
@@ -77,6 +78,7 @@ pub(super) fn resolve(
     if parts.kind == "file" {
         form::warn_pair(resolver, &form, &place);
     }
+    refuse_format(resolver, parts.kind, form.format, &place);
     let has_password = form.format.is_pfx() && form.password != Password::None;
     match parts.password_slot {
         PasswordSlot::Missing if has_password => {
@@ -97,16 +99,35 @@ pub(super) fn resolve(
     }
     let own = |key: &str| !["kind", "format", "profile", "password"].contains(&key);
     let settings = site.node.entries().filter_map(|(key, value)| Some((key.text()?, value)));
+    let mut settings: BTreeMap<String, serde_json::Value> =
+        settings.filter(|(key, _)| own(key)).map(|(key, value)| (key.into(), value.to_json())).collect();
+    if parts.kind == "file" {
+        settings.entry("name".to_owned()).or_insert_with(|| site.certificate.as_str().into());
+    }
     Some(Delivery {
         slot: parts.slot,
         kind: parts.kind.to_owned(),
-        settings: settings
-            .filter(|(key, _)| own(key))
-            .map(|(key, value)| (key.into(), value.to_json()))
-            .collect(),
+        settings,
         form,
         origin: site.file.source.origin(site.node.span().start),
     })
+}
+
+/// A variable of a CI system holds one text; a program has one standard input.
+fn refuse_format(resolver: &mut Resolver<'_>, kind: &str, format: Format, place: &dyn Fn(&str) -> Place) {
+    let takes_text = matches!(kind, "github_actions" | "gitlab_ci" | "azure_devops");
+    let (message, help) = match format {
+        Format::PemPair if takes_text || kind == "exec" => {
+            ("a pem-pair is two files, and this takes one", "`format: pem` holds both in one")
+        }
+        Format::Pfx if takes_text => (
+            "a PFX is no text, and this takes nothing else",
+            "`format: pfx-base64` is the same on one line of text",
+        ),
+        _ => return,
+    };
+    let error = resolver.error(Code::WrongValue, place("format"), message);
+    error.help.push(help.into());
 }
 
 fn parts(resolver: &mut Resolver<'_>, written: &grammar::Delivery, site: &Site<'_>) -> Option<Parts> {
@@ -129,7 +150,8 @@ fn parts(resolver: &mut Resolver<'_>, written: &grammar::Delivery, site: &Site<'
             Some(Parts {
                 kind: "azure_devops",
                 slot: format!("azure_devops {group} {variable}"),
-                places: [Some(variable), password_secret.as_ref()]
+                // The readable variable beside it is certroll's too.
+                places: [Some(variable), password_secret.as_ref(), Some(&format!("{variable}_THUMBPRINT"))]
                     .into_iter()
                     .flatten()
                     .map(|name| at(name))

@@ -74,18 +74,25 @@ impl Resolver<'_> {
     }
 }
 
+/// The moves, each with the declared address it leads to in the end: `a → b` and `b → c` mean that `c` was `a` once.
 fn moved(resolver: &mut Resolver<'_>, declared: &DeclaredAt, gone: &mut Gone) -> Vec<Moved> {
-    let mut moved = Vec::new();
-    let mut reached: BTreeMap<Address, Place> = BTreeMap::new();
-    for item in &resolver.written.moved {
+    let written = resolver.written;
+    let mut reached: BTreeMap<&Address, Place> = BTreeMap::new();
+    let mut told = Vec::new();
+    for item in &written.moved {
         let (from, to) = (&item.value.from, &item.value.to);
         if !resolver.goes(from, item.place_of(&["from"]), declared, gone) {
             continue;
         }
         let place = item.place_of(&["to"]);
-        if let Some(help) = resolver.not_declared(to, declared) {
-            let message = format!("`{to}`, where `{from}` moves to, is not declared");
-            resolver.error(Code::Reference, place, message).help.push(help);
+        if from.tenant != to.tenant {
+            let message =
+                format!("`{from}` and `{to}` are of different tenants, and nothing moves between tenants");
+            let error = resolver.error(Code::Conflict, place, message);
+            error.help.push(
+                "what is declared in the other tenant is made anew; `removed:` takes the former one off"
+                    .into(),
+            );
             continue;
         }
         if let Some(first) = reached.get(to) {
@@ -94,10 +101,45 @@ fn moved(resolver: &mut Resolver<'_>, declared: &DeclaredAt, gone: &mut Gone) ->
             resolver.found.push(error.label(first.clone(), "first here"));
             continue;
         }
-        reached.insert(to.clone(), place);
-        moved.push(Moved { from: from.clone(), to: to.clone(), origin: item.origin() });
+        reached.insert(to, place);
+        told.push(item);
+    }
+    let next: BTreeMap<&Address, &Address> =
+        told.iter().map(|item| (&item.value.from, &item.value.to)).collect();
+    let mut moved = Vec::new();
+    for item in told {
+        let (from, to) = (&item.value.from, &item.value.to);
+        match end_of(to, &next) {
+            None => {
+                let message = format!("`{from}` moves in a circle");
+                let error = resolver.error(Code::Conflict, item.place_of(&["to"]), message);
+                error.help.push("let the last move end at the name that is declared".into());
+            }
+            Some(end) => match resolver.not_declared(end, declared) {
+                // Told once, where the last move of the chain stands.
+                Some(_) if end != to => {}
+                Some(help) => {
+                    let message = format!("`{to}`, where `{from}` moves to, is not declared");
+                    resolver.error(Code::Reference, item.place_of(&["to"]), message).help.push(help);
+                }
+                None => moved.push(Moved { from: from.clone(), to: end.clone(), origin: item.origin() }),
+            },
+        }
     }
     moved
+}
+
+/// Where the moves lead in the end; nowhere if they go in a circle.
+fn end_of<'a>(to: &'a Address, next: &BTreeMap<&'a Address, &'a Address>) -> Option<&'a Address> {
+    let mut end = to;
+    // Each address is left once at most, so a longer way is a circle.
+    for _ in 0..=next.len() {
+        match next.get(end) {
+            Some(further) => end = further,
+            None => return Some(end),
+        }
+    }
+    None
 }
 
 fn removed(resolver: &mut Resolver<'_>, declared: &DeclaredAt, gone: &mut Gone) -> Vec<Removed> {

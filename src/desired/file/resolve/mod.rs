@@ -2,6 +2,7 @@
 //! cannot hold together is reported. Every mistake is reported; what cannot be resolved is left out and costs only itself.
 
 mod certificate;
+mod consumer;
 mod delivery;
 mod form;
 mod history;
@@ -15,8 +16,6 @@ mod timing;
 
 use std::collections::BTreeMap;
 
-pub use placeholder::is_documentation_password;
-
 use super::collect::File;
 use super::nearest;
 use super::sources::{Contained, PathError, Sources, contained};
@@ -24,7 +23,7 @@ use super::tree::NodeRef;
 use super::written::{Globals, Item, Written, WrittenCertificate};
 use super::{rule, tree};
 use crate::backends::{Backends, Part};
-use crate::consumer::{self, Catalogue};
+use crate::consumer::{BUILT_IN, Catalogue, Entry};
 use crate::desired::{Desired, Freeze, Issuer, Store, Tenant};
 use crate::diagnostic::{Code, Diagnostic, Place};
 use crate::ids::{Address, Name};
@@ -230,7 +229,7 @@ fn kind_place(file: &File, node: NodeRef<'_>, otherwise: Place) -> Place {
 /// add products without breaking anybody's file.
 fn catalogue(written: &Written<'_>, found: &mut Vec<Diagnostic>) -> Catalogue {
     let mut entries = Vec::new();
-    for (name, text) in consumer::BUILT_IN {
+    for (name, text) in BUILT_IN {
         match built_in(text).and_then(|entry| Ok((name.parse().map_err(|e| format!("{e}"))?, entry))) {
             Ok(entry) => entries.push(entry),
             Err(problem) => {
@@ -244,7 +243,7 @@ fn catalogue(written: &Written<'_>, found: &mut Vec<Diagnostic>) -> Catalogue {
 }
 
 /// Reads one built-in consumer with the rules of declared ones.
-fn built_in(text: &str) -> Result<consumer::Entry, String> {
+fn built_in(text: &str) -> Result<Entry, String> {
     let parsed = tree::parse(text);
     let root = parsed.tree.documents().next().filter(|_| parsed.broken.is_none()).ok_or("is not YAML")?;
     let source = super::text::SourceFile::new(String::new(), std::path::Path::new(""), text.to_owned());

@@ -1,5 +1,5 @@
-//! Values that were copied out of documentation. Microsoft's and the products' samples use a few shapes again and again;
-//! with one of them a plan would at best fail late, and a sample password is known to everybody.
+//! Ids that were copied out of documentation. Microsoft's and the products' samples use a few shapes again and again;
+//! with one of them a plan would at best fail late.
 
 use uuid::Uuid;
 
@@ -25,21 +25,4 @@ pub(super) fn domain(domain: &str) -> Option<&'static str> {
     let is = |known: &[&str]| known.contains(&domain);
     (is(&reserved) || is(&samples) || domain.ends_with(".example"))
         .then_some("this is a sample domain of documentation, not a real one")
-}
-
-/// Whether a password stands in documentation that everybody can read, and so protects nothing.
-pub fn is_documentation_password(password: &str) -> bool {
-    const KNOWN: [&str; 10] = [
-        "YourPassword",
-        "YourSecurePassword",
-        "YourStrongPassword",
-        "MyPassword",
-        "MySecurePassword",
-        "P@ssw0rd",
-        "P@ssw0rd1234",
-        "Pa$$w0rd",
-        "password",
-        "changeit",
-    ];
-    KNOWN.iter().any(|known| known.eq_ignore_ascii_case(password.trim()))
 }

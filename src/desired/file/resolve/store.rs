@@ -181,7 +181,7 @@ fn shape(
         }
         StoreKind::AzureKeyVault { .. } => {
             options.object = Some("certificate".into());
-            options.exportable = Some(written.exportable.unwrap_or(true));
+            options.exportable = Some(written.exportable.unwrap_or(written.hsm != Some(true)));
             options.hsm = Some(written.hsm.unwrap_or(false));
             (vault_certificate_form(resolver, &form, place), options)
         }

@@ -113,7 +113,7 @@ pub(super) fn freezes(
 /// Ignored findings as meant.
 pub(super) fn ignores(written: &Option<Vec<grammar::Ignore>>) -> Vec<Ignore> {
     let ignore = |ignore: &grammar::Ignore| Ignore {
-        rule: ignore.rule.clone(),
+        rule: ignore.rule,
         reason: ignore.reason.clone(),
         owner: ignore.owner.clone(),
         until: ignore.until.as_ref().map(|day| day.0),

@@ -59,7 +59,7 @@ fn serde_yaml_rule(text: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a real API server; .ci/run starts one"]
-async fn the_documented_rights_are_enough_and_no_more() {
+async fn the_documented_rights_are_enough_on_a_real_server_and_no_more() {
     let admin = Server::real();
     let name = fresh_name();
     let entry = binding(&name, Format::Pem);
@@ -88,14 +88,14 @@ async fn the_documented_rights_are_enough_and_no_more() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a real API server; .ci/run starts one"]
-async fn the_official_client_reads_what_certroll_wrote_through_a_kubeconfig() {
+async fn the_official_client_reads_what_certroll_wrote_on_a_real_server() {
     let kubeconfig = set("CERTROLL_TEST_KUBECONFIG");
     let connection: Name = "cluster".parse().unwrap();
     let variables = [("CERTROLL_CONN_CLUSTER_KUBECONFIG".to_owned(), kubeconfig.clone())];
     let users = [(connection.clone(), std::collections::BTreeSet::new())];
     let operator = Operator::new(variables.into(), None, users.into()).unwrap();
     let named = operator.connection(Some(&connection)).unwrap();
-    let cluster = Cluster::choose(&operator, named, Some("test"), way(Arc::new(Nowhere))).unwrap();
+    let cluster = Cluster::choose(&operator, named, Some("test"), way(Arc::new(Nowhere)), false).unwrap();
     let store = KubernetesStore::new(cluster, "default");
     let mut entry = binding(&fresh_name(), Format::PemPair);
     entry.options.object = Some("tls".into());

@@ -1,0 +1,232 @@
+//! What differs between secret and certificate objects where both have two names: how versions are listed, written, changed and opened.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
+use super::notes::Notes;
+use crate::certificate::KeyKind;
+use crate::desired::{Form, Format, Password};
+use crate::edges::Trouble;
+use crate::form::{Identity, read_pem, read_pfx, render};
+use crate::ids::Thumbprints;
+use crate::issuer::Issued;
+use crate::key::{PrivateKey, Secret};
+use crate::key_vault::certificates::Import;
+use crate::key_vault::secrets::NewSecret;
+use crate::key_vault::{KeyVault, Tags, Version};
+use crate::observed::record::PublicRecord;
+use crate::store::kept::{FieldNames, Kept, corrupt, sha256};
+use crate::store::{StoreError, StoreErrorKind};
+
+/// Content type of what certroll keeps for itself.
+const KEPT_TYPE: &str = "application/vnd.certroll+json";
+
+/// Which objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Objects {
+    Secrets,
+    Certificates,
+}
+
+/// A generation on its way into a version.
+pub(super) struct Whole<'a> {
+    pub(super) key: &'a PrivateKey,
+    pub(super) issued: &'a Issued,
+    pub(super) record: &'a PublicRecord,
+}
+
+/// What goes into a version: contents, content type, and its digest where it is read back as written.
+pub(super) struct Contents {
+    bytes: Zeroizing<Vec<u8>>,
+    content_type: &'static str,
+}
+
+impl Objects {
+    /// The word, for messages.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Objects::Secrets => "secret",
+            Objects::Certificates => "certificate",
+        }
+    }
+
+    pub(super) async fn versions(self, vault: &KeyVault, name: &str) -> Result<Vec<Version>, Trouble> {
+        match self {
+            Objects::Secrets => vault.secret_versions(name).await,
+            Objects::Certificates => vault.certificate_versions(name).await,
+        }
+    }
+
+    /// Which of the names was deleted and can be recovered.
+    pub(super) async fn deleted(self, vault: &KeyVault, names: &[&str]) -> Result<Option<String>, Trouble> {
+        match self {
+            Objects::Secrets => vault.deleted_secret(names).await,
+            Objects::Certificates => vault.deleted_certificate(names).await,
+        }
+    }
+
+    pub(super) async fn update(
+        self,
+        vault: &KeyVault,
+        name: &str,
+        version: &str,
+        tags: &Tags,
+        disable: bool,
+    ) -> Result<(), Trouble> {
+        match self {
+            Objects::Secrets => vault.update_secret(name, version, tags, disable).await,
+            Objects::Certificates => vault.update_certificate(name, version, tags, disable).await,
+        }
+    }
+
+    /// Writes a version, which is the newest of its name at once.
+    pub(super) async fn write(
+        self,
+        vault: &KeyVault,
+        name: &str,
+        contents: &Contents,
+        record: &PublicRecord,
+        tags: &Tags,
+    ) -> Result<Version, StoreError> {
+        match self {
+            Objects::Secrets => {
+                let value =
+                    std::str::from_utf8(&contents.bytes).map_err(|_| corrupt("the value is no text"))?;
+                let new = NewSecret {
+                    value,
+                    content_type: contents.content_type,
+                    not_before: record.not_before,
+                    not_after: record.not_after,
+                    tags,
+                };
+                Ok(vault.set_secret(name, &new).await?)
+            }
+            Objects::Certificates => {
+                let import = Import {
+                    contents: &contents.bytes,
+                    content_type: contents.content_type,
+                    key: record.key.unwrap_or(KeyKind::Rsa2048),
+                    tags,
+                };
+                Ok(vault.import(name, &import).await?)
+            }
+        }
+    }
+
+    /// What is kept under the second name.
+    pub(super) fn kept(self, form: &Form, whole: &Whole<'_>) -> Result<Contents, StoreError> {
+        match self {
+            Objects::Secrets => {
+                let mut text = Kept::new(whole.key, whole.issued, whole.record).to_text()?;
+                let bytes = Zeroizing::new(std::mem::take(&mut *text).into_bytes());
+                Ok(Contents { bytes, content_type: KEPT_TYPE })
+            }
+            Objects::Certificates => imported(form, whole),
+        }
+    }
+
+    /// What consumers read.
+    pub(super) fn rendered(
+        self,
+        form: &Form,
+        whole: &Whole<'_>,
+        password: Option<&Secret>,
+        stem: &str,
+    ) -> Result<Contents, StoreError> {
+        match self {
+            Objects::Secrets => rendered(form, whole, password, stem),
+            Objects::Certificates => imported(form, whole),
+        }
+    }
+
+    /// What is noted beside what consumers read. The vault makes the form of a certificate object, so that there is no digest of it.
+    pub(super) fn notes(self, whole: &Whole<'_>, contents: &Contents) -> Notes {
+        let digest = (self == Objects::Secrets).then(|| sha256(&contents.bytes));
+        Notes::new(whole.record, whole.issued, digest)
+    }
+
+    /// Key and certificates out of what is kept under the second name.
+    pub(super) fn open_kept(
+        self,
+        text: &str,
+        thumbprints: &Thumbprints,
+    ) -> Result<(PrivateKey, Issued), StoreError> {
+        match self {
+            Objects::Secrets => Kept::parse(text)?.open(thumbprints),
+            Objects::Certificates => {
+                let identity = identity(text).filter(|found| found.certificate.thumbprints == *thumbprints);
+                let identity = identity.ok_or_else(|| {
+                    corrupt("the vault hands out no PFX or PEM of the generation's certificate")
+                })?;
+                Ok((identity.key, Issued { certificate: identity.certificate, chain: identity.chain }))
+            }
+        }
+    }
+}
+
+/// A PEM text, or a PFX without a password, as Key Vault hands them out and others write them.
+pub(super) fn identity(text: &str) -> Option<Identity> {
+    let pfx = || STANDARD.decode(text.trim()).ok().map(Zeroizing::new);
+    read_pem(text.as_bytes()).ok().or_else(|| read_pfx(&pfx()?, None).ok())
+}
+
+fn refused(reason: String) -> StoreError {
+    StoreError {
+        kind: StoreErrorKind::Refused,
+        doing: "writing the form consumers read".into(),
+        reason,
+        hint: None,
+    }
+}
+
+/// A PFX with an empty password, chain included, or a PEM text with one certificate and its key, as an import takes them.
+fn imported(form: &Form, whole: &Whole<'_>) -> Result<Contents, StoreError> {
+    let alone;
+    let (format, content_type, issued) = match form.format {
+        Format::Pem => {
+            alone = Issued { certificate: whole.issued.certificate.clone(), chain: Vec::new() };
+            (Format::Pem, "application/x-pem-file", &alone)
+        }
+        _ => (Format::Pfx, "application/x-pkcs12", whole.issued),
+    };
+    let form = Form { format, profile: form.profile, password: Password::None };
+    let files = render(&form, whole.key, issued, None, "certroll");
+    let file = files.map_err(|error| refused(error.to_string()))?.into_iter().next();
+    let file = file.ok_or_else(|| refused("the form has no content".to_owned()))?;
+    Ok(Contents { bytes: file.contents, content_type })
+}
+
+/// The value in the entry's form. One part is the value itself; several are one JSON object, so that they change together.
+fn rendered(
+    form: &Form,
+    whole: &Whole<'_>,
+    password: Option<&Secret>,
+    stem: &str,
+) -> Result<Contents, StoreError> {
+    let named = std::collections::BTreeMap::new();
+    let mut kept = Kept::new(whole.key, whole.issued, whole.record);
+    let mut parts = kept.render(form, &FieldNames::new(&named), password, stem)?;
+    if parts.len() == 1
+        && let Some((_, mut text)) = parts.pop()
+    {
+        let content_type = match form.format {
+            format if format.is_pfx() => "application/x-pkcs12",
+            Format::Pem => "application/x-pem-file",
+            _ => "text/plain",
+        };
+        let bytes = Zeroizing::new(std::mem::take(&mut *text).into_bytes());
+        return Ok(Contents { bytes, content_type });
+    }
+    let object: Map<String, Value> =
+        parts.iter().map(|(name, text)| (name.clone(), Value::String(text.to_string()))).collect();
+    let mut object = Value::Object(object);
+    let bytes = Zeroizing::new(object.to_string().into_bytes());
+    for value in object.as_object_mut().into_iter().flat_map(Map::values_mut) {
+        if let Value::String(text) = value {
+            zeroize::Zeroize::zeroize(text);
+        }
+    }
+    Ok(Contents { bytes, content_type: "application/json" })
+}

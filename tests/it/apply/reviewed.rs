@@ -1,0 +1,91 @@
+//! P4, as it is carried out: what of a fresh plan a reviewed one covers.
+
+use certroll::apply::Cancel;
+use certroll::apply::outcome::Outcome;
+use certroll::plan::Plan;
+use certroll::plan::step::Step;
+use uuid::Uuid;
+
+use crate::support::world::{Shelf, World, foreign_entry};
+
+/// Carries out what the reviewed plan covers of a fresh one, and says how many writes that took.
+async fn writes(world: &World, reviewed: &Plan) -> usize {
+    let (fresh, observed) = world.plan().await;
+    let report = world.apply_plan(&fresh, Some(reviewed), &observed, &Cancel::never()).await;
+    assert!(matches!(report.certificates[0].outcome, Outcome::Refused { .. }), "{report:#?}");
+    assert_eq!(report.ending().exit_code(), 4);
+    world.bodies.lock().unwrap().len()
+}
+
+#[tokio::test]
+async fn p4_a_plan_of_another_object_tenant_certificate_or_rotation_lets_nothing_be_done() {
+    type Change = fn(&mut Plan);
+    let changes: [(&str, Change); 5] = [
+        ("object", |plan| plan.certificates[0].target.as_mut().unwrap().id.object_id = Uuid::from_u128(3)),
+        ("tenant", |plan| plan.certificates[0].target.as_mut().unwrap().tenant_id = Uuid::from_u128(3)),
+        ("certificate", |plan| plan.certificates[0].address = "contoso/other".parse().unwrap()),
+        ("no object", |plan| plan.certificates[0].target = None),
+        ("first step", |plan| drop(plan.certificates[0].steps.remove(0))),
+    ];
+    for (what, change) in changes {
+        let world = World::with_one(Shelf::File);
+        let mut reviewed = world.plan().await.0;
+        change(&mut reviewed);
+        assert_eq!(writes(&world, &reviewed).await, 0, "{what}");
+        assert!(world.holding("backup").await.generations.is_empty(), "{what}: no key was made");
+    }
+}
+
+#[tokio::test]
+async fn p4_a_rotation_to_another_specification_than_was_reviewed_is_not_begun() {
+    let mut world = World::with_one(Shelf::File);
+    let reviewed = world.plan().await.0;
+    world.declared("backup").subject = "CN=other".to_owned();
+    assert_eq!(writes(&world, &reviewed).await, 0);
+}
+
+#[tokio::test]
+async fn p4_a_credential_under_another_name_than_was_reviewed_is_not_published() {
+    let mut world = World::with_one(Shelf::File);
+    let reviewed = world.plan().await.0;
+    world.declared("backup").description = "unreviewed".to_owned();
+    assert_eq!(writes(&world, &reviewed).await, 0);
+}
+
+#[tokio::test]
+async fn p4_a_credential_of_another_life_than_was_reviewed_is_not_published() {
+    let world = World::with_one(Shelf::File);
+    let mut reviewed = world.plan().await.0;
+    for planned in &mut reviewed.certificates[0].steps {
+        if let Step::Publish { lifetime_max_seconds, .. } = &mut planned.step {
+            *lifetime_max_seconds = Some(90 * 86_400);
+        }
+    }
+    assert_eq!(writes(&world, &reviewed).await, 0);
+}
+
+#[tokio::test]
+async fn p4_an_entry_of_others_is_not_dropped_by_a_publication_that_was_reviewed_without_that() {
+    let mut world = World::new(Shelf::File);
+    let (object, _) = world.declare("backup", &[foreign_entry(1, "2026-01-01T00:00:00Z").await]);
+    let reviewed = world.plan().await.0;
+    let named = world.entries(object)[0]["keyId"].as_str().unwrap().parse().unwrap();
+    world.declared("backup").drop_expired_foreign = [named].into();
+    assert_eq!(writes(&world, &reviewed).await, 0);
+    assert_eq!(world.entries(object).len(), 1);
+}
+
+#[tokio::test]
+async fn p4_a_removal_that_was_not_reviewed_is_not_carried_out_after_the_rotation_that_was() {
+    let mut world = World::new(Shelf::File);
+    let (object, _) = world.declare("backup", &[]);
+    world.apply().await;
+    world.emulator.advance(jiff::SignedDuration::from_hours(24 * 181));
+    let reviewed = world.plan().await.0;
+    let old = world.holding("backup").await.current_generation().unwrap().record.thumbprints.unwrap();
+    world.declared("backup").revoked = [certroll::ids::Thumbprint::Sha1(old.sha1)].into();
+    let (fresh, _) = world.plan().await;
+    assert!(fresh.certificates[0].steps.iter().any(|planned| matches!(planned.step, Step::Retire { .. })));
+    writes(&world, &reviewed).await;
+    assert_eq!(world.entries(object).len(), 2, "the rotation was carried out, the removal was not");
+}

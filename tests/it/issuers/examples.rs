@@ -1,0 +1,88 @@
+//! The examples of `examples/issue`: each applies, and then there is nothing to do.
+
+use std::sync::Arc;
+
+use certroll::issuer::{CertificateRequest, Issuer, SubjectKey};
+use certroll::net::Transport;
+use jiff::Timestamp;
+
+use crate::support::ca::TestCa;
+use crate::support::cli::{Bench, examples_in};
+use crate::support::keys;
+use crate::support::kv2::{Kv2, TOKEN};
+use crate::support::serve::serve;
+
+/// Runs the example once for each text that the outcome has to hold. `before` sets up what a person would.
+fn applies(name: &str, before: impl Fn(&mut Bench), outcomes: &[&str]) {
+    let (_folder, mut bench) = Bench::of_example(&format!("issue/{name}"));
+    let validated = bench.run(&["certroll", "validate"]);
+    assert_eq!(validated.code, 0, "{}", validated.stderr);
+    for expected in outcomes {
+        before(&mut bench);
+        let ran = bench.run(&["certroll", "apply", "--emulator", "--auto-approve"]);
+        assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+        assert!(ran.stdout.contains(expected), "{}", ran.stdout);
+    }
+}
+
+const ROTATED: [&str; 2] = ["1 rotated, proven", "nothing to do"];
+
+#[test]
+fn the_example_self_signed_works() {
+    applies("self-signed", |_| {}, &ROTATED);
+}
+
+#[test]
+fn the_example_ca_file_works() {
+    let make_ca = |bench: &mut Bench| {
+        let folder = bench.folder.join("ca");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("issuing.pem"), TestCa::new().certificate().to_pem()).unwrap();
+        let key = certroll::pem::encode("PRIVATE KEY", keys::key(11).expose_pkcs8()).to_string();
+        bench.env.insert("CERTROLL_SECRET_CA_KEY".into(), key);
+    };
+    applies("ca-file", make_ca, &ROTATED);
+}
+
+#[test]
+fn the_example_csr_works() {
+    let sign = |bench: &mut Bench| {
+        let Ok(request) = std::fs::read(bench.folder.join("requests/contoso.terraform-m365.csr")) else {
+            return;
+        };
+        let request = certroll::pem::blocks(&request).unwrap().remove(0).contents.to_vec();
+        let now = Timestamp::now();
+        let wanted = CertificateRequest { now, not_before: now, ..keys::request("CN=unused", now, 7) };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let issued = runtime.block_on(TestCa::new().issue(&wanted, SubjectKey::Request(&request))).unwrap();
+        let answer = bench.folder.join("requests/contoso.terraform-m365.cer");
+        std::fs::write(answer, issued.certificate.to_pem()).unwrap();
+    };
+    applies("csr", sign, &["waiting for a certificate", "1 rotated, proven", "nothing to do"]);
+}
+
+#[test]
+fn the_example_vault_pki_works() {
+    let address = serve(Arc::new(Kv2::default()) as Arc<dyn Transport>);
+    let reach = |bench: &mut Bench| {
+        bench.env.insert("VAULT_ADDR".into(), address.clone());
+        bench.env.insert("VAULT_TOKEN".into(), TOKEN.into());
+    };
+    applies("vault-pki", reach, &ROTATED);
+}
+
+#[test]
+fn the_example_external_public_key_works() {
+    applies("external-public-key", |_| {}, &["1 published, not proven", "nothing to do"]);
+}
+
+#[test]
+fn the_example_external_rotator_works() {
+    applies("external-rotator", |_| {}, &["nothing to do", "nothing to do"]);
+}
+
+#[test]
+fn every_example_is_run() {
+    let run = ["ca-file", "csr", "external-public-key", "external-rotator", "self-signed", "vault-pki"];
+    assert_eq!(examples_in("issue"), run);
+}
