@@ -93,7 +93,9 @@ fn main() -> ExitCode {
         if !outcome.violations.is_empty() {
             failed += 1;
             println!("seed {seed}:");
-            outcome.violations.iter().for_each(|violation| println!("  {violation}"));
+            let mut told = std::collections::BTreeMap::new();
+            outcome.violations.iter().for_each(|violation| *told.entry(violation).or_insert(0) += 1);
+            told.iter().for_each(|(violation, times)| println!("  {violation} ({times} times)"));
             if arguments.shrink {
                 // What is left out may be what the rest speaks of: such a history ends in a panic, which is nobody's news.
                 std::panic::set_hook(Box::new(|_| {}));

@@ -189,6 +189,7 @@ async fn observe_store(
             shape: UNKNOWN_SHAPE,
             state: StoreState::Unreadable { reason: trouble.to_string() },
             warnings: Vec::new(),
+            damage: Vec::new(),
         },
     };
     Some((declared.address.clone(), observed))

@@ -12,10 +12,40 @@ use crate::desired::{Declared, Issuer, StoreBinding};
 use crate::edges::{DirectoryWriter, Trouble, TroubleKind};
 use crate::ids::KeyId;
 use crate::observed::{Current, Generation, KeyState, StoreState};
+use crate::plan::document::review_certificate;
 use crate::plan::reason::{Because, NoteKind, Requires};
 use crate::plan::step::{GenerationRef, Step};
+use crate::plan::undone::Undone;
 use crate::plan::{CertificatePlan, PlannedStep, PlannedTarget};
 use crate::store::StoreWriter;
+
+/// Certificates that were reviewed with steps to do, and that the fresh plan does not have.
+pub(crate) fn not_planned_any_more(run: &Run<'_>, undone: &[Undone<'_>]) -> Vec<CertificateReport> {
+    let is_planned = |undone: &Undone<'_>| {
+        run.job.plan.certificates.iter().any(|one| one.address == undone.reviewed.address)
+    };
+    let reports = undone.iter().filter(|undone| !is_planned(undone)).map(|undone| {
+        let address = undone.reviewed.address.clone();
+        let outcome = Outcome::Refused { reason: undone.reason() };
+        let (at, told) = (run.now(), outcome.clone());
+        run.job.events.emit(Event::CertificateComplete { address: address.clone(), at, outcome: told });
+        CertificateReport {
+            address,
+            target: undone.reviewed.target.clone(),
+            outcome,
+            steps: refused_steps(undone),
+        }
+    });
+    reports.collect()
+}
+
+fn refused_steps(undone: &Undone<'_>) -> Vec<StepReport> {
+    let refused = |planned: &&PlannedStep| {
+        let outcome = StepOutcome::Refused { reason: undone.reason() };
+        StepReport { step: planned.step.clone(), began: None, ended: None, outcome }
+    };
+    undone.steps.iter().map(refused).collect()
+}
 
 /// A chain on its way.
 pub(crate) struct Chain<'a> {
@@ -27,6 +57,8 @@ pub(crate) struct Chain<'a> {
     pub(crate) binding: Option<&'a StoreBinding>,
     /// Steps that may be carried out; the rest was not reviewed.
     reviewed: usize,
+    /// What else was reviewed and does not happen.
+    undone: Option<&'a Undone<'a>>,
     /// What the store holds, as last seen or written.
     pub(crate) generations: Vec<Generation>,
     /// What consumers read, as the plan saw it or as this chain made it.
@@ -40,7 +72,12 @@ pub(crate) struct Chain<'a> {
 }
 
 impl<'a> Chain<'a> {
-    pub(crate) fn new(run: &'a Run<'a>, plan: &'a CertificatePlan, reviewed: usize) -> Chain<'a> {
+    pub(crate) fn new(
+        run: &'a Run<'a>,
+        plan: &'a CertificatePlan,
+        reviewed: usize,
+        undone: Option<&'a Undone<'a>>,
+    ) -> Chain<'a> {
         let declared = run.job.desired.certificates.get(&plan.address);
         let expected = match run.job.observed.stores.get(&plan.address).map(|store| &store.state) {
             Some(StoreState::Known(holding)) => holding.current.clone(),
@@ -52,6 +89,7 @@ impl<'a> Chain<'a> {
             declared,
             binding: declared.and_then(|declared| declared.store.as_ref()),
             reviewed,
+            undone,
             generations: Vec::new(),
             expected,
             csr: None,
@@ -94,7 +132,9 @@ impl<'a> Chain<'a> {
         if let Some(note) = blocked {
             note.text.clone()
         } else if self.run.job.plan.applyable() {
-            "not in the reviewed plan; review a new one: certroll plan --out FILE".to_owned()
+            let why = self.run.job.reviewed.map(|plan| review_certificate(plan, self.plan).why());
+            let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+            format!("not in the reviewed plan{why}; review a new one: certroll plan --out FILE")
         } else {
             let reasons: Vec<String> = self.run.job.plan.refusals.iter().map(ToString::to_string).collect();
             reasons.join("; ")
@@ -136,6 +176,7 @@ impl<'a> Chain<'a> {
                 validity,
                 issuer: _,
                 place: _,
+                kept_as: _,
                 requested,
             } => {
                 let wanted = ToIssue {
@@ -345,10 +386,17 @@ impl<'a> Chain<'a> {
             };
             steps.push(StepReport { step: planned.step.clone(), began: None, ended: None, outcome });
         }
-        let outcome = match stopped {
-            None => self.outcome_when_done(),
-            Some(stop) => self.outcome_when_stopped(stop, &steps),
+        let outcome = match (stopped, self.undone) {
+            (None, Some(undone)) if self.plan.steps.is_empty() => {
+                Outcome::Refused { reason: undone.reason() }
+            }
+            (None, _) => self.outcome_when_done(),
+            (Some(stop), _) => self.outcome_when_stopped(stop, &steps),
         };
+        // What stopped the chain says more than that something else is not done either.
+        if refused.is_none() {
+            steps.extend(self.undone.into_iter().flat_map(refused_steps));
+        }
         self.tell(Event::CertificateComplete {
             address: self.plan.address.clone(),
             at: self.run.now(),
@@ -435,13 +483,7 @@ impl<'a> Chain<'a> {
                     !matches!(report.outcome, StepOutcome::Done { .. } | StepOutcome::AlreadyDone { .. })
                 };
                 let verbs: Vec<&str> = steps.iter().filter(undone).map(|report| report.step.verb()).collect();
-                Outcome::Interrupted {
-                    remains: format!(
-                        "{reason}; what remains: {}; to go on: certroll apply --only {}",
-                        verbs.join(", "),
-                        self.plan.address
-                    ),
-                }
+                Outcome::Interrupted { remains: format!("{reason}; what remains: {}", verbs.join(", ")) }
             }
         }
     }

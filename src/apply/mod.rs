@@ -42,6 +42,7 @@ use crate::observed::{Observed, StoreState, TargetState};
 use crate::plan::asked::{Denied, denied};
 use crate::plan::document::review_certificate;
 use crate::plan::step::Step;
+use crate::plan::undone::{Undone, undone};
 use crate::plan::{CertificatePlan, Plan};
 use crate::runtime::{Clock, Random};
 use crate::settings::Settings;
@@ -82,9 +83,11 @@ pub async fn apply(job: Job<'_>) -> Report {
     let began = job.clock.now();
     let run = Run::new(&job);
     tell_what_is_planned(&job);
+    let undone = undone_steps(&job);
     let groups = groups(&job.plan.certificates);
-    let carried_out = join_all(groups.into_iter().map(|group| one_after_another(&run, group))).await;
+    let carried_out = join_all(groups.into_iter().map(|group| one_after_another(&run, &undone, group))).await;
     let mut certificates: Vec<CertificateReport> = carried_out.into_iter().flatten().collect();
+    certificates.extend(chain::not_planned_any_more(&run, &undone));
     certificates.sort_by(|one, two| one.address.cmp(&two.address));
     let denied = denied(job.plan, job.observed);
     let report = Report {
@@ -109,13 +112,24 @@ pub async fn apply(job: Job<'_>) -> Report {
     report
 }
 
-async fn one_after_another<'a>(run: &'a Run<'a>, group: Vec<&'a CertificatePlan>) -> Vec<CertificateReport> {
+async fn one_after_another<'a>(
+    run: &'a Run<'a>,
+    undone: &'a [Undone<'a>],
+    group: Vec<&'a CertificatePlan>,
+) -> Vec<CertificateReport> {
     let mut reports = Vec::with_capacity(group.len());
     for plan in group {
         let reviewed = reviewed_steps(run.job, plan);
-        reports.push(Chain::new(run, plan, reviewed).carry_out().await);
+        let undone = undone.iter().find(|undone| undone.reviewed.address == plan.address);
+        reports.push(Chain::new(run, plan, reviewed, undone).carry_out().await);
     }
     reports
+}
+
+/// What was reviewed and does not happen.
+fn undone_steps<'a>(job: &Job<'a>) -> Vec<Undone<'a>> {
+    let reviewed = job.reviewed.filter(|_| job.plan.applyable());
+    reviewed.map(|reviewed| undone(reviewed, job.plan, job.observed)).unwrap_or_default()
 }
 
 /// What `--revoke-previous` is about and the file does not name yet. Told whether or not this run still had to do anything: until it is

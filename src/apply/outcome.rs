@@ -284,6 +284,15 @@ impl Ending {
 }
 
 impl Report {
+    /// Whether a step was refused: not reviewed, forbidden by a rule, or reviewed and not possible any more.
+    fn refused_something(&self) -> bool {
+        self.certificates.iter().any(|certificate| {
+            let is_refused = |step: &StepReport| matches!(step.outcome, StepOutcome::Refused { .. });
+            certificate.steps.iter().any(is_refused)
+                || (matches!(certificate.outcome, Outcome::Refused { .. }) && !certificate.steps.is_empty())
+        })
+    }
+
     /// How the run ended. An interruption comes before everything; then in the order of the exit codes' precedence.
     pub fn ending(&self) -> Ending {
         // A run answers for the steps it was given. What is blocked or waited for without any is the plan's to tell.
@@ -302,7 +311,7 @@ impl Report {
             Ending::Interrupted
         } else if failed && !changed && !unfinished {
             Ending::Error
-        } else if self.denied || any(|outcome| matches!(outcome, Outcome::Refused { .. })) {
+        } else if self.denied || self.refused_something() {
             Ending::Refused
         } else if failed || unfinished {
             Ending::InPart

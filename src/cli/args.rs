@@ -179,9 +179,8 @@ pub struct Parallelism {
 /// Arguments of `init`.
 #[derive(Debug, Args)]
 pub struct InitArgs {
-    /// Where to write it
-    #[arg(default_value = "certroll.yaml")]
-    pub path: PathBuf,
+    /// Where to write it; -f means the same, and in a folder the file is called certroll.yaml [default: certroll.yaml]
+    pub path: Option<PathBuf>,
 }
 
 /// Arguments of `plan`.

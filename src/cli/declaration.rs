@@ -123,6 +123,13 @@ fn taken(real: &Path, loaded: &Loaded, global: &Global, world: &World) -> Option
     if let Some(file) = would_be_read.find(|file| is_one_name(&world.path(file), real)) {
         return Some(part(&file));
     }
+    let requests = loaded.desired.certificates.values().filter_map(|declared| match &declared.issuer {
+        Issuer::Csr { directory } => Some(directory),
+        _ => None,
+    });
+    if requests.clone().any(|directory| files::is_below(real, &world.path(directory))) {
+        return Some("signing requests and their certificates are in that folder".to_owned());
+    }
     let mut certificates = loaded.desired.certificates.values();
     let holder = certificates.find(|declared| {
         let Some(binding) = &declared.store else { return false };

@@ -150,19 +150,19 @@ fn step(text: &mut Text, plan: &Plan, planned: &PlannedStep, said: &mut BTreeSet
     if *not_before > plan.now {
         text.line(&format!("      not before {}", not_before.strftime("%Y-%m-%d %H:%M UTC")));
     }
-    let words = reason(because, plan.now);
-    if *because != Because::PartOfRotation && said.insert(words.clone()) {
+    let words = reason(because, step, plan.now);
+    if *because != Because::PartOfRotation && said.insert(because.to_string()) {
         text.line(&format!("      because {words}"));
     }
 }
 
 /// Why, in the words of that day: near the end of the current one it is the end that counts.
-fn reason(because: &Because, now: Timestamp) -> String {
+fn reason(because: &Because, step: &Step, now: Timestamp) -> String {
     match because {
         Because::Due { due: _, ends } if *ends > now && ends.duration_since(now) <= NEAR => {
             format!("the current one ends in {}", days_until(now, *ends))
         }
-        because => because.to_string(),
+        because => because.of(step),
     }
 }
 

@@ -52,6 +52,7 @@ fn rotation() -> CertificatePlan {
         validity: "P1Y".parse().unwrap(),
         issuer: "self_signed".into(),
         place: "vault/cloudm".into(),
+        kept_as: String::new(),
         requested: false,
     };
     let publish = Step::Publish {

@@ -1,7 +1,10 @@
 //! The same for a program: objects on one line, with stable names.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
+use crate::cli::text::is_harmful;
 use crate::diagnostic::Diagnostic;
 use crate::error::Error;
 use crate::report::drift::{Drift, Finding, Rule, Severity};
@@ -30,12 +33,29 @@ pub fn declaration_diagnostic(diagnostic: &Diagnostic) -> Value {
 
 /// One object on one line.
 pub fn line(value: &Value) -> String {
-    format!("{value}\n")
+    fit_to_show(&format!("{value}\n"))
 }
 
 /// One object laid out for reading.
 pub fn pretty(value: &Value) -> String {
-    format!("{value:#}\n")
+    fit_to_show(&format!("{value:#}\n"))
+}
+
+/// The same JSON with what could change how a terminal shows it spelled out, as in `\u202e`. JSON itself escapes control characters
+/// below U+0020 in texts, and outside of texts they are line breaks.
+pub fn fit_to_show(text: &str) -> String {
+    let mut fit = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c >= ' ' && is_harmful(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a String cannot fail.
+                let _ = write!(fit, "\\u{unit:04x}");
+            }
+        } else {
+            fit.push(c);
+        }
+    }
+    fit
 }
 
 /// Drift for a program. The skeleton (`summary`, `managed`, `unmanaged`, `missing`, `coverage`, `alerts`, `date`) is the one
@@ -67,10 +87,40 @@ pub fn drift(drift: &Drift) -> Value {
         "managed": drift.managed,
         "unmanaged": unmanaged,
         "missing": missing,
-        "changed": of(&[Rule::Changed, Rule::Differs, Rule::DeliveryDiffers]),
+        "changed": of(&[
+            Rule::Changed,
+            Rule::Differs,
+            Rule::DeliveryDiffers,
+            Rule::StoreDamaged,
+            Rule::StoreTouched,
+        ]),
         "expiring": of(&[Rule::Expiring, Rule::Expired]),
         "ignored": drift.findings.iter().filter(|finding| finding.ignored.is_some()).collect::<Vec<_>>(),
         "alerts": alerts,
         "findings": drift.findings,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{line, pretty};
+
+    #[test]
+    fn json_shows_nothing_that_could_repaint_a_terminal_and_means_the_same() {
+        let hostile = json!({
+            "nice\u{202e}name": "\u{1b}[2J\r\n\t \u{7f}\u{9b}31m \u{200b}\u{feff}\u{2028} \u{e0041} \\u202e 漢字 \"",
+        });
+        for shown in [line(&hostile), pretty(&hostile)] {
+            assert_eq!(serde_json::from_str::<Value>(&shown).unwrap(), hostile);
+            let raw: Vec<char> =
+                shown.chars().filter(|c| *c != '\n' && crate::cli::text::is_harmful(*c)).collect();
+            assert!(raw.is_empty(), "{raw:?} in {shown}");
+            assert!(
+                shown.contains("\\u202e") && shown.contains("\\udb40\\udc41") && shown.contains("漢字"),
+                "{shown}"
+            );
+        }
+    }
 }

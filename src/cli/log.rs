@@ -3,6 +3,7 @@
 //! Only certroll's own lines are shown. A library's lines could hold a header or a body; `reqwest`, `hyper` and `rustls` are
 //! never asked for theirs, at any level.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::io::{self, Write};
 
@@ -13,6 +14,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::cli::args::{Global, LogFormat};
+use crate::cli::json::fit_to_show;
 use crate::cli::text::clean;
 use crate::cli::world::Stream;
 
@@ -31,7 +33,8 @@ pub fn dispatch(global: &Global, to: Stream) -> Dispatch {
     };
     let ours = Targets::new().with_target("certroll", level);
     let registry = tracing_subscriber::registry().with(ours);
-    let lines = tracing_subscriber::fmt::layer().with_writer(Lines(to));
+    let as_json = matches!(global.log_format, LogFormat::Json);
+    let lines = tracing_subscriber::fmt::layer().with_writer(Lines(to, as_json));
     match global.log_format {
         // Time stamps come with the lines of a program; a person at a terminal has no use for them.
         LogFormat::Text => {
@@ -52,18 +55,20 @@ pub fn uninstall() {
     INSTALLED.with(|installed| drop(installed.borrow_mut().take()));
 }
 
-struct Lines(Stream);
+/// Where lines go, and whether they are JSON.
+struct Lines(Stream, bool);
 
 impl<'a> MakeWriter<'a> for Lines {
     type Writer = Line;
     fn make_writer(&'a self) -> Line {
-        Line { stream: self.0.clone(), bytes: Vec::new() }
+        Line { stream: self.0.clone(), is_json: self.1, bytes: Vec::new() }
     }
 }
 
 /// One line, cleaned as a whole before it is written.
 struct Line {
     stream: Stream,
+    is_json: bool,
     bytes: Vec<u8>,
 }
 
@@ -81,7 +86,8 @@ impl Write for Line {
 impl Drop for Line {
     fn drop(&mut self) {
         let text = String::from_utf8_lossy(&self.bytes);
-        let text = clean(text.trim_end_matches('\n'));
+        let text = text.trim_end_matches('\n');
+        let text = if self.is_json { Cow::Owned(fit_to_show(text)) } else { clean(text) };
         if !text.is_empty() {
             self.stream.write(&format!("{text}\n"));
         }

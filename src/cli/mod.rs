@@ -2,6 +2,7 @@
 //! a plan should decide.
 
 pub mod acknowledgements;
+pub mod again;
 pub mod args;
 pub mod brief;
 pub mod clock;

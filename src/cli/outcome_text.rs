@@ -1,5 +1,7 @@
 //! How the outcome of a run is laid out for a person. Only what was proven is called rotated.
 
+use std::collections::BTreeSet;
+
 use crate::apply::outcome::{CertificateReport, Outcome, Report, Shown, StepOutcome};
 use crate::cli::brief::words;
 use crate::cli::human::{EMULATOR_STAMP, View};
@@ -48,9 +50,14 @@ fn certificate_lines(text: &mut Text, certificate: &CertificateReport, whole: bo
     if let Some(hint) = hint {
         text.line(&format!("    try: {hint}"));
     }
+    let is_refused = matches!(certificate.outcome, Outcome::Refused { .. });
+    let mut reasons = BTreeSet::new();
     for step in &certificate.steps {
         if let (Step::Retire { credential }, StepOutcome::Done { .. }) = (&step.step, &step.outcome) {
             text.line(&format!("    {}… retired", credential.sha1.short()));
+        }
+        if let (StepOutcome::Refused { reason }, false) = (&step.outcome, is_refused) {
+            reasons.insert(reason);
         }
         let shown = shown(&step.outcome);
         for gone in shown.iter().flat_map(|shown| &shown.disappeared) {
@@ -61,6 +68,9 @@ fn certificate_lines(text: &mut Text, certificate: &CertificateReport, whole: bo
                 "    expired credential {dropped} of somebody else was dropped, as the file allows"
             ));
         }
+    }
+    for reason in reasons {
+        text.line(&format!("    refused: {reason}"));
     }
 }
 

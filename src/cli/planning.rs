@@ -18,6 +18,7 @@ use crate::ids::{Address, Name};
 use crate::observe::observe;
 use crate::observed::Observed;
 use crate::plan::policy::{Pattern, Policy};
+use crate::plan::successor::{ADD_HOLD, NEEDS_HOLD};
 use crate::plan::{Plan, asked, guard, planner};
 use crate::settings::Settings;
 
@@ -117,18 +118,18 @@ pub fn policy(selection: &Selection, desired: &Desired, global: &Global) -> Resu
     {
         let declared = desired.certificates.get(address).ok_or_else(|| not_declared(address, desired))?;
         if !only.is_empty() && !only.iter().any(|pattern| pattern.matches(declared)) {
-            return Err(Error::new(Kind::Input, format!("{doing} {address}"))
+            return Err(Error::new(Kind::Usage, format!("{doing} {address}"))
                 .because("--only leaves it out")
                 .hint(format!("add --only {address}, or leave --only out")));
         }
         if !declared.key_lives_here() {
-            return Err(Error::new(Kind::Input, format!("{doing} {address}"))
+            return Err(Error::new(Kind::Refused, format!("{doing} {address}"))
                 .because("its key is made and kept by somebody else, who alone can make another one"));
         }
         if doing == "rolling back" && declared.hold.is_none() {
-            return Err(Error::new(Kind::Input, format!("rolling back {address}"))
-                .because("without hold: in the file, the next plan would rotate again")
-                .hint(format!("add hold: {{ until: …, reason: … }} to {address}")));
+            return Err(Error::new(Kind::Refused, format!("rolling back {address}"))
+                .because(NEEDS_HOLD)
+                .hint(ADD_HOLD));
         }
     }
     Ok(Policy {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::apply::events::{Event, Events};
 use crate::cli::args::Global;
 use crate::cli::brief::words;
+use crate::cli::json;
 use crate::cli::text::clean;
 use crate::cli::world::{Stream, World};
 use crate::ids::Address;
@@ -151,7 +152,7 @@ impl Events for JsonLines {
         if self.emulator {
             object.insert("emulator".into(), json!(true));
         }
-        self.to.write(&format!("{}\n", Value::Object(object)));
+        self.to.write(&json::line(&Value::Object(object)));
     }
 }
 

@@ -25,7 +25,7 @@ pub struct FromOperator {
 impl FromOperator {
     /// Those of this environment and folder.
     pub fn new(global: &Global, world: &World) -> FromOperator {
-        let named = world.env.iter().filter(|(name, value)| name.starts_with(PREFIX) && !value.is_empty());
+        let named = world.env.iter().filter(|(name, _)| name.starts_with(PREFIX));
         FromOperator {
             variables: named.map(|(name, value)| (name.clone(), Secret::new(value.clone()))).collect(),
             folder: global.secrets_dir.as_ref().map(|folder| world.path(folder)),
@@ -60,7 +60,7 @@ impl FromOperator {
         let text = std::str::from_utf8(&bytes).map_err(|_| wrong("it is not UTF-8 text"))?;
         // Editors and `echo` end a file with a line break that is no part of the secret.
         let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
-        Ok((!text.is_empty()).then(|| Secret::new(text.to_owned())))
+        Ok(Some(Secret::new(text.to_owned())))
     }
 }
 
@@ -70,10 +70,17 @@ fn unusable(name: &str, reason: &str) -> Trouble {
 
 impl Secrets for FromOperator {
     fn secret(&self, password: &Password) -> Result<Option<Secret>, Trouble> {
-        match password {
-            Password::Env(name) => Ok(self.variables.get(name).cloned()),
-            Password::SecretFile(name) => self.file(name),
-            Password::Generate | Password::None => Ok(None),
+        let secret = match password {
+            Password::Env(name) => self.variables.get(name).cloned(),
+            Password::SecretFile(name) => self.file(name)?,
+            Password::Generate | Password::None => None,
+        };
+        match secret {
+            Some(secret) if secret.expose().is_empty() => {
+                let doing = format!("reading {password}");
+                Err(Trouble::new(TroubleKind::Missing, doing, "it is empty, where a secret is expected"))
+            }
+            secret => Ok(secret),
         }
     }
 
@@ -112,17 +119,15 @@ mod tests {
     fn one_line_break_at_the_end_of_a_secret_file_is_no_part_of_the_secret() {
         let (folder, operator) = operator();
         for (written, secret) in [
-            ("swordfish", Some("swordfish")),
-            ("swordfish\n", Some("swordfish")),
-            ("swordfish\r\n", Some("swordfish")),
-            ("swordfish\n\n", Some("swordfish\n")),
-            (" sword fish ", Some(" sword fish ")),
-            ("swordfish\r", Some("swordfish\r")),
-            ("", None),
-            ("\n", None),
+            ("swordfish", "swordfish"),
+            ("swordfish\n", "swordfish"),
+            ("swordfish\r\n", "swordfish"),
+            ("swordfish\n\n", "swordfish\n"),
+            (" sword fish ", " sword fish "),
+            ("swordfish\r", "swordfish\r"),
         ] {
             std::fs::write(folder.path().join("secrets/a/pfx"), written).unwrap();
-            assert_eq!(read(&operator, "a/pfx"), Ok(secret.map(str::to_owned)), "{written:?}");
+            assert_eq!(read(&operator, "a/pfx"), Ok(Some(secret.to_owned())), "{written:?}");
         }
     }
 
@@ -146,6 +151,21 @@ mod tests {
         // As Kubernetes mounts them: a link to what is below the folder.
         symlink("../b", secrets.join("a/stays")).unwrap();
         assert_eq!(read(&operator, "a/stays"), Ok(Some("swordfish".to_owned())));
+    }
+
+    #[test]
+    fn a_source_that_is_there_and_empty_is_told_apart_from_one_that_is_not_set() {
+        let (folder, mut operator) = operator();
+        let variable = |operator: &FromOperator, name: &str| {
+            let secret = operator.secret(&Password::Env(name.to_owned()));
+            secret.map(|secret| secret.is_some()).map_err(|trouble| trouble.to_string())
+        };
+        assert_eq!(variable(&operator, "CERTROLL_SECRET_NONE"), Ok(false));
+        operator.variables.insert("CERTROLL_SECRET_EMPTY".into(), Secret::new(String::new()));
+        let error = variable(&operator, "CERTROLL_SECRET_EMPTY").unwrap_err();
+        assert!(error.contains("env CERTROLL_SECRET_EMPTY: it is empty"), "{error}");
+        std::fs::write(folder.path().join("secrets/b"), b"\n").unwrap();
+        assert!(read(&operator, "b").unwrap_err().contains("secret_file b: it is empty"));
     }
 
     #[test]

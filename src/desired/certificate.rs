@@ -10,9 +10,9 @@ use uuid::Uuid;
 
 use crate::certificate::{KeyKind, SignatureHash};
 use crate::desired::{Form, Issuer, Origin, StoreBinding};
+use crate::drift_rules::Rule;
 use crate::ids::{Address, KeyId, Name, Owner, RotationId, TargetId, TargetKind, Thumbprint};
 use crate::period::{Lead, Period};
-use crate::report::drift_rules::Rule;
 
 /// One declared certificate, everything inherited and defaulted.
 #[derive(Debug, Clone)]

@@ -26,6 +26,23 @@ impl Form {
             _ => self.format.as_str().to_owned(),
         }
     }
+
+    /// What of it is not the default of any store, for people: nothing for a combined PEM, `pfx` for a modern one with a password that
+    /// is generated. Two forms have the same words only if they are the same.
+    pub fn words(&self) -> Vec<String> {
+        let Form { format, profile, password } = self;
+        let mut words = Vec::new();
+        if *format != Format::Pem {
+            words.push(format.as_str().to_owned());
+        }
+        if format.is_pfx() && *profile != PfxProfile::default() {
+            words.push(profile.as_str().to_owned());
+        }
+        if format.is_pfx() && *password != Password::Generate {
+            words.push(format!("password {password}"));
+        }
+        words
+    }
 }
 
 /// Containers.

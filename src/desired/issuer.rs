@@ -119,6 +119,24 @@ impl Issuer {
         !matches!(self, Issuer::ExternalPublicKey { .. } | Issuer::ExternalRotator { .. })
     }
 
+    /// What of the issuer decides the certificate, for people: another fingerprint makes other words.
+    pub fn words(&self) -> String {
+        match self {
+            Issuer::VaultPki { mount, role, namespace, issuer_ref, connection: _ } => {
+                let namespace = namespace.as_ref().map(|name| format!(", namespace {name}"));
+                let issuer_ref = issuer_ref.as_ref().map(|name| format!(", issuer_ref {name}"));
+                let more: String = namespace.into_iter().chain(issuer_ref).collect();
+                format!("vault_pki {mount}/{role}{more}")
+            }
+            Issuer::KeyVault { vault, issuer, connection: _ } => format!("key_vault {vault}/{issuer}"),
+            Issuer::SelfSigned
+            | Issuer::CaFile { .. }
+            | Issuer::Csr { .. }
+            | Issuer::ExternalPublicKey { .. }
+            | Issuer::ExternalRotator { .. } => self.as_str().to_owned(),
+        }
+    }
+
     /// What of the issuer decides the certificate; a change of it rotates. No path of this machine is in it.
     pub fn fingerprint(&self) -> String {
         match self {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::desired::{Form, Origin};
+use crate::desired::{Form, Format, Origin};
 use crate::ids::Name;
 
 /// One declared store.
@@ -76,6 +76,28 @@ impl StoreBinding {
     /// Everything of the binding that decides what is kept where; a change of it rotates.
     pub fn fingerprint(&self) -> String {
         format!("{} {} {} {:?}", self.store, self.entry, self.form.fingerprint(), self.options)
+    }
+
+    /// As what the entry is kept, for people; nothing where all of it is the default. What makes another fingerprint in the same entry
+    /// makes other words.
+    pub fn kept_as(&self) -> String {
+        let StoreBinding { store: _, entry: _, form, options } = self;
+        let StoreOptions { object, exportable, hsm, fields } = options;
+        let form = match object.as_deref() {
+            // Key Vault makes its own PFX, always without a password.
+            Some("certificate") if form.format == Format::Pfx => Vec::new(),
+            Some("certificate") => vec![form.format.as_str().to_owned()],
+            _ => form.words(),
+        };
+        let object = object.as_ref().map(|object| match object.as_str() {
+            "tls" | "opaque" => format!("type {object}"),
+            _ => format!("{object} object"),
+        });
+        let key = (*exportable == Some(false)).then(|| "a key that never leaves".to_owned());
+        let hsm = (*hsm == Some(true)).then(|| "a key made in an HSM".to_owned());
+        let fields = fields.iter().map(|(part, field)| format!("{part} in field {field}"));
+        let words = object.into_iter().chain(key).chain(hsm).chain(form).chain(fields);
+        words.collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -130,12 +130,12 @@ impl RequestFolder {
         Ok(())
     }
 
-    /// A regular file of bearable size; none if there is nothing.
+    /// A regular file of bearable size; none if there is nothing. Links are not followed: they may lead anywhere.
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, String> {
         let (shown, path) = (path.display(), self.base.join(path));
-        match std::fs::metadata(&path) {
+        match path.symlink_metadata() {
             Ok(facts) if facts.is_file() && facts.len() <= FILE_MAX => {}
-            Ok(_) => return Err(format!("{shown} is no file of at most 1 MiB")),
+            Ok(_) => return Err(format!("{shown} is no regular file of at most 1 MiB")),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(format!("{shown}: {error}")),
         }

@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::edges::Trouble;
 use crate::ids::{
     Address, KeyId, Marker, Name, RotationId, Sha1, Sha256, TargetId, TargetKind, Thumbprint, Thumbprints,
 };
+use crate::trouble::Trouble;
 pub use answer::Answer;
 use record::PublicRecord;
 
@@ -241,6 +241,18 @@ pub struct ObservedStore {
     pub state: StoreState,
     /// What a person should know: a lifetime shorter than the certificate's, a second rotator, a readable parent folder.
     pub warnings: Vec<String>,
+    /// What consumers read and is not as certroll wrote it, as far as can be told without touching a key. A store that knows its
+    /// contents by version says so in `state` instead.
+    pub damage: Vec<Damage>,
+}
+
+/// Something consumers read that is not as certroll wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    /// What, and where.
+    pub text: String,
+    /// Whether it is certain that they cannot use it. Else somebody wrote there and what it holds was not looked at.
+    pub certain: bool,
 }
 
 /// Three answers, and the difference between the last two matters: *absent* is proven.

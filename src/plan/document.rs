@@ -166,6 +166,18 @@ pub struct Reviewed {
     pub observation_changed: bool,
 }
 
+impl Reviewed {
+    /// Why what is planned now is not what was reviewed, as far as the two plans tell.
+    pub fn why(&self) -> &'static str {
+        match (self.declaration_changed, self.observation_changed) {
+            (true, true) => "the declaration and what is live have changed since",
+            (true, false) => "the declaration has changed since",
+            (false, true) => "what Entra, the store or a delivery place holds has changed since",
+            (false, false) => "time has passed since",
+        }
+    }
+}
+
 /// Compares a fresh plan with the reviewed one. A resumed step matches the step of the same rotation.
 pub fn review(reviewed: &Plan, fresh: &Plan) -> Vec<Reviewed> {
     fresh.certificates.iter().map(|certificate| review_certificate(reviewed, certificate)).collect()

@@ -19,6 +19,7 @@ pub mod situation;
 pub mod step;
 pub mod successor;
 pub mod together;
+pub mod undone;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;

@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::desired::{Cloud, Declared, Desired, StoreBinding};
+use crate::desired::{Cloud, Declared, Desired};
 use crate::ids::Name;
 use crate::observed::{
-    Generation, Holding, KeyState, Observed, ObservedTenant, StoreState, Target, TargetState, Untouchable,
+    Credential, Generation, Holding, KeyState, Observed, ObservedTenant, StoreState, Target, TargetState,
+    Untouchable,
 };
 use crate::plan::calendar::{freeze_at, next_open};
 use crate::plan::policy::Policy;
@@ -112,16 +113,22 @@ pub fn plan_certificate(
         acknowledgements: Situation::acknowledgements_of(desired, &names, &declared.address.tenant),
         names,
         siblings: siblings.get(&declared.address.tenant).unwrap_or(&no_siblings),
+        adopted_beside: Situation::adopted_beside_of(desired, declared),
         policy,
         now,
     };
     if let Some(untouchable) = &target.untouchable {
         plan.notes.push(not_ours_to_edit(untouchable));
     } else if declared.key_lives_here() {
-        let waits_for_room = plan_with_store(&mut situation, observed, &mut plan);
-        let makes_room = plan.steps.iter().any(|planned| matches!(planned.step, Step::Retire { .. }));
-        if waits_for_room && makes_room {
-            go_on(&mut plan, desired, declared, observed, siblings, policy, now);
+        match take_up_store(&mut situation, observed, &mut plan.notes) {
+            Ok(()) => {
+                let waits_for_room = decide_with_store(&mut situation, &mut plan);
+                let makes_room = plan.steps.iter().any(|planned| matches!(planned.step, Step::Retire { .. }));
+                if waits_for_room && makes_room {
+                    plan_what_room_allows(&mut plan, desired, declared, observed, siblings, policy, now);
+                }
+            }
+            Err(note) => plan.notes.push(note),
         }
     } else {
         let decided = provider::decide(&situation);
@@ -147,7 +154,7 @@ fn policies_unread(tenant: &ObservedTenant, plan: &CertificatePlan) -> Option<No
 }
 
 /// Plans what becomes possible once the steps are done, so that a second run at the same moment has nothing to do.
-fn go_on(
+fn plan_what_room_allows(
     plan: &mut CertificatePlan,
     desired: &Desired,
     declared: &Declared,
@@ -175,34 +182,34 @@ fn go_on(
     plan.left_alone = then.left_alone;
 }
 
-/// A certificate whose key lives in a store of ours: the three decisions, one after another. Says whether a due rotation
-/// waits only for a generation to retire.
-fn plan_with_store<'a>(
+/// Takes what the store holds into the situation, or says why nothing may be decided.
+fn take_up_store<'a>(
     situation: &mut Situation<'a>,
     observed: &'a Observed,
-    plan: &mut CertificatePlan,
-) -> bool {
+    notes: &mut Vec<Note>,
+) -> Result<(), Note> {
     let declared = situation.declared;
-    let Some(store) = observed.stores.get(&declared.address) else {
-        plan.notes.push(Note::blocked("the store was not read", "run again"));
-        return false;
-    };
-    plan.notes.extend(store.warnings.iter().map(|text| Note::new(NoteKind::Warning, text.as_str())));
+    let store = observed.stores.get(&declared.address);
+    let store = store.ok_or_else(|| Note::blocked("the store was not read", "run again"))?;
+    let damage = store.damage.iter().filter(|damage| damage.certain).map(|damage| &damage.text);
+    let warnings = store.warnings.iter().chain(damage);
+    notes.extend(warnings.map(|text| Note::new(NoteKind::Warning, text.as_str())));
     situation.shape = Some(store.shape);
     match &store.state {
         StoreState::Known(holding) => situation.holding = Cow::Borrowed(holding),
         StoreState::Absent => {}
         StoreState::Unreadable { reason } => {
-            let place =
-                declared.store.as_ref().map(|StoreBinding { store, entry, .. }| format!("{store}/{entry}"));
-            let text = format!("{} cannot be read: {reason}", place.unwrap_or_default());
-            plan.notes.push(Note::blocked(
-                text,
-                "make it readable and run again; nothing is done without knowing what it holds",
-            ));
-            return false;
+            let text = format!("{} cannot be read: {reason}", successor::place(declared));
+            let hint = "make it readable and run again; nothing is done without knowing what it holds";
+            return Err(Note::blocked(text, hint));
         }
     }
+    Ok(())
+}
+
+/// A certificate whose key lives in a store of ours: the three decisions, one after another. Says whether a due rotation
+/// waits only for a generation to retire.
+fn decide_with_store(situation: &mut Situation<'_>, plan: &mut CertificatePlan) -> bool {
     let adopted = situation.record_adopted_current();
     let current = match successor::current(situation) {
         Ok(current) => current,
@@ -216,6 +223,7 @@ fn plan_with_store<'a>(
         return false;
     }
     plan.notes.extend(left_behind(situation));
+    plan.notes.extend(listed_and_kept(situation));
     let mut succession = successor::decide(situation, current.as_ref());
     plan.notes.append(&mut succession.notes);
     if succession.blocked {
@@ -292,6 +300,21 @@ fn left_behind(situation: &Situation<'_>) -> Vec<Note> {
         generation.record.thumbprints.map_or(note.clone(), |thumbprints| note.about(thumbprints.sha1))
     };
     elsewhere.map(note).collect()
+}
+
+/// What the file drops here and another certificate adopts: whatever is decided about that one begins from it.
+fn listed_and_kept(situation: &Situation<'_>) -> Vec<Note> {
+    let listed = |id| situation.declared.drop_expired_foreign.contains(&id);
+    let kept = situation.target.client_credentials().filter(|credential| {
+        credential.key_id.is_some_and(listed) && situation.is_adopted_beside(credential)
+    });
+    let note = |credential: &Credential| {
+        let text = "is listed under drop_expired_foreign and kept: another certificate adopts it";
+        let note =
+            Note::new(NoteKind::Warning, text).with_hint("take it out of that certificate's adopt first");
+        credential.sha1().map_or(note.clone(), |sha1| note.about(sha1))
+    };
+    kept.map(note).collect()
 }
 
 fn title(declared: &Declared) -> String {
@@ -419,7 +442,10 @@ fn refusals(desired: &Desired, observed: &Observed, policy: &Policy, plan: &Plan
                     tenant: name.clone(),
                     value,
                     limit: allowed,
-                    declared: limit.to_string(),
+                    declared: match for_this_run {
+                        Some(_) => format!("for this run, instead of {limit}"),
+                        None => limit.to_string(),
+                    },
                 });
             }
         }

@@ -163,6 +163,7 @@ impl Step {
                 validity,
                 issuer: _,
                 place: _,
+                kept_as: _,
                 requested,
             } => {
                 let mut record = context.recorded(world).requested(generation.rotation_id, *key, subject);

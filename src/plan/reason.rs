@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{Address, Sha1};
+use crate::plan::step::Step;
 
 fn day(moment: &Timestamp) -> jiff::fmt::strtime::Display<'static> {
     moment.strftime("%Y-%m-%d")
@@ -91,6 +92,16 @@ pub enum Because {
     },
 }
 
+impl Because {
+    /// The words beside that step: what is retired need not be the current one any more.
+    pub fn of(&self, step: &Step) -> String {
+        match (self, step) {
+            (Because::Revoked, Step::Retire { .. }) => "the file lists it under revoked".to_owned(),
+            _ => self.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for Because {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -103,8 +114,8 @@ impl fmt::Display for Because {
             Because::Differs { what, is, declared } => {
                 write!(f, "its {what} is {is} and the file says {declared}")
             }
-            Because::Revoked => f.write_str("the file lists it under revoked"),
-            Because::Replace => f.write_str("--replace names it"),
+            Because::Revoked => f.write_str("the file lists the current one under revoked"),
+            Because::Replace => f.write_str("--replace names the current one"),
             Because::RevokePrevious => f.write_str("--revoke-previous was given"),
             Because::Rollback => f.write_str("--rollback was given"),
             Because::RejectedIsCurrent => {
@@ -224,7 +235,7 @@ pub enum Refusal {
         value: usize,
         /// How many are allowed.
         limit: usize,
-        /// The setting's value.
+        /// The setting's value, or that a flag stands in its place.
         declared: String,
     },
     /// Our clock and the service's differ too much.

@@ -67,7 +67,10 @@ fn plan_removed(
     let (tenant, target) = match state {
         Some((tenant, TargetState::Found(target))) => (tenant, target),
         Some((_, TargetState::Missing { .. } | TargetState::SoftDeleted { .. })) => {
-            let text = format!("the {} is gone; the removed entry can be deleted", removed.target);
+            let text = format!(
+                "there is no {}; if the entry names the right one, it can be deleted",
+                removed.target
+            );
             plan.notes.push(Note::new(NoteKind::Info, text));
             return plan;
         }
@@ -118,7 +121,11 @@ fn plan_removed(
         }
     }
     if credentials.is_empty() {
-        plan.notes.push(Note::new(NoteKind::Info, "nothing of it is left; the removed entry can be deleted"));
+        let text = format!(
+            "{:?} carries nothing of it; if that is the object it was on, the removed entry can be deleted",
+            target.display_name
+        );
+        plan.notes.push(Note::new(NoteKind::Info, text));
     }
     let went_on = desired.moved.iter().any(|moved| moved.from == removed.address);
     if !plan.steps.is_empty() && !went_on {

@@ -41,6 +41,8 @@ pub struct Situation<'a> {
     pub names: BTreeSet<Name>,
     /// Every name its tenant's files account for, former and removed ones included.
     pub siblings: &'a BTreeSet<Name>,
+    /// What other certificates of its tenant adopt, where it matters: `drop_expired_foreign:` drops none of that.
+    pub adopted_beside: Vec<&'a Thumbprint>,
     /// Acknowledgements of it, under any of its names.
     pub acknowledgements: Vec<&'a Acknowledgement>,
     /// What the run asks for.
@@ -194,6 +196,22 @@ impl<'a> Situation<'a> {
         });
         // Not the first one read: in whatever order they come, the plan is the same.
         theirs.min_by_key(|credential| (credential.sha1(), credential.key_id))
+    }
+
+    /// What `adopt:` of the tenant's other certificates names; nothing where the file drops nothing.
+    pub fn adopted_beside_of(desired: &'a Desired, declared: &Declared) -> Vec<&'a Thumbprint> {
+        if declared.drop_expired_foreign.is_empty() {
+            return Vec::new();
+        }
+        let address = &declared.address;
+        let others = desired.certificates.values();
+        let others = others.filter(|one| one.address != *address && one.address.tenant == address.tenant);
+        others.flat_map(|other| &other.adopt).map(|adopt| &adopt.thumbprint).collect()
+    }
+
+    /// Whether another certificate of the tenant adopts it.
+    pub fn is_adopted_beside(&self, credential: &Credential) -> bool {
+        self.adopted_beside.iter().any(|thumbprint| credential.is_named(thumbprint))
     }
 
     /// A generation in the store's entry that was made for somebody else and still has its key. While there is one, nothing in the entry

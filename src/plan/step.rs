@@ -106,10 +106,13 @@ pub enum Step {
         subject: String,
         /// Calendar length of validity.
         validity: Period,
-        /// The issuer's word.
+        /// The issuer, and what it is asked for.
         issuer: String,
         /// `store/entry`.
         place: String,
+        /// As what it is kept there, where that is not a combined PEM.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        kept_as: String,
         /// Whether the key already waits in the store for this certificate.
         requested: bool,
     },
@@ -231,6 +234,7 @@ impl Step {
                 validity: _,
                 issuer: _,
                 place: _,
+                kept_as: _,
                 requested: _,
             }
             | Step::Publish {
@@ -329,29 +333,46 @@ impl fmt::Display for StepAt<'_> {
             Step::Issue {
                 generation: _,
                 key,
-                signature_hash: _,
+                signature_hash,
                 subject,
                 validity,
                 issuer,
                 place,
+                kept_as,
                 requested,
             } => {
                 let day = |moment: Timestamp| moment.strftime("%Y-%m-%d");
                 let (begin, end) = (day(self.now), day(validity.after(self.now)));
-                write!(f, "RSA {}, {subject}, {begin} → {end}", key.bits())?;
-                made_by(f, issuer, place, *requested)
+                write!(f, "RSA {}{}, {subject}, {begin} → {end}", key.bits(), signed_with(*signature_hash))?;
+                made_by(f, issuer, place, kept_as, *requested)
             }
             step => step.fmt(f),
         }
     }
 }
 
-fn made_by(f: &mut fmt::Formatter<'_>, issuer: &str, place: &str, requested: bool) -> fmt::Result {
+/// The digest, where it is not the usual one.
+fn signed_with(hash: SignatureHash) -> &'static str {
+    match hash {
+        SignatureHash::Sha256 => "",
+        SignatureHash::Sha384 => ", SHA-384",
+        SignatureHash::Sha512 => ", SHA-512",
+    }
+}
+
+fn made_by(
+    f: &mut fmt::Formatter<'_>,
+    issuer: &str,
+    place: &str,
+    kept_as: &str,
+    requested: bool,
+) -> fmt::Result {
     if issuer != "self_signed" {
         write!(f, ", by {issuer}")?;
     }
     let how = if requested { "for the key waiting in" } else { "staged in" };
-    write!(f, ", {how} {place}")
+    write!(f, ", {how} {place}")?;
+    if kept_as.is_empty() { Ok(()) } else { write!(f, " as {kept_as}") }
 }
 
 impl fmt::Display for Step {
@@ -364,15 +385,16 @@ impl fmt::Display for Step {
             Step::Issue {
                 generation: _,
                 key,
-                signature_hash: _,
+                signature_hash,
                 subject,
                 validity,
                 issuer,
                 place,
+                kept_as,
                 requested,
             } => {
-                write!(f, "RSA {}, {subject}, valid {validity}", key.bits())?;
-                made_by(f, issuer, place, *requested)
+                write!(f, "RSA {}{}, {subject}, valid {validity}", key.bits(), signed_with(*signature_hash))?;
+                made_by(f, issuer, place, kept_as, *requested)
             }
             Step::Publish { generation, display_name, lifetime_max_seconds, dropping, repair } => {
                 if generation.thumbprints.is_some() {

@@ -18,6 +18,7 @@ use crate::plan::step::{GenerationRef, Step};
 pub use current::current;
 use due::{healthy, lacks_room, reason_to_rotate, reason_to_wait, replace_asked, tidy_up};
 use rollback::rollback;
+pub use rollback::{ADD_HOLD, NEEDS_HOLD};
 use rotation::{Gate, continuing, repair, rotate};
 pub use rotation::{generations_on_their_way, provable, publish};
 

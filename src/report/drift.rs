@@ -14,6 +14,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use crate::desired::{Declared, Desired, Ignore, Issuer, Origin};
+pub use crate::drift_rules::{Rule, Severity};
 use crate::ids::{Address, KeyId, Name, Owner, Sha1, TargetId, Thumbprint};
 use crate::observed::{Credential, Holding, Observed, ObservedTenant, StoreState, Target, TargetState};
 use crate::plan::planner::siblings;
@@ -21,7 +22,6 @@ use crate::plan::policy::Policy;
 use crate::plan::reason::NoteKind;
 use crate::plan::situation::Situation;
 use crate::plan::{CertificatePlan, Plan, successor};
-pub use crate::report::drift_rules::{Rule, Severity};
 pub use generations::days_until;
 
 /// What `drift` found.
@@ -231,6 +231,7 @@ impl Look<'_> {
         siblings: &BTreeMap<Name, BTreeSet<Name>>,
     ) {
         let before = self.findings.len();
+        self.damage(declared);
         if let Some((tenant, target)) = self.target(declared) {
             self.on_target(declared, plan, tenant, target, siblings);
         }
@@ -316,6 +317,7 @@ impl Look<'_> {
             acknowledgements: Situation::acknowledgements_of(self.desired, &names, &declared.address.tenant),
             names,
             siblings: siblings.get(&declared.address.tenant).unwrap_or(&no_siblings),
+            adopted_beside: Vec::new(),
             policy: self.policy,
             now: self.now,
         };
@@ -325,6 +327,31 @@ impl Look<'_> {
             self.current(&situation, plan);
         } else {
             self.without_key(&situation);
+        }
+    }
+
+    /// What consumers read and is not as certroll wrote it.
+    fn damage(&mut self, declared: &Declared) {
+        let Some(store) = self.observed.stores.get(&declared.address) else { return };
+        let current = match &store.state {
+            StoreState::Known(holding) => holding.current_generation(),
+            StoreState::Absent | StoreState::Unreadable { .. } => None,
+        };
+        let thumbprint = current.and_then(|generation| generation.record.thumbprints).map(|both| both.sha1);
+        let address = &declared.address;
+        for damage in &store.damage {
+            let (rule, hint) = match (damage.certain, thumbprint) {
+                (true, Some(sha1)) => (
+                    Rule::StoreDamaged,
+                    format!("restore it, or rotate: certroll apply --replace {address}={sha1}"),
+                ),
+                (true, None) => (Rule::StoreDamaged, "restore it".to_owned()),
+                (false, _) => {
+                    (Rule::StoreTouched, format!("certroll verify {address} compares what it holds"))
+                }
+            };
+            let finding = about(declared, rule, damage.text.as_str());
+            self.findings.push(Finding { thumbprint, hint: Some(hint), ..finding });
         }
     }
 

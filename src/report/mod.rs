@@ -1,5 +1,4 @@
 //! What certroll reports without changing anything.
 
 pub mod drift;
-pub mod drift_rules;
 pub mod verify;

@@ -31,6 +31,7 @@ use crate::observed::{Current, Generation, KeyState, ObservedStore, Removal, Sha
 use crate::store::{Pending, StoreError, StoreErrorKind, StoreReader, StoreWriter};
 pub use disk::{Action, Probe};
 use disk::{Fault, Folder};
+use layout::Reading;
 pub use name::entry_problem;
 use write::Entry;
 
@@ -230,12 +231,14 @@ impl Place {
         git_fault(&self.directory, &self.directory.join(&self.entry))
     }
 
-    fn read(&self) -> Result<(StoreState, Vec<String>), Fault> {
+    fn read(&self, shape: Shape) -> Result<ObservedStore, Fault> {
         let (folder, mut warnings) = self.find()?;
-        let Some(folder) = folder else { return Ok((StoreState::Absent, warnings)) };
-        let reading = layout::read(&folder, name::stem(&self.entry))?;
-        warnings.extend(reading.warnings);
-        Ok((StoreState::Known(reading.holding), warnings))
+        let Some(folder) = folder else {
+            return Ok(ObservedStore { shape, state: StoreState::Absent, warnings, damage: Vec::new() });
+        };
+        let Reading { holding, warnings: more, damage } = layout::read(&folder, name::stem(&self.entry))?;
+        warnings.extend(more);
+        Ok(ObservedStore { shape, state: StoreState::Known(holding), warnings, damage })
     }
 }
 
@@ -342,11 +345,14 @@ impl StoreReader for FileStore {
 
     async fn observe(&self, entry: &StoreBinding) -> ObservedStore {
         let place = self.place(entry);
-        let (state, warnings) = match self.work.does(move || place.read()).await {
+        let shape = self.shape(entry);
+        match self.work.does(move || place.read(shape)).await {
             Ok(seen) => seen,
-            Err(fault) => (StoreState::Unreadable { reason: fault.reason }, Vec::new()),
-        };
-        ObservedStore { shape: self.shape(entry), state, warnings }
+            Err(fault) => {
+                let state = StoreState::Unreadable { reason: fault.reason };
+                ObservedStore { shape, state, warnings: Vec::new(), damage: Vec::new() }
+            }
+        }
     }
 
     async fn issued(&self, entry: &StoreBinding, generation: &Generation) -> Result<Issued, StoreError> {

@@ -50,10 +50,14 @@ pub(crate) struct Version {
 }
 
 impl Version {
+    /// When it was or will be deleted.
+    pub(crate) fn deleted_at(&self) -> Option<Timestamp> {
+        self.deletion_time.parse().ok()
+    }
+
     /// Whether its values can be read at that moment.
     pub(crate) fn is_held_at(&self, now: Timestamp) -> bool {
-        let deleted = self.deletion_time.parse::<Timestamp>().is_ok_and(|at| at <= now);
-        !self.destroyed && !deleted
+        !self.destroyed && self.deleted_at().is_none_or(|at| at > now)
     }
 }
 

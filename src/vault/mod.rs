@@ -1,7 +1,7 @@
 //! HashiCorp Vault and OpenBao: signing in and asking, for the KV v2 store and the PKI issuer.
 //!
-//! Facts are from the HTTP API documentation of both: a token goes into `X-Vault-Token`, errors come as `{"errors": [...]}`, status 404
-//! with an empty list means that nothing is there, and 429 of `sys/health` is no throttling (it is not asked here).
+//! Facts are from the HTTP API documentation of both, and tried on Vault 1.21: a token goes into `X-Vault-Token`, errors come as
+//! `{"errors": [...]}`, status 404 with an empty list means that nothing is there, and 429 of `sys/health` is no throttling (it is not asked here).
 
 pub mod auth;
 pub mod kv;
@@ -124,9 +124,7 @@ impl Vault {
                 request = request.json(body).map_err(not_sent)?;
             }
             let answer = self.service.send(request).await?;
-            let says = |text: &str| errors_of(&answer).iter().any(|error| error.contains(text));
-            if answer.status == 403 && !renewed && self.auth.can_renew() && says("permission denied") {
-                // Vault answers an unknown or ended token and a missing right with the same words.
+            if !renewed && self.auth.can_renew() && may_be_of_the_token(&answer) {
                 self.forget(&token);
                 renewed = true;
                 continue;
@@ -247,17 +245,47 @@ impl Vault {
     }
 }
 
+fn texts_of(answer: &Answer) -> Vec<String> {
+    answer.json::<Errors>().map(|body| body.errors).unwrap_or_default()
+}
+
 /// What Vault says went wrong; empty where it says nothing.
 pub(crate) fn errors_of(answer: &Answer) -> Vec<String> {
-    answer.json::<Errors>().map(|body| body.errors).unwrap_or_default()
+    texts_of(answer).iter().flat_map(|text| unfolded(text)).collect()
+}
+
+/// Vault writes several errors, and some single ones, as a list in one text: `2 errors occurred:`, then a line for each.
+fn unfolded(text: &str) -> Vec<String> {
+    match text.split_once(" occurred:\n") {
+        Some((count, list)) if count.ends_with(" error") || count.ends_with(" errors") => {
+            let lines = list.lines().map(|line| line.trim().trim_start_matches("* ").to_owned());
+            lines.filter(|line| !line.is_empty()).collect()
+        }
+        _ => vec![text.to_owned()],
+    }
+}
+
+fn says_invalid_token(answer: &Answer) -> bool {
+    errors_of(answer).iter().any(|error| error == "invalid token")
+}
+
+/// Whether a refusal can mean that the token is unknown or has ended. Vault then adds "invalid token"; OpenBao and old versions say
+/// "permission denied" and no more. A missing right comes as a list of one: signing in again, perhaps with a secret id that serves once,
+/// would not help.
+fn may_be_of_the_token(answer: &Answer) -> bool {
+    let bare = |answer: &Answer| texts_of(answer).iter().any(|text| text == "permission denied");
+    answer.status == 403 && (says_invalid_token(answer) || bare(answer))
 }
 
 /// The trouble of an answer that is no success.
 pub(crate) fn refused(answer: &Answer) -> Trouble {
     let said = errors_of(answer).join("; ");
     let sealed = answer.status == 503;
-    let trouble = answer.trouble(answer.kind(), None, Some(&said));
+    let ended = answer.status == 403 && says_invalid_token(answer);
+    let kind = if ended { TroubleKind::Authentication } else { answer.kind() };
+    let trouble = answer.trouble(kind, None, Some(&said));
     match answer.status {
+        _ if ended => trouble.with_hint("the token is unknown to this vault or has ended: give another one"),
         403 => {
             trouble.with_hint("the token's policies lack a capability on this path, or the token has ended")
         }

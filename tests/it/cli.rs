@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::support::cli::Bench;
 
-const BILLING: &str = "\
+pub(super) const BILLING: &str = "\
 certroll: v1
 owner: platform
 tenants: { contoso: { cloud: emulator } }
@@ -23,7 +23,7 @@ const SEED: &str = r#"{ "tenants": { "contoso": { "existing": [
   { "app_id": "5c1d8e3a-7f10-4a2b-8c3d-9e4f5a6b7c8d", "display_name": "Billing" } ] } } }"#;
 
 /// A folder with a declaration and the directory it needs.
-fn billing() -> tempfile::TempDir {
+pub(super) fn billing() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("certroll.yaml"), BILLING).unwrap();
     std::fs::write(folder.path().join("emulator-seed.json"), SEED).unwrap();
@@ -31,13 +31,13 @@ fn billing() -> tempfile::TempDir {
 }
 
 /// The real binary in an environment that says nothing.
-fn certroll(folder: &Path, args: &[&str]) -> Command {
+pub(super) fn certroll(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_certroll"));
     command.env_clear().current_dir(folder).args(args).stdin(Stdio::null());
     command
 }
 
-fn run(folder: &Path, args: &[&str]) -> (i32, String, String) {
+pub(super) fn run(folder: &Path, args: &[&str]) -> (i32, String, String) {
     let Output { status, stdout, stderr } = certroll(folder, args).output().unwrap();
     (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
@@ -194,6 +194,55 @@ fn a_reader_that_goes_away_ends_nothing_loudly() {
     }
     // The apply was carried out although nobody read what it said.
     assert_eq!(run(folder.path(), &["plan", "--detailed-exitcode"]).0, 0);
+}
+
+#[test]
+fn no_output_for_programs_shows_what_could_repaint_a_terminal() {
+    let folder = billing();
+    let at = folder.path();
+    let hostile = SEED.replace("\"Billing\"", "\"Bil\\u202eling\\u009b31m\"");
+    std::fs::write(at.join("emulator-seed.json"), hostile).unwrap();
+    for args in [
+        &["plan", "--json", "--out", "plan.json"][..],
+        &["show", "plan.json", "--json"],
+        &[
+            "apply",
+            "plan.json",
+            "--emulator",
+            "--json",
+            "--receipt",
+            "receipt.json",
+            "-vv",
+            "--log-format",
+            "json",
+        ],
+        &["drift", "--json"],
+        &["verify", "--json"],
+        &["emulator", "show", "--json"],
+        &["emulator", "journal"],
+        &["emulator", "show"],
+    ] {
+        let (_, stdout, stderr) = run(at, args);
+        for text in [&stdout, &stderr] {
+            assert!(!text.contains(['\u{202e}', '\u{9b}']), "{args:?}: {text}");
+        }
+    }
+    for file in ["plan.json", "receipt.json"] {
+        let text = std::fs::read_to_string(at.join(file)).unwrap();
+        assert!(text.contains("\\u202e") && !text.contains(['\u{202e}', '\u{9b}']), "{file}: {text}");
+        serde_json::from_str::<Value>(&text).unwrap();
+    }
+}
+
+#[test]
+fn a_manual_page_is_certrolls_whichever_command_it_is_about() {
+    let folder = billing();
+    for (args, title) in [(&["man"][..], "certroll"), (&["man", "apply"], "certroll-apply")] {
+        let (_, page, _) = run(folder.path(), args);
+        let heading = page.lines().find(|line| line.starts_with(".TH")).unwrap();
+        let version = env!("CARGO_PKG_VERSION");
+        assert_eq!(heading.trim(), format!(".TH {title} 1  \"certroll {version}\" \"certroll manual\""));
+    }
 }
 
 #[test]
@@ -409,7 +458,7 @@ fn a_signal_stops_a_run_that_says_how_to_go_on() {
     let mut line = String::new();
     BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let ready: Value = serde_json::from_str(&line).unwrap();
-    let mut apply = certroll(at, &["apply", "--emulator", "--auto-approve"])
+    let mut apply = certroll(at, &["apply", "-f", ".", "--emulator", "--auto-approve"])
         .env("CERTROLL_EMULATOR", ready["url"].as_str().unwrap())
         .env("CERTROLL_CA_FILE", "ca.pem")
         .env("AZURE_CLIENT_ID", ready["client_id"].as_str().unwrap())
@@ -433,7 +482,8 @@ fn a_signal_stops_a_run_that_says_how_to_go_on() {
     server.wait().unwrap();
     assert_eq!(code, Some(130), "{stdout}");
     assert!(began.elapsed().as_secs() < 5, "it took {:?}", began.elapsed());
-    assert!(stdout.contains("interrupted") && stdout.contains("to go on: certroll apply"), "{stdout}");
+    assert!(stdout.contains("interrupted: "), "{stdout}");
+    assert!(stdout.ends_with("\nto go on: certroll apply -f . --emulator --auto-approve\n"), "{stdout}");
     // The next run, on the same directory, goes on to the end.
     let (code, stdout, stderr) = run(at, &["apply", "--emulator", "--auto-approve"]);
     assert_eq!(code, 0, "{stderr}");
@@ -450,4 +500,36 @@ fn writing_over_a_file_that_is_there_is_refused_by_init_alone() {
     std::fs::File::options().append(true).open(at.join("a.yaml")).unwrap().write_all(b"# mine\n").unwrap();
     assert_eq!(run(at, &["init", "a.yaml"]).0, 1);
     assert!(std::fs::read_to_string(at.join("a.yaml")).unwrap().ends_with("# mine\n"));
+}
+
+#[test]
+fn init_writes_where_f_says_and_nowhere_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    std::fs::create_dir(at.join("apps")).unwrap();
+    for (args, written) in [
+        (&["init", "-f", "a.yaml"][..], "a.yaml"),
+        (&["init", "-f", "apps"], "apps/certroll.yaml"),
+        (&["-f", "apps/b.yml", "init"], "apps/b.yml"),
+        (&["init", "."], "./certroll.yaml"),
+    ] {
+        let before = listing(at);
+        let (code, stdout, stderr) = run(at, args);
+        assert_eq!(code, 0, "{args:?}: {stderr}");
+        assert!(stdout.starts_with(&format!("Wrote {written}.")), "{args:?}: {stdout}");
+        let added: Vec<_> = listing(at).into_iter().filter(|path| !before.contains(path)).collect();
+        assert_eq!(added, [written.trim_start_matches("./")], "{args:?}");
+        assert_eq!(run(at, args).0, 1, "{args:?}: a second time it is there");
+    }
+    let before = listing(at);
+    for args in [
+        &["init", "-f", "c.yaml", "-f", "d.yaml"][..],
+        &["init", "c.yaml", "-f", "d.yaml"],
+        &["init", "-f", "c.txt"],
+        &["init", "-f", "new-folder"],
+    ] {
+        let (code, stdout, stderr) = run(at, args);
+        assert_eq!((code, stdout.as_str()), (64, ""), "{args:?}: {stderr}");
+    }
+    assert_eq!(listing(at), before, "a refusal writes nothing");
 }

@@ -64,8 +64,13 @@ fn a_certificate_that_left_the_declaration_does_not_keep_the_rest_of_a_saved_pla
     let scene = Scene::new();
     scene.done("certroll plan --only contoso/billing --only contoso/payroll --out plan.json");
     scene.write("certroll.yaml", DECLARATION.split("  payroll").next().unwrap());
-    scene.done("certroll apply plan.json --emulator");
+    let ran = scene.run("certroll apply plan.json --emulator");
     assert!(scene.has_key("billing") && !scene.has_key("payroll"));
+    assert_eq!(ran.code, 4, "payroll was approved too: {ran:?}");
+    assert!(
+        ran.stdout.contains("contoso/payroll  refused: reviewed and not done: issue, publish, prove, promote: it is not in the declaration any more"),
+        "{ran:?}"
+    );
     let ran = scene.run("certroll plan --only contoso/billing --only contoso/payroll");
     assert_eq!(ran.code, 1, "asked for on the command line it is a mistake: {ran:?}");
 }

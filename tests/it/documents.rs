@@ -1,7 +1,8 @@
 //! Every command in the documents is run, in order, and prints what the document says.
 //!
 //! A `console` block holds commands after `$ ` and what they print; `...` stands for any lines. Thumbprints and dates differ in every
-//! run: a thumbprint in a document stands for the one at the same place in what was printed, also in later commands.
+//! run: a thumbprint in a document stands for the one at the same place in what was printed, also in later commands and files. A block
+//! called `yaml file=NAME` or `json file=NAME` is written to that file. A command may fail only where `echo $?` follows.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -84,7 +85,7 @@ struct Walk {
     _folder: tempfile::TempDir,
     bench: Bench,
     last: Ran,
-    /// First eight digits in the document, and those of this run.
+    /// In the document, and of this run: whole ones, and the first eight digits of each.
     thumbprints: BTreeMap<String, String>,
 }
 
@@ -103,9 +104,20 @@ impl Walk {
             thumbprints: BTreeMap::new(),
         };
         let text = std::fs::read_to_string(root.join(document)).unwrap();
-        for block in text.split("```console\n").skip(1) {
-            walk.block(block.split("```").next().unwrap());
+        for fence in text.split("\n```").skip(1).step_by(2) {
+            let (info, content) = fence.split_once('\n').unwrap();
+            match (info, info.split_once(" file=")) {
+                ("console", _) => walk.block(content),
+                (_, Some((_, file))) => walk.file(file, content),
+                _ => {}
+            }
         }
+    }
+
+    fn file(&self, name: &str, content: &str) {
+        let path = self.bench.folder.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, format!("{}\n", self.of_this_run(content))).unwrap();
     }
 
     fn block(&mut self, block: &str) {
@@ -117,12 +129,13 @@ impl Walk {
             while let Some(output) = lines.next_if(|line| has_marks && !line.starts_with("$ ")) {
                 expected.push(output);
             }
-            self.command(command);
+            let may_fail = lines.peek() == Some(&"$ echo $?");
+            self.command(command, may_fail);
             self.compare(command, &expected);
         }
     }
 
-    fn command(&mut self, command: &str) {
+    fn command(&mut self, command: &str, may_fail: bool) {
         if NOT_RUN.iter().any(|(known, _)| *known == command) {
             self.last.stdout.clear();
             return;
@@ -137,7 +150,7 @@ impl Walk {
                 let code = self.last.code;
                 let asked = words.contains(&"--detailed-exitcode") && matches!(code, 2 | 3);
                 assert!(
-                    code == 0 || asked,
+                    code == 0 || asked || may_fail,
                     "{}: {command} ended with {code}: {}",
                     self.document,
                     self.last.stderr
@@ -151,7 +164,10 @@ impl Walk {
     }
 
     fn of_this_run(&self, word: &str) -> String {
-        self.thumbprints.iter().fold(word.to_owned(), |word, (written, real)| word.replace(written, real))
+        // Whole ones first: their beginnings are known too.
+        let mut known: Vec<_> = self.thumbprints.iter().collect();
+        known.sort_by_key(|(written, _)| std::cmp::Reverse(written.len()));
+        known.into_iter().fold(word.to_owned(), |word, (written, real)| word.replace(written, real))
     }
 
     /// The expected lines, in order; `...` skips any number of lines.
@@ -175,7 +191,10 @@ impl Walk {
                 }
             };
             skipping = false;
-            self.thumbprints.extend(thumbprints(line).into_iter().zip(thumbprints(found)));
+            for (written, real) in thumbprints(line).into_iter().zip(thumbprints(found)) {
+                self.thumbprints.insert(written[..8].to_owned(), real[..8].to_owned());
+                self.thumbprints.insert(written, real);
+            }
         }
         let rest: Vec<_> = actual.collect();
         let left_out = !expected.is_empty() && !skipping && !rest.is_empty();
@@ -183,13 +202,13 @@ impl Walk {
     }
 }
 
-/// The first eight digits of each thumbprint in a line, short or whole.
+/// Each thumbprint in a line, short or whole.
 fn thumbprints(line: &str) -> Vec<String> {
     let words = line.split(|c: char| !c.is_ascii_alphanumeric());
     let is_one = |word: &&str| {
         matches!(word.len(), 8 | 40) && word.chars().all(|c| matches!(c, '0'..='9' | 'A'..='F'))
     };
-    words.filter(is_one).map(|word| word[..8].to_owned()).collect()
+    words.filter(is_one).map(str::to_owned).collect()
 }
 
 /// The line with thumbprints, dates and times of day made equal.
@@ -224,4 +243,82 @@ fn copy(from: &Path, to: &Path) {
             std::fs::copy(entry.path(), to).map(drop).unwrap()
         }
     }
+}
+
+fn page(name: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+/// The first cell of each row below a heading of a table, and the second.
+fn rows<'p>(page: &'p str, heading: &str) -> Vec<(Vec<&'p str>, &'p str)> {
+    let table = page.split(heading).nth(1).unwrap_or_else(|| panic!("no table {heading}"));
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let cells = rows.map(|line| line.split('|').map(str::trim).collect::<Vec<_>>());
+    cells.map(|cells| (cells[1].split('`').skip(1).step_by(2).collect(), cells[2])).collect()
+}
+
+#[test]
+fn the_page_on_declarations_names_every_key_and_every_word() {
+    let page = page("docs/declarations.md");
+    let schema = certroll::desired::file::schema();
+    let mut missing = Vec::new();
+    let mut places = vec![&schema];
+    while let Some(place) = places.pop() {
+        match place {
+            serde_json::Value::Object(members) => {
+                let keys = members.get("properties").and_then(serde_json::Value::as_object);
+                let keys = keys.into_iter().flat_map(serde_json::Map::keys).map(String::as_str);
+                let word = members.get("const").and_then(serde_json::Value::as_str);
+                let words = members.get("enum").and_then(serde_json::Value::as_array);
+                let words = words.into_iter().flatten().filter_map(serde_json::Value::as_str);
+                let told = |word: &&str| !page.contains(&format!("`{word}`"));
+                missing.extend(keys.chain(word).chain(words).filter(told).map(str::to_owned));
+                places.extend(members.values());
+            }
+            serde_json::Value::Array(values) => places.extend(values),
+            _ => {}
+        }
+    }
+    missing.sort();
+    missing.dedup();
+    // Keys of the small maps that the page writes out in braces.
+    missing.retain(|key| !page.contains(&format!("{{ {key}")) && !page.contains(&format!(", {key}")));
+    assert!(missing.is_empty(), "docs/declarations.md does not name {missing:?}");
+}
+
+#[test]
+fn the_page_on_settings_has_every_name_with_its_default() {
+    let page = page("docs/changes.md");
+    let told: Vec<(&str, &str)> = rows(&page, "| setting | default | what it is |")
+        .into_iter()
+        .flat_map(|(names, defaults)| names.into_iter().zip(defaults.split(", ")))
+        .collect();
+    let known = certroll::settings::Settings::default().set("nonsense", "1").unwrap_err().to_string();
+    let known: Vec<&str> = known.split("the settings are: ").nth(1).unwrap().split(", ").collect();
+    assert_eq!(told.iter().map(|(name, _)| *name).collect::<Vec<_>>(), known);
+    for (name, default) in told {
+        let mut settings = certroll::settings::Settings::default();
+        settings.set(name, default).unwrap();
+        assert!(settings.changed().is_empty(), "{name} is not {default} by default");
+    }
+}
+
+#[test]
+fn the_page_on_the_emulator_has_every_fault_and_every_change() {
+    let page = page("docs/emulator.md");
+    let told = |heading| rows(&page, heading).into_iter().flat_map(|(names, _)| names).collect::<Vec<_>>();
+    let faults = serde_json::to_value(certroll::emulator::Faults::default()).unwrap();
+    let mut known: Vec<&str> = faults.as_object().unwrap().keys().map(String::as_str).collect();
+    let mut faults = told("| key | makes |");
+    known.sort_unstable();
+    faults.sort_unstable();
+    assert_eq!(faults, known);
+    let example = page.split("```json file=faults.json\n").nth(1).unwrap().split("```").next().unwrap();
+    let example: serde_json::Value = serde_json::from_str(example).unwrap();
+    assert_eq!(example.as_object().unwrap().len(), known.len(), "the example has all of them");
+    let error =
+        serde_json::from_str::<certroll::emulator::Change>(r#"{"change":"x"}"#).unwrap_err().to_string();
+    let known: Vec<&str> =
+        error.split("expected one of ").nth(1).unwrap().split('`').skip(1).step_by(2).collect();
+    assert_eq!(told("| change | members beside `change` |"), known);
 }

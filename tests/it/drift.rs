@@ -2,7 +2,7 @@
 
 use crate::support::observed;
 use certroll::desired::{Ignore, Issuer, Retire, RotatorMatch};
-use certroll::observed::{LifetimePolicy, Reserved, StoreState, TargetState, Untouchable};
+use certroll::observed::{Damage, LifetimePolicy, Reserved, StoreState, TargetState, Untouchable};
 use certroll::plan::reason::NoteKind;
 use certroll::plan::{Plan, planner};
 use certroll::report::drift::{Drift, Rule, Severity, drift};
@@ -52,6 +52,13 @@ fn check(rows: &[Row]) {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn damaged(certain: bool) -> World {
+    let mut world = healthy();
+    let store = world.observed.stores.get_mut(&address(ADDRESS)).unwrap();
+    store.damage.push(Damage { text: "cloudm.pfx was changed".into(), certain });
+    world
 }
 
 /// Published on 2027-02-01, due in July.
@@ -320,6 +327,16 @@ fn what_cannot_be_told_is_said_and_nothing_is_guessed_from_it() {
             story: "a store that does not answer hides what is on the target",
             world: || healthy().store(StoreState::Unreadable { reason: "permission denied".into() }),
             findings: &["alert store-unreadable"],
+        },
+        Row {
+            story: "what consumers read is damaged",
+            world: || damaged(true),
+            findings: &["alert store-damaged new"],
+        },
+        Row {
+            story: "somebody wrote what consumers read",
+            world: || damaged(false),
+            findings: &["warning store-touched new"],
         },
         Row {
             story: "clocks that differ",

@@ -1,5 +1,6 @@
 //! Certificates as issued, judged by their bytes and, where marked, by openssl.
 
+mod csr;
 mod examples;
 
 use certroll::certificate::{Certificate, KeyKind, PublicKey, SignatureHash};

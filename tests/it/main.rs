@@ -10,6 +10,7 @@ mod assertions;
 mod bounded;
 mod cli;
 mod cli_asked;
+mod cli_codes;
 mod cli_files;
 mod cli_ground;
 mod cli_service;

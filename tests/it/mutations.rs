@@ -16,25 +16,26 @@ use std::process::{Command, Output};
 use std::sync::Mutex;
 use std::time::Instant;
 
-/// The switch: the name of the mistake to make.
+/// The switch: the number of the mistake to make. Not its name, so that no text comes into the code that a test reading it takes for the code's own.
 const SWITCH: &str = "CERTROLL_MUTANT";
 
 /// How long the tests of one mistake may take, in seconds. A mistake that makes them hang is not caught.
 const PATIENCE: &str = "120";
 
 /// The switch when no mistake is to be made.
-const NO_MISTAKE: &str = "none";
+const NO_MISTAKE: usize = 0;
 
 /// What the broken code asks.
 const SWITCHED: &str = r#"
 /// Whether this mistake is to be made.
-pub fn mutated(name: &str) -> bool {
-    static WANTED: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
-    WANTED.get_or_init(|| std::env::var("CERTROLL_MUTANT").ok()).as_deref() == Some(name)
+pub fn mutated(number: usize) -> bool {
+    static WANTED: std::sync::OnceLock<Option<usize>> = std::sync::OnceLock::new();
+    *WANTED.get_or_init(|| std::env::var("CERTROLL_MUTANT").ok()?.parse().ok()) == Some(number)
 }"#;
 
 #[derive(Debug)]
 struct Mutant {
+    number: usize,
     name: String,
     file: PathBuf,
     /// The place is the first after this text, which stands in the file once. Empty: the place itself stands in the file once.
@@ -50,10 +51,10 @@ fn root() -> &'static Path {
 
 /// Blocks of `== NAME`, `in FILE` or `in FILE after TEXT`, `caught by FILTER…`, lines `- RIGHT` and lines `+ WRONG`.
 fn mutants() -> Vec<Mutant> {
-    include_str!("../mutations.txt").split("\n== ").skip(1).map(mutant).collect()
+    include_str!("../mutations.txt").split("\n== ").enumerate().skip(1).map(mutant).collect()
 }
 
-fn mutant(block: &str) -> Mutant {
+fn mutant((number, block): (usize, &str)) -> Mutant {
     let (name, rest) = block.split_once('\n').unwrap();
     let line = |prefix: &str| {
         let mut lines = rest.lines().filter_map(|line| line.strip_prefix(prefix));
@@ -65,6 +66,7 @@ fn mutant(block: &str) -> Mutant {
     };
     let (file, after) = line("in ").split_once(" after ").unwrap_or((line("in "), ""));
     Mutant {
+        number,
         name: name.trim().to_owned(),
         file: file.into(),
         after: after.to_owned(),
@@ -169,8 +171,8 @@ fn broken(code: &str, mutants: &[&Mutant]) -> String {
         last = start;
         let right = &code[start..end];
         let switched =
-            mutants.iter().fold(format!("{{ {right} }}"), |otherwise, Mutant { name, wrong, .. }| {
-                format!("{{ if crate::mutated({name:?}) {{ {wrong} }} else {otherwise} }}")
+            mutants.iter().fold(format!("{{ {right} }}"), |otherwise, Mutant { number, wrong, .. }| {
+                format!("{{ if crate::mutated({number}) {{ {wrong} }} else {otherwise} }}")
             });
         // A statement ends inside; an expression stays one.
         let switched = if right.ends_with(';') { switched } else { format!("({switched})") };
@@ -249,11 +251,11 @@ impl Ran {
 }
 
 /// Runs the named tests with that mistake.
-fn run(programs: &[PathBuf], copy: &Path, filters: &BTreeSet<&str>, mistake: &str) -> Ran {
+fn run(programs: &[PathBuf], copy: &Path, filters: &BTreeSet<&str>, mistake: usize) -> Ran {
     let mut ran = Ran::default();
     for program in programs {
         let mut command = Command::new("timeout");
-        command.arg(PATIENCE).arg(program).args(filters).current_dir(copy).env(SWITCH, mistake);
+        command.arg(PATIENCE).arg(program).args(filters).current_dir(copy).env(SWITCH, mistake.to_string());
         let Output { stdout, .. } = command.output().unwrap();
         for line in String::from_utf8_lossy(&stdout).lines() {
             let Some((test, how)) = line.strip_prefix("test ").and_then(|line| line.split_once(" ... "))
@@ -280,7 +282,7 @@ fn tell(line: &str) {
 fn escapes(mutant: &Mutant, programs: &[PathBuf], copy: &Path) -> Option<String> {
     let filters: BTreeSet<&str> = mutant.caught_by.iter().map(String::as_str).collect();
     let began = Instant::now();
-    let ran = run(programs, copy, &filters, &mutant.name);
+    let ran = run(programs, copy, &filters, mutant.number);
     let blind: Vec<&str> = filters.iter().copied().filter(|filter| !ran.fails(filter)).collect();
     let took = began.elapsed().as_secs_f32();
     tell(&format!("{} {} ({took:.1} s)", if blind.is_empty() { "caught " } else { "ESCAPED" }, mutant.name));

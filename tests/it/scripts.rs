@@ -50,7 +50,7 @@ use crate::support::ci;
 use crate::support::cli::{Bench, Ran};
 use crate::support::key_vault::{CLIENT, CLIENT_SECRET, KeyVaultService, TENANT};
 use crate::support::keys;
-use crate::support::kv2::{Kv2, TOKEN};
+use crate::support::kv2::{self, Kv2, TOKEN};
 use crate::support::secrets::{self, Secrets};
 use crate::support::serve::serve;
 use crate::support::stores::signing_request;
@@ -128,6 +128,7 @@ scripts! {
     run_too_seldom
     saml_is_left_alone
     spread
+    store_damaged
     store_troubles
     target_troubles
     troubled_service
@@ -167,7 +168,8 @@ pub(crate) struct Story {
     names: Names,
     /// Thumbprints by the name of the credential: `@name` in an edit stands for one.
     credentials: BTreeMap<String, String>,
-    vault: Option<Arc<Kv2>>,
+    /// Address and token of the one that `serve vault` shall give, if not the test's own.
+    pub(crate) vault: Option<(String, String)>,
     ci: BTreeMap<String, Arc<dyn ci::Played>>,
     key_vault: Option<Arc<KeyVaultService>>,
     secrets: Option<Arc<Secrets>>,
@@ -192,7 +194,7 @@ impl Story {
         }
     }
 
-    fn tell(mut self, script: &str) -> String {
+    pub(crate) fn tell(mut self, script: &str) -> String {
         for line in self.lay_out(script).lines() {
             self.tell_line(line);
         }
@@ -302,7 +304,10 @@ impl Story {
                     "secret" => self.key_vault.as_ref().unwrap().secret_shown(words[2]),
                     "certificate" => self.key_vault.as_ref().unwrap().certificate_shown(words[2]),
                     "kubernetes" => self.secrets.as_ref().unwrap().shown(words[2]),
-                    _ => self.vault.as_ref().unwrap().shown(words[2]),
+                    _ => {
+                        let (address, token) = self.vault.as_ref().unwrap();
+                        kv2::look(address, token, words[2])
+                    }
                 };
                 self.print("", &found);
             }
@@ -357,10 +362,10 @@ impl Story {
             self.key_vault = Some(vault);
             return;
         }
-        let vault = Arc::new(Kv2::default());
-        self.bench.env.insert("VAULT_ADDR".into(), serve(Arc::clone(&vault) as Arc<dyn Transport>));
-        self.bench.env.insert("VAULT_TOKEN".into(), TOKEN.into());
-        self.vault = Some(vault);
+        let (address, token) =
+            self.vault.get_or_insert_with(|| (serve(Arc::new(Kv2::default())), TOKEN.to_owned()));
+        self.bench.env.insert("VAULT_ADDR".into(), address.clone());
+        self.bench.env.insert("VAULT_TOKEN".into(), token.clone());
     }
 
     /// The one path that a pattern with `*` for a whole part matches.

@@ -68,6 +68,15 @@ pub(crate) fn read_key_vault(url: &str) -> serde_json::Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
+/// `tests/tools/vault/read_back.py` on a path of a Vault.
+pub(crate) fn read_vault(address: &str, token: &str, path: &str) -> serde_json::Value {
+    let script = root().join("tests/tools/vault/read_back.py");
+    let mut command = Command::new(python("vault", "tests/tools/vault/requirements.txt"));
+    let output = command.arg(script).args([address, path]).env("VAULT_TOKEN", token).output().unwrap();
+    assert!(output.status.success(), "{path}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }

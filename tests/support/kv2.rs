@@ -1,13 +1,13 @@
 //! A Vault of the test's own: the KV v2 engine at `secret`, a KV v1 engine at `old`, and three ways to sign in, after the HTTP API
 //! documentation of KV version 2. The same tests run against a real server, so that this one is held to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use async_trait::async_trait;
 use certroll::certificate::Certificate;
 use certroll::issuer::{CertificateRequest, Issuer, SubjectKey};
-use certroll::net::{Transport, TransportError};
+use certroll::net::{HttpsOptions, HttpsTransport, Transport, TransportError, Trust};
 use http::{Request, Response};
 use serde_json::{Map, Value, json};
 
@@ -17,6 +17,7 @@ const VERSIONS_MAX: usize = 10;
 #[derive(Clone)]
 struct Version {
     created: String,
+    deletion: String,
     data: Option<Map<String, Value>>,
 }
 
@@ -35,6 +36,7 @@ struct State {
     /// What the token may do on some paths; on all others it is root's.
     capabilities: BTreeMap<String, Vec<String>>,
     delete_version_after: String,
+    deletion: String,
 }
 
 /// The server.
@@ -64,35 +66,56 @@ impl Kv2 {
         self.0.lock().unwrap().capabilities.insert(path.to_owned(), capabilities);
     }
 
-    /// What the metadata of every name says of deletion.
+    /// What the metadata of every name says of deletion. Versions that are there already stay.
     pub fn delete_versions_after(&self, duration: &str) {
         self.0.lock().unwrap().delete_version_after = duration.to_owned();
     }
+
+    /// When versions that are written from now on will be deleted, as with a limit at the mount, of which the metadata of names says nothing.
+    pub fn versions_will_be_deleted_at(&self, time: &str) {
+        self.0.lock().unwrap().deletion = time.to_owned();
+    }
 }
 
-impl Kv2 {
-    /// What consumers find at a path: versions and the names of the fields of the newest, a certificate's thumbprint instead of its text.
-    pub fn shown(&self, path: &str) -> String {
-        let state = self.0.lock().unwrap();
-        let Some(item) = state.items.get(path) else { return "nothing".to_owned() };
-        let held: Vec<String> =
-            item.versions.iter().filter(|(_, v)| v.data.is_some()).map(|(n, _)| n.to_string()).collect();
-        let mut lines = vec![format!("version {}, held: {}", item.newest, held.join(" "))];
-        let data = item.versions.get(&item.newest).and_then(|version| version.data.as_ref());
-        for (name, value) in data.into_iter().flatten() {
-            let text = value.as_str().unwrap_or_default();
-            let found =
-                Certificate::all_from_pem(text.as_bytes()).ok().and_then(|all| all.into_iter().next());
-            let told = match found {
-                Some(certificate) => format!("certificate {}", certificate.thumbprints.sha1),
-                None if name.starts_with("certroll-") => "certroll's own".to_owned(),
-                None => format!("{} characters", text.len()),
-            };
-            let name = if name.starts_with("certroll-") { "certroll-…" } else { name };
-            lines.push(format!("{name}: {told}"));
-        }
-        lines.join("\n")
+/// What consumers find at a path of a server, the test's own or a real one: versions and the names of the fields of the newest, a
+/// certificate's thumbprint instead of its text.
+pub fn look(address: &str, token: &str, path: &str) -> String {
+    let (_, metadata) = ask(address, token, "GET", &format!("secret/metadata/{path}"));
+    let Some(newest) = metadata["data"]["current_version"].as_u64() else { return "nothing".to_owned() };
+    let versions = metadata["data"]["versions"].as_object().unwrap();
+    let is_held =
+        |version: &Value| version["destroyed"] == json!(false) && version["deletion_time"] == json!("");
+    let held = versions.iter().filter(|(_, version)| is_held(version));
+    let held: BTreeSet<u64> = held.map(|(number, _)| number.parse().unwrap()).collect();
+    let held: Vec<String> = held.iter().map(u64::to_string).collect();
+    let (_, value) = ask(address, token, "GET", &format!("secret/data/{path}"));
+    let fields = value["data"]["data"].as_object().into_iter().flatten();
+    let (own, theirs): (Vec<_>, Vec<_>) = fields.partition(|(name, _)| name.starts_with("certroll-"));
+    let mut lines = vec![format!("version {newest}, held: {}", held.join(" "))];
+    for (name, value) in theirs {
+        let text = value.as_str().unwrap_or_default();
+        let found = Certificate::all_from_pem(text.as_bytes()).ok().and_then(|all| all.into_iter().next());
+        lines.push(match found {
+            Some(certificate) => format!("{name}: certificate {}", certificate.thumbprints.sha1),
+            None => format!("{name}: {} characters", text.len()),
+        });
     }
+    lines.extend(own.iter().map(|_| "certroll-…: certroll's own".to_owned()));
+    lines.join("\n")
+}
+
+/// Asks a server on loopback as anybody does: status and body.
+pub fn ask(address: &str, token: &str, method: &str, path: &str) -> (u16, Value) {
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("{address}/v1/{path}"))
+        .header("x-vault-token", token)
+        .body(Vec::new())
+        .unwrap();
+    let transport = HttpsTransport::new(HttpsOptions { trust: Trust::System, ..HttpsOptions::default() });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let answer = runtime.block_on(transport.unwrap().send(request)).unwrap();
+    (answer.status().as_u16(), serde_json::from_slice(answer.body()).unwrap_or(Value::Null))
 }
 
 fn answer(status: u16, body: &Value) -> Response<Vec<u8>> {
@@ -115,7 +138,7 @@ impl State {
         }
         let token = request.headers().get("x-vault-token").and_then(|value| value.to_str().ok());
         if token != Some(TOKEN) {
-            return errors(403, &["permission denied"]);
+            return errors(403, &["2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n"]);
         }
         if let Some(mount) = path.strip_prefix("sys/internal/ui/mounts/") {
             let version = if mount == "old" { "1" } else { "2" };
@@ -171,7 +194,7 @@ impl State {
     fn metadata(&self, name: &str) -> Response<Vec<u8>> {
         let Some(item) = self.items.get(name) else { return errors(404, &[]) };
         let versions = item.versions.iter().map(|(number, version)| {
-            let known = json!({ "created_time": version.created, "deletion_time": "", "destroyed": version.data.is_none() });
+            let known = json!({ "created_time": version.created, "deletion_time": version.deletion, "destroyed": version.data.is_none() });
             (number.to_string(), known)
         });
         let versions: Map<String, Value> = versions.collect();
@@ -212,7 +235,8 @@ impl State {
         }
         item.newest += 1;
         let data = body["data"].as_object().cloned();
-        item.versions.insert(item.newest, Version { created: created.clone(), data });
+        item.versions
+            .insert(item.newest, Version { created: created.clone(), deletion: self.deletion.clone(), data });
         while item.versions.len() > VERSIONS_MAX {
             item.versions.pop_first();
         }

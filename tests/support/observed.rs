@@ -238,7 +238,12 @@ impl World {
         self.tenant_mut().targets.insert(address.clone(), state);
         self.observed.stores.insert(
             address.clone(),
-            ObservedStore { shape: POINTER, state: StoreState::Absent, warnings: Vec::new() },
+            ObservedStore {
+                shape: POINTER,
+                state: StoreState::Absent,
+                warnings: Vec::new(),
+                damage: Vec::new(),
+            },
         );
         self.desired.certificates.insert(address, declared);
         self

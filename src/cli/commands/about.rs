@@ -44,6 +44,8 @@ pub fn man(command: Option<&str>, world: &World) -> Result<Ending, Error> {
     };
     let mut out = world.stdout.clone();
     clap_mangen::Man::new(page)
+        .source(concat!("certroll ", env!("CARGO_PKG_VERSION")))
+        .manual("certroll manual")
         .render(&mut out)
         .map_err(|error| Error::new(Kind::Local, "writing the manual page").caused_by(&error))?;
     Ok(Ending::Fine)

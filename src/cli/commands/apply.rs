@@ -1,6 +1,5 @@
 //! `apply`: carries a plan out. Without a saved plan it plans, shows, asks, plans again and carries out what was shown.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::BufRead as _;
 use std::sync::Arc;
@@ -16,11 +15,12 @@ use crate::cli::files::Pending;
 use crate::cli::planning::{Ask, Prepared, prepare, settings};
 use crate::cli::progress::{Bars, JsonLines, Lines, Quiet};
 use crate::cli::secrets::FromOperator;
+use crate::cli::text::clean;
 use crate::cli::world::World;
-use crate::cli::{compare, complain, human, json, outcome_text, unread, view};
+use crate::cli::{again, compare, complain, human, json, outcome_text, unread, view};
 use crate::error::{Error, Kind};
 use crate::plan::Plan;
-use crate::plan::policy::{Overrides, Pattern};
+use crate::plan::policy::Pattern;
 use crate::plan::reason::Note;
 
 /// Who approved what is carried out.
@@ -32,17 +32,17 @@ enum Approval {
 }
 
 /// Plans, lets somebody approve, carries out, tells the outcome.
-pub async fn run(args: &ApplyArgs, global: &Global, world: &mut World) -> Result<Ending, Error> {
-    check_arguments(args, global, world)?;
+pub async fn run(args: &ApplyArgs, given: &Global, world: &mut World) -> Result<Ending, Error> {
+    check_arguments(args, given, world)?;
     let saved = args.plan.as_ref().map(|path| show::read(path, world)).transpose()?;
     let saved = saved.map(|document| document.into_plan());
     let (selection, global) = match &saved {
         Some(saved) => {
-            tell_what_is_asked(saved, global, world);
+            tell_what_is_asked(saved, given, world);
             is_asked_again(saved, &args.selection)?;
-            (selection_of(saved), with_settings_of(saved, global)?)
+            (selection_of(saved), with_settings_of(saved, given)?)
         }
-        None => (args.selection.clone(), global.clone()),
+        None => (args.selection.clone(), given.clone()),
     };
     let global = &global;
     let receipt = args.receipt.as_ref().map(|path| Pending::open(&world.path(path), path)).transpose()?;
@@ -68,6 +68,9 @@ pub async fn run(args: &ApplyArgs, global: &Global, world: &mut World) -> Result
     if !global.is_json() {
         world.stdout.write(&outcome_text::outcomes(&report, view(global, world)));
         tell_what_to_commit(&report, world);
+        if report.ending() == outcome::Ending::Interrupted {
+            world.stdout.write(&format!("\nto go on: {}\n", clean(&again::apply(args, given))));
+        }
     }
     let written = receipt.map_or(Ok(()), |receipt| write_receipt(receipt, &report, &prepared));
     let ending = ending(&report);
@@ -90,7 +93,7 @@ fn stopped_before_anything() -> Error {
 fn write_receipt(receipt: Pending, report: &Report, prepared: &Prepared) -> Result<(), Error> {
     let text = serde_json::to_string_pretty(&report.receipt(&prepared.desired.owner))
         .map_err(|error| Error::new(Kind::Internal, "writing the receipt").caused_by(&error))?;
-    receipt.commit(format!("{text}\n").as_bytes())
+    receipt.commit(json::fit_to_show(&format!("{text}\n")).as_bytes())
 }
 
 /// What can be told before anything is read.
@@ -126,7 +129,7 @@ fn tell_what_is_asked(saved: &Plan, global: &Global, world: &World) {
 /// What takes a safeguard away is not done because a file says so, which may have been changed since the review: whoever applies the
 /// plan asks for it too.
 fn is_asked_again(saved: &Plan, selection: &Selection) -> Result<(), Error> {
-    let (asked, given) = (saved.asked.flags(), asked_by(selection).flags());
+    let (asked, given) = (saved.asked.flags(), again::asked_by(selection).flags());
     if let Some(extra) = given.iter().find(|flag| !asked.contains(flag)) {
         return Err(Error::new(Kind::Usage, "reading the command line")
             .because(format!("the saved plan was made without {extra}"))
@@ -140,19 +143,6 @@ fn is_asked_again(saved: &Plan, selection: &Selection) -> Result<(), Error> {
     Err(Error::new(Kind::Refused, "carrying out the saved plan")
         .because(format!("it was asked for with {needed}, which a file alone cannot ask for"))
         .hint(format!("if that is meant, say it again: certroll apply PLAN {needed}")))
-}
-
-/// What these flags ask for.
-fn asked_by(selection: &Selection) -> Overrides {
-    let Selection { only: _, replace, revoke_previous, rollback, max_issue, max_retire } = selection;
-    Overrides {
-        replace: replace.iter().cloned().collect(),
-        revoke_previous: *revoke_previous,
-        rollback: rollback.iter().cloned().collect(),
-        max_issue: *max_issue,
-        max_retire: *max_retire,
-        settings: BTreeMap::new(),
-    }
 }
 
 /// The selection that makes the saved plan again.

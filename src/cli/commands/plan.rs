@@ -1,14 +1,13 @@
 //! `plan`: what apply would do, and why. Changes nothing.
 
-use std::path::Path;
-
 use crate::cli::args::{Global, PlanArgs};
 use crate::cli::exit::Ending;
 use crate::cli::files::{self, Pending};
 use crate::cli::human;
+use crate::cli::json::fit_to_show;
 use crate::cli::planning::{Ask, Prepared, prepare};
 use crate::cli::world::World;
-use crate::cli::{complain, unread, view};
+use crate::cli::{again, complain, unread, view};
 use crate::error::{Error, Kind};
 use crate::plan::Plan;
 use crate::plan::asked::{self, Denied};
@@ -29,27 +28,15 @@ pub async fn run(args: &PlanArgs, global: &Global, world: &World) -> Result<Endi
         return Ok(ending.and(complain(&error, global, world)));
     }
     if let Some(out) = args.out.as_ref().filter(|_| !global.quiet) {
-        let apply = to_apply(out, prepared.ground.emulator, global);
+        let apply = again::apply_saved(out, &prepared.plan.asked, prepared.ground.emulator, global);
         let text = format!("Saved to {}. To carry out exactly this: {apply}", out.display());
         world.stderr.write(&format!("{}\n", crate::cli::text::clean(&text)));
     }
     Ok(ending)
 }
 
-/// The command that carries the saved plan out from the same place.
-fn to_apply(out: &Path, emulator: bool, global: &Global) -> String {
-    let quoted = |path: &Path| {
-        let path = path.display().to_string();
-        let plain = |c: char| c.is_alphanumeric() || "-_./+=:@%".contains(c);
-        if path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
-    };
-    let files = global.files.iter().map(|file| format!(" -f {}", quoted(file)));
-    let emulator = if emulator { " --emulator" } else { "" };
-    format!("certroll apply {}{}{emulator}", quoted(out), files.collect::<String>())
-}
-
 fn save(out: Pending, document: &Document) -> Result<(), Error> {
-    let text = document.to_json();
+    let text = fit_to_show(&document.to_json());
     if files::is_too_large(text.as_bytes()) {
         return Err(Error::new(Kind::Local, "saving the plan")
             .because("it would be too large to be read again")
@@ -70,7 +57,11 @@ pub fn denied(prepared: &Prepared, global: &Global, world: &World) -> Ending {
 
 /// Shows a plan, fresh or saved.
 pub fn show(plan: &Plan, document: &Document, global: &Global, world: &World) {
-    let text = if global.is_json() { document.to_json() } else { human::plan(plan, view(global, world)) };
+    let text = if global.is_json() {
+        fit_to_show(&document.to_json())
+    } else {
+        human::plan(plan, view(global, world))
+    };
     world.stdout.write(&text);
 }
 

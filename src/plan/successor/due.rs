@@ -1,7 +1,9 @@
 //! Whether the current generation is due, what is waited for before, and what is left to do while it is healthy.
 
 use crate::desired::Timing;
+use crate::ids::Name;
 use crate::observed::Generation;
+use crate::observed::record::PublicRecord;
 use crate::plan::PlannedStep;
 use crate::plan::calendar::{due, lead_before};
 use crate::plan::planner::held_back;
@@ -52,7 +54,7 @@ fn differs(situation: &Situation<'_>, current: &CurrentView<'_>) -> Option<Becau
         return because("key", format!("RSA {}", key.bits()), format!("RSA {}", declared.key.bits()));
     }
     let subject = declared.subject.to_string();
-    if !record.subject.is_empty() && record.subject != subject {
+    if !record.subject.is_empty() && record.subject != subject && !follows_the_name(situation, record) {
         return because("subject", record.subject.clone(), subject);
     }
     let issuer = declared.issuer.fingerprint();
@@ -64,6 +66,17 @@ fn differs(situation: &Situation<'_>, current: &CurrentView<'_>) -> Option<Becau
         return because("store form", record.form.clone(), form);
     }
     None
+}
+
+/// Whether both subjects are those that follow from a name when none is written, and only the name changed (`moved:`). A new name
+/// alone is no reason for a new key: the next rotation makes one with the new subject.
+fn follows_the_name(situation: &Situation<'_>, record: &PublicRecord) -> bool {
+    let name = &situation.declared.address.name;
+    let of = |name: &Name| format!("CN={name}");
+    record.name != *name
+        && situation.names.contains(&record.name)
+        && record.subject == of(&record.name)
+        && situation.declared.subject == of(name)
 }
 
 /// Something should be waited for before a due rotation, unless the current one itself is about to end.

@@ -8,6 +8,11 @@ use crate::plan::step::Step;
 use crate::plan::successor::rotation::{hand_off, provable, push_deliveries};
 use crate::plan::successor::{Succession, is_held, place, planned};
 
+/// Why a rollback is refused without a hold in force.
+pub const NEEDS_HOLD: &str = "a rollback needs a hold: in the file, else the next run would rotate again";
+/// What to try then.
+pub const ADD_HOLD: &str = "add hold: { until: DATE, reason: TEXT } to the certificate";
+
 /// `--rollback`, and a rollback that an earlier run did not finish.
 pub(super) fn rollback(situation: &Situation<'_>, current: Option<&CurrentView<'_>>) -> Option<Succession> {
     let current = current?;
@@ -25,10 +30,9 @@ pub(super) fn rollback(situation: &Situation<'_>, current: Option<&CurrentView<'
             "there is no predecessor to roll back to: it must still be in the store and, valid and not revoked, on the target",
             "rotate instead: certroll apply --replace ADDRESS=THUMBPRINT",
         ))),
-        Some(_) if !unfinished && !is_held(situation) => Some(Succession::blocked(Note::blocked(
-            "a rollback needs a hold: in the file, else the next run would rotate again",
-            "add hold: { until: DATE, reason: TEXT } to the certificate",
-        ))),
+        Some(_) if !unfinished && !is_held(situation) => {
+            Some(Succession::blocked(Note::blocked(NEEDS_HOLD, ADD_HOLD)))
+        }
         Some(previous) => Some(roll_back_to(situation, current_generation, previous)),
     }
 }

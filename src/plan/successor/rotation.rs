@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::desired::{Prove, Timing};
+use crate::desired::{Prove, StoreBinding, Timing};
 use crate::observed::record::RecordedPhase;
 use crate::observed::{Credential, Generation, KeyState, Staging};
 use crate::plan::PlannedStep;
@@ -192,8 +192,9 @@ fn chain(
                 signature_hash: declared.signature_hash,
                 subject: declared.subject.to_string(),
                 validity: declared.validity.clone(),
-                issuer: declared.issuer.as_str().to_owned(),
+                issuer: declared.issuer.words(),
                 place: place(declared),
+                kept_as: declared.store.as_ref().map(StoreBinding::kept_as).unwrap_or_default(),
                 // One on its way without a certificate has its key waiting.
                 requested: requests || started.is_some(),
             },
@@ -275,6 +276,7 @@ pub fn publish(situation: &Situation<'_>, generation: &GenerationRef, repair: bo
     let droppable = |credential: &&Credential| {
         credential.reserved.is_none()
             && !is_own(credential)
+            && !situation.is_adopted_beside(credential)
             && credential.is_expired_at(situation.now)
             && credential.key_id.is_some_and(|id| declared.drop_expired_foreign.contains(&id))
     };

@@ -42,7 +42,7 @@ fn words(PlannedStep { step, because, .. }: &PlannedStep, is_made: bool) -> Stri
         Step::Deliver { slot, .. } => format!(" to {slot}"),
         _ => String::new(),
     };
-    format!("apply would {} {what}{place}: {because}", step.verb())
+    format!("apply would {} {what}{place}: {}", step.verb(), because.of(step))
 }
 
 /// Whether another finding about the certificate says why that step is planned.

@@ -21,7 +21,7 @@ use super::rendered::Rendered;
 use crate::certificate::Certificate;
 use crate::ids::Thumbprints;
 use crate::observed::record::{PublicRecord, RECORD_FORMAT, RecordedPhase};
-use crate::observed::{Current, Generation, Holding, KeyState};
+use crate::observed::{Current, Damage, Generation, Holding, KeyState};
 use crate::store::StoreErrorKind;
 
 pub(super) const CURRENT: &str = "current";
@@ -45,6 +45,7 @@ const LOOKS_MAX: u32 = 10;
 pub(super) struct Reading {
     pub(super) holding: Holding,
     pub(super) warnings: Vec<String>,
+    pub(super) damage: Vec<Damage>,
 }
 
 /// Reads an entry's folder. Needs no lock: every change is one rename, so it is enough that the pointer is the
@@ -137,7 +138,7 @@ fn read_once(entry: &Folder, stem: &str, pointer: Option<&str>) -> Result<Readin
             Some(generation) => {
                 reading.warnings.extend(wide_secrets(&folder)?);
                 if pointer == Some(name.as_str()) {
-                    reading.warnings.extend(current_trouble(&folder, &generation)?);
+                    reading.damage.extend(current_trouble(&folder, &generation)?);
                 }
                 reading.holding.generations.push(generation);
             }
@@ -173,30 +174,32 @@ fn wide_secrets(folder: &Folder) -> Result<Vec<String>, Fault> {
     Ok(warnings)
 }
 
-/// What is wrong with the files consumers read, as far as names and sizes tell.
-fn current_trouble(folder: &Folder, generation: &Generation) -> Result<Vec<String>, Fault> {
-    let mut warnings = Vec::new();
+/// What is wrong with the files consumers read, as far as names, sizes and times tell.
+fn current_trouble(folder: &Folder, generation: &Generation) -> Result<Vec<Damage>, Fault> {
+    let mut damage = Vec::new();
+    let shown = |name: &str| folder.path().join(name).display().to_string();
+    let certain = |text: String| Damage { text, certain: true };
     if generation.key != KeyState::Held {
-        warnings.push(format!(
-            "the key of the current generation is missing: {}",
-            folder.path().join(KEY).display()
-        ));
+        damage.push(certain(format!("the key of the current generation is missing: {}", shown(KEY))));
     }
     if generation.record.rotation_id.is_none() {
-        return Ok(warnings);
+        return Ok(damage);
     }
-    let changed = |name: &str| {
-        format!("the file consumers read was changed or is missing: {}", folder.path().join(name).display())
-    };
+    let changed =
+        |name: &str| certain(format!("the file consumers read was changed or is missing: {}", shown(name)));
     match Rendered::of(folder) {
         Ok(Some(rendered)) => {
-            warnings.extend(rendered.damaged_by_size(folder)?.into_iter().map(changed));
+            damage.extend(rendered.damaged_by_size(folder)?.into_iter().map(changed));
+            damage.extend(rendered.written_since(folder)?.into_iter().map(|name| Damage {
+                text: format!("somebody wrote the file consumers read after certroll did: {}", shown(name)),
+                certain: false,
+            }));
         }
-        Ok(None) => warnings.push(changed(RENDERED)),
-        Err(fault) if fault.kind == StoreErrorKind::Corrupt => warnings.push(changed(RENDERED)),
+        Ok(None) => damage.push(changed(RENDERED)),
+        Err(fault) if fault.kind == StoreErrorKind::Corrupt => damage.push(changed(RENDERED)),
         Err(fault) => return Err(fault),
     }
-    Ok(warnings)
+    Ok(damage)
 }
 
 fn read_generation(folder: &Folder, handle: &str) -> Result<Option<Generation>, Fault> {

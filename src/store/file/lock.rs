@@ -4,7 +4,7 @@
 //! work on every network file system; the store's documentation says so.
 
 use std::fs::{File, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 
 use super::disk::{Fault, Folder};
 use crate::store::StoreErrorKind;
@@ -34,9 +34,7 @@ pub(super) fn try_lock(folder: &Folder) -> Result<Result<Lock, Held>, Fault> {
     let mut file = folder.lock_file(LOCK)?;
     let trouble = |what: &str, error: std::io::Error| {
         let reason = format!("{what} {}/{LOCK}: {error}", folder.path().display());
-        Fault::new(StoreErrorKind::Unavailable, reason).hint(
-            "the folder must be on a file system that supports locks; not every network file system does",
-        )
+        Fault::new(StoreErrorKind::Unavailable, reason).hint(hint(error.kind()))
     };
     match file.try_lock() {
         Ok(()) => {}
@@ -52,6 +50,14 @@ pub(super) fn try_lock(folder: &Folder) -> Result<Result<Lock, Held>, Fault> {
         .and_then(|_| write!(file, "process {}", std::process::id()))
         .map_err(|error| trouble("writing", error))?;
     Ok(Ok(Lock { file }))
+}
+
+/// What to try when the lock cannot be taken, though nobody holds it.
+fn hint(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room there and run again",
+        _ => "the folder must be on a file system that supports locks; not every network file system does",
+    }
 }
 
 /// Who says to hold the lock. Only for a message.
@@ -83,6 +89,14 @@ pub(super) fn busy(folder: &Folder, held: &Held, waited_seconds: u64) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_not_taken_for_a_file_system_without_locks_or_for_another_run() {
+        for full in [ErrorKind::StorageFull, ErrorKind::QuotaExceeded] {
+            assert_eq!(hint(full), "make room there and run again");
+        }
+        assert!(hint(ErrorKind::Unsupported).contains("supports locks"));
+    }
 
     #[test]
     fn the_lock_is_let_go_of_although_a_starting_process_still_has_a_copy_of_the_file() {

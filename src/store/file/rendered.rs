@@ -32,6 +32,9 @@ struct Contents {
     /// In bytes.
     size: u64,
     sha256: Sha256,
+    /// When it was written, in nanoseconds since 1970, as text because JSON's numbers end before. Missing in what older versions wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    modified: Option<String>,
 }
 
 impl Rendered {
@@ -39,11 +42,13 @@ impl Rendered {
         Rendered { form, files: Vec::new(), contents: BTreeMap::new() }
     }
 
-    /// Notes a file that was written.
-    pub(super) fn add(&mut self, name: &str, contents: &[u8]) {
+    /// Notes a file of the folder that was written.
+    pub(super) fn add(&mut self, folder: &Folder, name: &str, contents: &[u8]) -> Result<(), Fault> {
         self.files.push(name.to_owned());
-        let noted = Contents { size: contents.len() as u64, sha256: sha256(contents) };
+        let modified = folder.stat(name)?.map(|found| found.modified_nanoseconds.to_string());
+        let noted = Contents { size: contents.len() as u64, sha256: sha256(contents), modified };
         self.contents.insert(name.to_owned(), noted);
+        Ok(())
     }
 
     /// What is written down in a generation's folder; `None` when nothing is. Touches no key.
@@ -69,6 +74,20 @@ impl Rendered {
             }
         }
         Ok(damaged)
+    }
+
+    /// The files of the size they had that were written at another time. Opens none: what they hold may still be the same.
+    pub(super) fn written_since(&self, folder: &Folder) -> Result<Vec<&str>, Fault> {
+        let mut written = Vec::new();
+        for (name, noted) in &self.contents {
+            let found =
+                folder.stat(name)?.filter(|found| found.kind == Kind::File && found.size == noted.size);
+            let at = found.map(|found| found.modified_nanoseconds.to_string());
+            if at.is_some() && noted.modified.is_some() && at != noted.modified {
+                written.push(name.as_str());
+            }
+        }
+        Ok(written)
     }
 
     /// The first file that is missing or holds something else. Reads all of them.

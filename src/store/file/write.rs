@@ -357,12 +357,12 @@ fn render_form(folder: &Folder, stem: &str, form: &Form, password: Option<&Secre
     let mut rendered = Rendered::new(fingerprint);
     for file in &files {
         put(folder, &file.name, &file.contents)?;
-        rendered.add(&file.name, &file.contents);
+        rendered.add(folder, &file.name, &file.contents)?;
     }
     if let (Password::Generate, true, Some(password)) = (&form.password, form.format.is_pfx(), password) {
         let name = format!("{stem}.password");
         put(folder, &name, password.expose().as_bytes())?;
-        rendered.add(&name, password.expose().as_bytes());
+        rendered.add(folder, &name, password.expose().as_bytes())?;
     }
     let done = serde_json::to_vec(&rendered)
         .map_err(|error| Fault::new(StoreErrorKind::Refused, error.to_string()))?;

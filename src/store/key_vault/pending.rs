@@ -204,7 +204,7 @@ impl StoreReader for PendingStore {
             Ok((holding, warnings)) => (StoreState::Known(holding), warnings),
             Err(error) => (StoreState::Unreadable { reason: error.to_string() }, Vec::new()),
         };
-        ObservedStore { shape, state, warnings }
+        ObservedStore { shape, state, warnings, damage: Vec::new() }
     }
 
     async fn issued(&self, entry: &StoreBinding, generation: &Generation) -> Result<Issued, StoreError> {

@@ -217,10 +217,11 @@ impl StoreReader for SlotStore {
             _ => Ok(Vec::new()),
         };
         match warnings {
-            Ok(warnings) => ObservedStore { shape, state, warnings },
+            Ok(warnings) => ObservedStore { shape, state, warnings, damage: Vec::new() },
             Err(trouble) => {
                 let reason = StoreError::from(trouble).to_string();
-                ObservedStore { shape, state: StoreState::Unreadable { reason }, warnings: Vec::new() }
+                let state = StoreState::Unreadable { reason };
+                ObservedStore { shape, state, warnings: Vec::new(), damage: Vec::new() }
             }
         }
     }

@@ -27,7 +27,7 @@ use crate::observed::{
     Current, Generation, Holding, KeyState, ObservedStore, Removal, Shape, Staging, StoreState,
 };
 use crate::vault::Vault;
-use crate::vault::kv::{Fields, Kv, not_version_2};
+use crate::vault::kv::{Fields, Kv, Version, not_version_2};
 
 /// Start of the name of the field that certroll keeps its own in; the SHA-256 thumbprint follows, so that it can be seen without a value.
 const OWN_FIELD: &str = "certroll-";
@@ -245,21 +245,26 @@ impl VaultStore {
         Ok(found.next().map(|mut all| Issued { certificate: all.remove(0), chain: all }))
     }
 
+    /// Whether consumers will find nothing one day. What is set at the mount shows in the times of versions alone; what was set at the
+    /// path after the newest version was written counts from the next one.
     fn warnings(&self, view: &View) -> Vec<String> {
-        let Some(limit) = go_duration(&view.live.delete_version_after) else { return Vec::new() };
         let Ok(holding) = view.holding() else { return Vec::new() };
-        let end = holding.current_generation().and_then(|generation| {
-            let (start, end) = (generation.record.not_before?, generation.record.not_after?);
-            Some(end.duration_since(start))
-        });
-        match end {
-            Some(life) if limit < life => vec![format!(
-                "the vault deletes versions of this path after {} (delete_version_after), before the certificate ends: consumers would \
-                 find nothing",
-                view.live.delete_version_after
-            )],
-            _ => Vec::new(),
-        }
+        let Some(record) = holding.current_generation().map(|generation| &generation.record) else {
+            return Vec::new();
+        };
+        let (Some(start), Some(end)) = (record.not_before, record.not_after) else { return Vec::new() };
+        let newest = view.live.versions.get(&view.live.current_version);
+        let goes = newest.and_then(Version::deleted_at).filter(|at| *at < end);
+        let limit =
+            go_duration(&view.live.delete_version_after).filter(|limit| *limit < end.duration_since(start));
+        let when = match (goes, limit) {
+            (Some(at), _) => format!("the version that consumers read on {at}"),
+            (None, Some(_)) => format!("versions of this path after {}", view.live.delete_version_after),
+            (None, None) => return Vec::new(),
+        };
+        vec![format!(
+            "the vault deletes {when} (delete_version_after), before the certificate ends: consumers would find nothing"
+        )]
     }
 }
 
@@ -325,7 +330,7 @@ impl StoreReader for VaultStore {
             Ok((holding, warnings)) => (StoreState::Known(holding), warnings),
             Err(error) => (StoreState::Unreadable { reason: error.to_string() }, Vec::new()),
         };
-        ObservedStore { shape, state, warnings }
+        ObservedStore { shape, state, warnings, damage: Vec::new() }
     }
 
     async fn issued(&self, entry: &StoreBinding, generation: &Generation) -> Result<Issued, StoreError> {

@@ -1,7 +1,8 @@
 //! P4, as it is carried out: what of a fresh plan a reviewed one covers.
 
 use certroll::apply::Cancel;
-use certroll::apply::outcome::Outcome;
+use certroll::apply::outcome::{Outcome, StepOutcome};
+use certroll::desired::{Hold, Timing};
 use certroll::plan::Plan;
 use certroll::plan::step::Step;
 use uuid::Uuid;
@@ -88,4 +89,75 @@ async fn p4_a_removal_that_was_not_reviewed_is_not_carried_out_after_the_rotatio
     assert!(fresh.certificates[0].steps.iter().any(|planned| matches!(planned.step, Step::Retire { .. })));
     writes(&world, &reviewed).await;
     assert_eq!(world.entries(object).len(), 2, "the rotation was carried out, the removal was not");
+}
+
+/// What applying the reviewed plan comes to now: the exit code, the outcome's reason, and the steps that were refused.
+async fn outcome(world: &World, reviewed: &Plan) -> (u8, String, Vec<&'static str>) {
+    let (fresh, observed) = world.plan().await;
+    let report = world.apply_plan(&fresh, Some(reviewed), &observed, &Cancel::never()).await;
+    let reason = match &report.certificates[0].outcome {
+        Outcome::Refused { reason } => reason.clone(),
+        other => other.word().to_owned(),
+    };
+    let steps = report.certificates.iter().flat_map(|one| &one.steps);
+    let refused = steps.filter(|step| matches!(step.outcome, StepOutcome::Refused { .. }));
+    (report.ending().exit_code(), reason, refused.map(|step| step.step.verb()).collect())
+}
+
+const ROTATION: [&str; 4] = ["issue", "publish", "prove", "promote"];
+
+#[tokio::test]
+async fn p6_a_reviewed_rotation_that_is_not_due_any_more_is_no_success() {
+    let mut world = World::new(Shelf::File);
+    world.declare("backup", &[]);
+    world.apply().await;
+    world.emulator.advance(jiff::SignedDuration::from_hours(24 * 181));
+    let reviewed = world.plan().await.0;
+    world.declared("backup").timing = Timing::RotationPeriod("300d".parse().unwrap());
+    let (code, reason, refused) = outcome(&world, &reviewed).await;
+    assert_eq!((code, refused.as_slice()), (4, ROTATION.as_slice()));
+    assert!(
+        reason.contains(
+            "reviewed and not done: issue, publish, prove, promote: the declaration has changed since"
+        ),
+        "{reason}"
+    );
+    world.declared("backup").timing = Timing::RotationPeriod("180d".parse().unwrap());
+    let until = "2099-01-01".parse().unwrap();
+    world.declared("backup").hold = Some(Hold { until, reason: "audit".into() });
+    let (code, reason, refused) = outcome(&world, &reviewed).await;
+    assert_eq!((code, refused.as_slice()), (4, ROTATION.as_slice()));
+    assert!(reason.contains("promote: rotate, held back by a hold: audit"), "{reason}");
+}
+
+#[tokio::test]
+async fn p6_a_reviewed_rotation_that_another_one_came_before_is_no_success() {
+    let mut world = World::new(Shelf::File);
+    world.declare("backup", &[]);
+    world.apply().await;
+    world.emulator.advance(jiff::SignedDuration::from_hours(24 * 181));
+    let reviewed = world.plan().await.0;
+    world.declared("backup").subject = "CN=other".to_owned();
+    world.apply().await;
+    let (code, _, refused) = outcome(&world, &reviewed).await;
+    assert_eq!((code, refused.as_slice()), (4, ROTATION.as_slice()));
+}
+
+#[tokio::test]
+async fn a_reviewed_plan_that_was_carried_out_is_a_success_again_whatever_came_after() {
+    let mut world = World::new(Shelf::File);
+    world.declare("backup", &[]);
+    let first = world.plan().await.0;
+    world.apply().await;
+    assert_eq!(outcome(&world, &first).await.0, 0, "all of it is done");
+    world.emulator.advance(jiff::SignedDuration::from_hours(24 * 181));
+    let second = world.plan().await.0;
+    world.apply().await;
+    assert_eq!(outcome(&world, &second).await.0, 0, "the second one");
+    world.emulator.advance(jiff::SignedDuration::from_hours(24 * 15));
+    let retirement = world.plan().await.0;
+    assert!(retirement.certificates[0].steps.iter().any(|one| matches!(one.step, Step::Retire { .. })));
+    world.apply().await;
+    assert_eq!(outcome(&world, &retirement).await.0, 0, "what was to go is gone");
+    assert_eq!(outcome(&world, &first).await.0, 0, "it was current once");
 }

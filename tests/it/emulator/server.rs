@@ -189,7 +189,7 @@ async fn the_commands_work_on_a_running_server() {
     let folder = tempfile::tempdir().unwrap();
     let ca_file = folder.path().join("ca.pem");
     std::fs::write(&ca_file, ca).unwrap();
-    let env = EmulatorEnv { server: Some(url), ca_file: Some(ca_file), state: None };
+    let env = EmulatorEnv { server: Some(url), ca_file: Some(ca_file), ..EmulatorEnv::default() };
     assert_eq!(command(&env, &["clock", "+1d"]).await.unwrap(), "2026-03-02T00:00:00Z\n");
     directory.get("/v1.0/applications");
     let journal = command(&env, &["journal"]).await.unwrap();

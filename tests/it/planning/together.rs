@@ -351,3 +351,35 @@ fn a_removed_entry_that_would_go_on_after_the_plan_does_not_settle() {
     let unsettled = guard::settles(&plan, &world.desired, &world.observed, &world.policy).unwrap_err();
     assert_eq!(unsettled.address, address("contoso/gone"));
 }
+
+/// One is due and may drop what has expired on its object; the other one adopts just that, and its key is nowhere.
+#[test]
+fn what_another_certificate_adopts_is_dropped_by_nobody() {
+    let due = || {
+        world()
+            .with(current("old", "2026-03-01"))
+            .credential(foreign("dead", "2025-01-01"))
+            .declare(|declared| declared.drop_expired_foreign = [random_key_id("dead")].into())
+            .with_certificate("contoso/mail", OBJECT)
+    };
+    let mut world = due();
+    world.desired.certificates.get_mut(&address("contoso/mail")).unwrap().adopt = vec![adopt("dead", false)];
+    let plan = plan_of(&world);
+    let steps = steps_of(&world, &plan);
+    assert!(steps.contains(&"publish".to_owned()), "{}", tell(&world, &plan));
+    assert!(!steps.iter().any(|step| step.contains("dropping")), "{}", tell(&world, &plan));
+    let backup = plan.certificates.iter().find(|one| one.address == address(ADDRESS)).unwrap();
+    let notes = &backup.notes;
+    let kept = |text: &str| text.ends_with("kept: another certificate adopts it");
+    assert!(notes.iter().any(|note| kept(&note.text)), "{notes:#?}");
+    check_any(&world, &plan).unwrap();
+    // Adopted by nobody it goes, and both get a key.
+    let alone = due();
+    let plan = plan_of(&alone);
+    assert!(
+        steps_of(&alone, &plan).iter().any(|step| step.contains("dropping dead")),
+        "{}",
+        tell(&alone, &plan)
+    );
+    check_any(&alone, &plan).unwrap();
+}

@@ -1,4 +1,8 @@
-//! The store in HashiCorp Vault and OpenBao keeps the contract: against a vault of the test's own and, where one is named, a real server.
+//! The store in HashiCorp Vault and OpenBao keeps the contract: against a vault of the test's own and a real one.
+
+mod real;
+mod real_pki;
+mod real_rights;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,8 +12,10 @@ use certroll::certificate::Certificate;
 use certroll::connections::Operator;
 use certroll::desired::{Format, StoreBinding};
 use certroll::form::read_pem;
+use certroll::may::May;
 use certroll::net::{HttpsOptions, HttpsTransport, RetrySettings, Service, Transport, Trust, Way};
-use certroll::observed::{Current, StoreState};
+use certroll::observed::record::{PublicRecord, RecordedPhase};
+use certroll::observed::{Current, Generation, StoreState};
 use certroll::random::SystemRandom;
 use certroll::store::vault::VaultStore;
 use certroll::store::{StoreErrorKind, StoreReader, StoreWriter};
@@ -22,7 +28,7 @@ use super::binding;
 use crate::support::contract::{self, Bench, Rotation};
 use crate::support::keys;
 use crate::support::kv2::{Kv2, TOKEN};
-use crate::support::service::StillClock;
+use crate::support::service::{Answering, StillClock, answer};
 use crate::support::trouble::{EVERY_MISCHIEF, Mischief, Trouble};
 use crate::support::troubled::Troubled;
 
@@ -45,9 +51,6 @@ impl Server {
 
     /// The real server that `.ci/servers` started.
     fn real() -> Server {
-        let set = |name: &str| {
-            std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: start .ci/servers"))
-        };
         let transport = HttpsTransport::new(HttpsOptions { trust: Trust::System, ..HttpsOptions::default() });
         Server {
             address: set("CERTROLL_TEST_VAULT_ADDR"),
@@ -69,8 +72,16 @@ impl Server {
     }
 
     fn store(&self, trouble: &Arc<Trouble>) -> VaultStore {
+        self.store_at(trouble, "secret")
+    }
+
+    fn store_at(&self, trouble: &Arc<Trouble>, mount: &str) -> VaultStore {
+        VaultStore::new(self.vault(trouble, self.auth()), mount, None)
+    }
+
+    fn auth(&self) -> Auth {
         let token = Source::Given(certroll::key::Secret::new(self.token.clone()));
-        VaultStore::new(self.vault(trouble, Auth::Token { token, source: "the test".into() }), "secret", None)
+        Auth::Token { token, source: "the test".into() }
     }
 
     /// Asks as anybody does.
@@ -87,10 +98,21 @@ impl Server {
         (answer.status().as_u16(), serde_json::from_slice(answer.body()).unwrap_or(Value::Null))
     }
 
+    /// Asks, and panics unless it is done. Returns what is under `data`.
+    fn done(&self, method: &str, path: &str, body: &Value) -> Value {
+        let (status, mut said) = self.ask(method, path, Some(body));
+        assert!((200..300).contains(&status), "{method} {path}: {said}");
+        said["data"].take()
+    }
+
     fn put(&self, name: &str, data: &Value) {
         let (status, said) = self.ask("POST", &format!("secret/data/{name}"), Some(&json!({ "data": data })));
         assert_eq!(status, 200, "{said}");
     }
+}
+
+fn set(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: start .ci/servers"))
 }
 
 struct VaultBench {
@@ -167,23 +189,42 @@ async fn the_vault_store_keeps_the_contract_where_somebody_else_signs() {
     contract::run_by_request(|| bench(Server::of_the_test())).await;
 }
 
+fn promoted(generation: &Generation, rotation: Rotation) -> PublicRecord {
+    PublicRecord {
+        phase: RecordedPhase::Promoted,
+        promoted_at: Some(rotation.promoted_at()),
+        ..generation.record.clone()
+    }
+}
+
+fn current_of(generation: &Generation) -> Option<Current> {
+    Some(Current::Recorded(generation.record.thumbprints.unwrap().sha256))
+}
+
+async fn the_token_says_what_it_may_do(server: &Server) {
+    let store = server.store(&Trouble::quiet());
+    assert_eq!(store.may_write(&binding("apps/billing", Format::Pem)).await.unwrap(), May::Yes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_be_written_is_told_without_writing() {
+    the_token_says_what_it_may_do(&Server::of_the_test()).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a real Vault; .ci/run starts one"]
-async fn a_real_vault_keeps_the_contract() {
-    let server = Server::real();
-    contract::run(|| bench(server.clone())).await;
-    contract::run_by_request(|| bench(server.clone())).await;
+async fn a_real_vault_tells_what_may_be_written() {
+    the_token_says_what_it_may_do(&Server::real()).await;
 }
 
 /// Promotes a first generation at that entry.
-async fn one_current(server: &Server, entry: &StoreBinding) -> certroll::observed::Generation {
-    let store = server.store(&Trouble::quiet());
-    let staged = contract::stage(&store, entry, Rotation::First, 1).await.unwrap();
-    let record = certroll::observed::record::PublicRecord {
-        phase: certroll::observed::record::RecordedPhase::Promoted,
-        promoted_at: Some(Rotation::First.promoted_at()),
-        ..staged.record.clone()
-    };
+async fn one_current(server: &Server, entry: &StoreBinding) -> Generation {
+    one_current_in(&server.store(&Trouble::quiet()), entry).await
+}
+
+async fn one_current_in(store: &VaultStore, entry: &StoreBinding) -> Generation {
+    let staged = contract::stage(store, entry, Rotation::First, 1).await.unwrap();
+    let record = promoted(&staged, Rotation::First);
     let password =
         entry.form.format.is_pfx().then(|| certroll::key::Secret::new("correct horse battery staple".into()));
     store.promote(entry, &staged, None, password.as_ref(), &record).await.unwrap()
@@ -195,11 +236,7 @@ async fn siblings_survive_and_fields_have_their_names(server: &Server) {
     server.put(&entry.entry, &json!({ "tenant_id": "8f5e2c0a", "note": "by the platform team" }));
     let store = server.store(&Trouble::quiet());
     let staged = contract::stage(&store, &entry, Rotation::First, 1).await.unwrap();
-    let record = certroll::observed::record::PublicRecord {
-        phase: certroll::observed::record::RecordedPhase::Promoted,
-        promoted_at: Some(Rotation::First.promoted_at()),
-        ..staged.record.clone()
-    };
+    let record = promoted(&staged, Rotation::First);
     let password = certroll::key::Secret::new("correct horse battery staple".into());
     let there = Current::Unrecorded { thumbprints: None };
     let refused = store.promote(&entry, &staged, None, Some(&password), &record).await.unwrap_err();
@@ -218,12 +255,6 @@ async fn siblings_survive_and_fields_have_their_names(server: &Server) {
 #[tokio::test(flavor = "multi_thread")]
 async fn tm_12_siblings_survive_and_fields_have_their_names() {
     siblings_survive_and_fields_have_their_names(&Server::of_the_test()).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a real Vault; .ci/run starts one"]
-async fn tm_12_siblings_survive_on_a_real_vault() {
-    siblings_survive_and_fields_have_their_names(&Server::real()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -246,10 +277,8 @@ async fn a_field_that_was_changed_by_hand_is_not_relied_upon() {
 }
 
 async fn a_mount_of_version_1_is_refused_before_a_key_is_written(server: &Server, mount: &str) {
-    let token = Source::Given(certroll::key::Secret::new(server.token.clone()));
     let trouble = Trouble::quiet();
-    let auth = Auth::Token { token, source: "the test".into() };
-    let store = VaultStore::new(server.vault(&trouble, auth), mount, None);
+    let store = server.store_at(&trouble, mount);
     let entry = binding("cloudm", Format::Pem);
     let refused = contract::stage(&store, &entry, Rotation::First, 1).await.unwrap_err();
     assert_eq!(refused.kind, StoreErrorKind::Refused);
@@ -268,14 +297,6 @@ async fn a_kv_engine_of_version_1_is_refused_before_a_key_is_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a real Vault; .ci/run starts one"]
-async fn a_real_kv_engine_of_version_1_is_refused_before_a_key_is_written() {
-    let server = Server::real();
-    server.ask("POST", "sys/mounts/old", Some(&json!({ "type": "kv", "options": { "version": "1" } })));
-    a_mount_of_version_1_is_refused_before_a_key_is_written(&server, "old").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn versions_that_delete_themselves_before_the_certificate_ends_are_told() {
     let kv = Arc::new(Kv2::default());
     let server = Server::over(kv.clone());
@@ -286,6 +307,18 @@ async fn versions_that_delete_themselves_before_the_certificate_ends_are_told() 
     kv.delete_versions_after("720h0m0s");
     let warnings = store.observe(&entry).await.warnings;
     assert!(warnings.len() == 1 && warnings[0].contains("after 720h0m0s"), "{warnings:?}");
+}
+
+/// With a limit at the mount a real Vault says `delete_version_after: 0s` of every path, and gives each version its end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_at_the_mount_is_told_though_the_path_has_none() {
+    let kv = Arc::new(Kv2::default());
+    let server = Server::over(kv.clone());
+    let entry = binding("cloudm", Format::Pem);
+    kv.versions_will_be_deleted_at("2026-07-20T00:00:00.5Z");
+    one_current(&server, &entry).await;
+    let warnings = server.store(&Trouble::quiet()).observe(&entry).await.warnings;
+    assert!(warnings.len() == 1 && warnings[0].contains("on 2026-07-20T00:00:00.5Z"), "{warnings:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -301,6 +334,17 @@ async fn a_sealed_vault_is_unreadable_and_never_empty() {
     }
 }
 
+/// What a connection with these settings signs in with.
+fn auth_of(settings: &[(&str, &str)]) -> Auth {
+    let name: certroll::ids::Name = "vault".parse().unwrap();
+    let variables =
+        settings.iter().map(|(key, value)| (format!("CERTROLL_CONN_VAULT_{key}"), (*value).to_owned()));
+    let users = [(name.clone(), std::collections::BTreeSet::new())].into();
+    let operator = Operator::new(variables.collect(), None, users).unwrap();
+    let connection = operator.connection(Some(&name)).unwrap();
+    Auth::choose(&operator, connection).unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn signing_in_with_approle_or_a_jwt_takes_one_request_for_a_run() {
     let server = Server::of_the_test();
@@ -313,13 +357,7 @@ async fn signing_in_with_approle_or_a_jwt_takes_one_request_for_a_run() {
         &[("ROLE", "certroll"), ("JWT_FILE", &jwt)],
     ];
     for set in settings {
-        let name: certroll::ids::Name = "vault".parse().unwrap();
-        let variables =
-            set.iter().map(|(key, value)| (format!("CERTROLL_CONN_VAULT_{key}"), (*value).to_owned()));
-        let users = [(name.clone(), std::collections::BTreeSet::new())].into();
-        let operator = Operator::new(variables.collect(), None, users).unwrap();
-        let connection = operator.connection(Some(&name)).unwrap();
-        let auth = Auth::choose(&operator, connection).unwrap();
+        let auth = auth_of(set);
         let trouble = Trouble::quiet();
         let store = VaultStore::new(server.vault(&trouble, auth), "secret", None);
         let entry = binding("cloudm", Format::Pem);
@@ -348,6 +386,43 @@ async fn p3_a_refused_sign_in_says_where_to_look_and_repeats_no_secret() {
     assert!(!format!("{refused:?}").contains("a-wrong-secret-id"));
 }
 
+/// Vault says "invalid token" of a token, OpenBao and old versions nothing but "permission denied"; of a missing right both send a list.
+#[tokio::test]
+async fn a_missing_right_is_no_reason_to_sign_in_again_and_an_ended_token_is() {
+    let list = |text: &str| format!(r#"{{"errors":["{text}"]}}"#);
+    let ended = [
+        list(r"2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n"),
+        list("permission denied"),
+    ];
+    let lacks = list(r"1 error occurred:\n\t* permission denied\n\n");
+    for (said, signs_in_again) in [(&ended[0], true), (&ended[1], true), (&lacks, false)] {
+        let body = said.clone();
+        let service = Answering::new(move |request| {
+            Ok(match request.uri().path().ends_with("/login") {
+                true => answer(200, r#"{"auth":{"client_token":"hvs.t","lease_duration":1200}}"#),
+                false => answer(403, &body),
+            })
+        });
+        let server = Server::over(Arc::clone(&service) as Arc<dyn Transport>);
+        let auth = auth_of(&[("ROLE_ID", "the-role"), ("SECRET_ID", "serves-once")]);
+        let store = VaultStore::new(server.vault(&Trouble::quiet(), auth), "secret", None);
+        let entry = binding("cloudm", Format::Pem);
+        let record = contract::staged(
+            Rotation::First,
+            &keys::self_signed("CN=x", Rotation::First.start(), 1, &keys::key(9)).await.certificate,
+        );
+        let refused = store.write_record(&entry, &record).await.unwrap_err();
+        let is_token = said == &ended[0];
+        let kind = if is_token { StoreErrorKind::Unauthenticated } else { StoreErrorKind::Denied };
+        let words = if is_token { "permission denied; invalid token" } else { "permission denied" };
+        assert_eq!((refused.kind, refused.reason.contains(words)), (kind, true), "{refused}");
+        assert!(!refused.reason.contains("occurred"), "{refused}");
+        let seen = service.seen();
+        let sign_ins = seen.iter().filter(|(_, url, _)| url.ends_with("/login")).count();
+        assert_eq!(sign_ins > 1, signs_in_again, "{said}: {seen:?}");
+    }
+}
+
 /// The calls that change something, in the words of the documentation.
 fn changes(trouble: &Trouble, name: &str) -> Vec<String> {
     let calls = trouble.journal();
@@ -373,30 +448,22 @@ fn documented(call: &str) -> Vec<String> {
 async fn every_call_that_changes_something_is_in_the_documentation() {
     let server = Server::of_the_test();
     let entry = binding("cloudm", Format::Pem);
-    let promoted = |generation: &certroll::observed::Generation| certroll::observed::record::PublicRecord {
-        phase: certroll::observed::record::RecordedPhase::Promoted,
-        promoted_at: Some(Rotation::Second.promoted_at()),
-        ..generation.record.clone()
-    };
+    let again = |generation: &Generation| promoted(generation, Rotation::Second);
     let first = one_current(&server, &entry).await;
     let trouble = Trouble::quiet();
     let store = server.store(&trouble);
-    let current = |generation: &certroll::observed::Generation| {
-        Some(Current::Recorded(generation.record.thumbprints.unwrap().sha256))
-    };
-
     let second = contract::stage(&store, &entry, Rotation::Second, 2).await.unwrap();
     assert_eq!(changes(&trouble, "cloudm"), documented("stage"));
     trouble.restart();
     let second =
-        store.promote(&entry, &second, current(&first).as_ref(), None, &promoted(&second)).await.unwrap();
+        store.promote(&entry, &second, current_of(&first).as_ref(), None, &again(&second)).await.unwrap();
     assert_eq!(changes(&trouble, "cloudm"), documented("promote"));
     trouble.restart();
     let _first =
-        store.promote(&entry, &first, current(&second).as_ref(), None, &promoted(&first)).await.unwrap();
+        store.promote(&entry, &first, current_of(&second).as_ref(), None, &again(&first)).await.unwrap();
     assert_eq!(changes(&trouble, "cloudm"), documented("promote again"));
     trouble.restart();
-    let rejected = certroll::observed::record::PublicRecord { rejected: true, ..second.record.clone() };
+    let rejected = PublicRecord { rejected: true, ..second.record.clone() };
     store.write_record(&entry, &rejected).await.unwrap();
     assert_eq!(changes(&trouble, "cloudm"), documented("write_record"));
     trouble.restart();

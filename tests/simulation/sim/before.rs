@@ -58,6 +58,12 @@ impl World {
             };
             self.emulator.create_application(tenant_id, new).unwrap();
         }
+        // The service principal of an application of the same tenant, which may lock it.
+        let own = event.get("kind") == Some("principal");
+        let principal =
+            own.then(|| self.emulator.object(tenant_id, Kind::ServicePrincipal, app_id)).flatten();
+        let principal = principal.and_then(|found| found["id"].as_str()?.parse().ok());
+        let (service_principal, object_id) = (service_principal || own, principal.unwrap_or(object_id));
         let target = Target { tenant, tenant_id, service_principal, app_id, object_id };
         self.state().declaration.targets.insert(event.who.clone(), target);
     }
@@ -155,6 +161,13 @@ impl World {
         let began = self.now() - SignedDuration::from_hours(24 * 30);
         let (_, issued) = self.make(event, "left-behind", began, 30 + ends);
         self.upload(target, &issued, "left behind");
+    }
+
+    /// `stranger TARGET does=rotates days=30`: a product makes its next certificate.
+    pub(super) fn rotates(&self, target: &Target, event: &Event) {
+        let began = self.now() - SignedDuration::from_hours(1);
+        let (_, issued) = self.make(event, "product", began, event.number_of("days").unwrap_or(365));
+        self.upload(target, &issued, &format!("product-{}", event.number));
     }
 
     /// Key ids of the expired entries of a target that are nobody's of ours.

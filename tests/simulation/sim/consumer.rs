@@ -90,9 +90,15 @@ impl Consumers {
             return;
         }
         let target = world.state().declaration.targets[&on].clone();
-        let answer = self.try_often(world, &held.identity, &target).await;
+        // Where the file asks for no sign-in, nobody has seen that the login service knows the key yet.
+        let unproven = world.state().declaration.says(certificate, "read_back").is_some();
+        let answer = self.try_often(world, &held.identity, &target, unproven).await;
         if let Some(reason) = answer {
-            let excused = world.state().oracles.is_excused(&sha1);
+            let now = world.now();
+            let excused = {
+                let oracles = &world.state().oracles;
+                oracles.is_excused(&sha1) || oracles.is_just_repaired(&sha1, now)
+            };
             let known = world.state().oracles.end_of(certificate, &sha1);
             let end = known.unwrap_or(held.identity.issued.certificate.not_after);
             if !excused && end > world.now() + SignedDuration::from_mins(1) {
@@ -106,7 +112,13 @@ impl Consumers {
     }
 
     /// Why it cannot sign in, if it cannot. What says nothing about the key is tried again.
-    async fn try_often(&self, world: &Arc<World>, identity: &Identity, target: &Target) -> Option<String> {
+    async fn try_often(
+        &self,
+        world: &Arc<World>,
+        identity: &Identity,
+        target: &Target,
+        unproven: bool,
+    ) -> Option<String> {
         let Some(key) = &identity.key else { return self.listed(world, identity, target) };
         let signer = LocalSigner::new(key, identity.issued.certificate.clone()).unwrap();
         let propagation = world.emulator.faults().token_propagation;
@@ -128,7 +140,7 @@ impl Consumers {
                 }
                 SignIn::Busy(_) | SignIn::Network { .. } | SignIn::PolicyBlocked { .. } => {}
                 // Three sign-ins in a row cannot have met every one of several login servers.
-                SignIn::NotYet { .. } if uneven => {}
+                SignIn::NotYet { .. } if uneven || (unproven && propagation.is_some()) => {}
                 SignIn::NotYet { reason, .. }
                 | SignIn::Expired { reason, .. }
                 | SignIn::NotYetValid { reason, .. }

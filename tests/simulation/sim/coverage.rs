@@ -39,10 +39,13 @@ impl Coverage {
     /// A note of the planner, by every one of its phrases.
     pub fn note(&mut self, note: &Note) {
         self.hit("note kind", tag(&note.kind, ""));
-        let hint = note.hint.as_deref().unwrap_or_default();
-        for phrase in phrases().iter().filter(|one| note.text.contains(*one) || hint.contains(*one)) {
-            self.hit("row", phrase);
-        }
+        self.said(&note.text);
+        self.said(note.hint.as_deref().unwrap_or_default());
+    }
+
+    /// Something the planner says, by every one of its phrases.
+    pub fn said(&mut self, text: &str) {
+        phrases().iter().filter(|phrase| text.contains(*phrase)).for_each(|phrase| self.hit("row", phrase));
     }
 
     pub fn report(&self) -> String {
@@ -321,7 +324,10 @@ pub const NOT_HERE: &[(&str, &str, &str)] = &[
     ("row", "it was not looked at", ALL_IS_READ),
     ("row", "the store was not read", ALL_IS_READ),
     ("row", "the tenant was not read", ALL_IS_READ),
+    ("row", "its record is not there", RECORD_WITH_THUMBPRINT),
 ];
 
 const LOADER_REFUSES: &str = "the loader refuses a key that is not exportable without prove: after_promotion";
+const RECORD_WITH_THUMBPRINT: &str =
+    "no store here tells of a current generation by a record that it does not hold";
 const ALL_IS_READ: &str = "every run here looks at everything that is declared before it plans";

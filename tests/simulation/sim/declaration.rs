@@ -28,6 +28,17 @@ pub struct Target {
     pub object_id: Uuid,
 }
 
+/// What is no longer declared.
+#[derive(Debug, Clone)]
+pub struct Removed {
+    pub address: String,
+    /// The name of its target.
+    pub on: String,
+    pub retire: bool,
+    /// Whether the file names the target by its name.
+    pub by_name: bool,
+}
+
 /// The declaration as it stands.
 #[derive(Debug, Clone, Default)]
 pub struct Declaration {
@@ -40,8 +51,7 @@ pub struct Declaration {
     pub acknowledgements: Vec<(String, String, Timestamp)>,
     /// Former and present address.
     pub moved: Vec<(String, String)>,
-    /// Address, target, whether it is to be retired.
-    pub removed: Vec<(String, String, bool)>,
+    pub removed: Vec<Removed>,
     /// Public certificates a provider sent, by file name.
     pub files: BTreeMap<String, Vec<u8>>,
 }
@@ -170,8 +180,8 @@ impl Declaration {
         if !self.removed.is_empty() {
             yaml.push_str("removed:\n");
         }
-        for (address, target, retire) in &self.removed {
-            let target = self.target(target, false);
+        for Removed { address, on, retire, by_name } in &self.removed {
+            let target = self.target(on, *by_name);
             _ = writeln!(yaml, "  - {{ address: {address}, target: {{ {target} }}, retire: {retire} }}");
         }
         if !self.acknowledgements.is_empty() {

@@ -33,6 +33,35 @@ struct Generator {
     ends: Vec<(i64, Event)>,
 }
 
+/// Where a process can die, as what lies in wait spells it; what seldom has an occasion more than once.
+const DEATHS: [&str; 22] = [
+    "before-a-delivery",
+    "after-a-delivery",
+    "before-MakeFolder",
+    "before-Rename",
+    "before-Link",
+    "before-RemoveFolder",
+    "before-RemoveFolder",
+    "before-a-write-to-the-directory",
+    "after-a-write-to-the-directory",
+    "before-a-delivery",
+    "after-a-delivery",
+    "before-Lock",
+    "before-MakeFolder",
+    "before-CreateFile",
+    "before-WriteFile",
+    "before-SyncFile",
+    "before-SyncFolder",
+    "before-Rename",
+    "before-Link",
+    "before-Unlink",
+    "before-RemoveFolder",
+    "before-Lock",
+];
+
+/// Of a hundred runs, before how many something begins to lie in wait.
+const LURKS: u64 = 45;
+
 const START: &str = "2026-01-05T09:00:00Z";
 
 /// A history of so many years.
@@ -73,8 +102,10 @@ impl Generator {
         if self.dice.percent(10) {
             self.add(Event::new("rules", "").with("expired", "refused"));
         }
-        for number in 0..1 + self.dice.below(4) {
-            let on = self.dice.pick(&self.objects).0.clone();
+        for number in 0..2 + self.dice.below(4) {
+            // Most on one object: what several processes do to one list is what has to be seen.
+            let on = if self.dice.percent(50) { &self.objects[0] } else { self.dice.pick(&self.objects) };
+            let on = on.0.clone();
             self.declares(format!("c{number}"), on);
         }
     }
@@ -86,16 +117,22 @@ impl Generator {
             event = event.with("tenant", "fabrikam");
         }
         event = match self.dice.below(100) {
-            0..12 => event.with("kind", "service_principal"),
-            12..14 => event.with("kind", "managed_identity"),
-            14..16 => event.with("kind", "guest"),
-            16..18 => event.with("alone", "yes"),
-            18 => event.with("kind", "legacy"),
+            0..8 => event.with("kind", "service_principal"),
+            8..16 => event.with("kind", "principal"),
+            16..20 => event.with("kind", *self.dice.pick(&["managed_identity", "guest", "legacy"])),
+            20..23 => event.with("alone", "yes"),
             _ => event,
         };
+        let principal = event.get("kind").is_some();
         self.add(event);
         for what in ["adds", "claims", "pretends", "saml", "expires"] {
-            if self.dice.percent(25) {
+            // Where somebody signs in with SAML nothing is ours to edit; a name nobody declares makes certroll ask before it begins.
+            let chance = match what {
+                "saml" if !principal => 0,
+                "saml" | "pretends" => 8,
+                _ => 25,
+            };
+            if self.dice.percent(chance) {
                 let mut event = Event::new("stranger", &name).with("does", what).with("of", "c0");
                 if what == "expires" {
                     event = event.with("days", *self.dice.pick(&[-10, 40]));
@@ -123,7 +160,7 @@ impl Generator {
     fn declares(&mut self, name: String, on: String) {
         let ours = self.certificates.is_empty() || self.dice.percent(85);
         let kept = match ours {
-            true => *self.dice.pick(&["files", "files", "files", "slots", "cas", "vault"]),
+            true => *self.dice.pick(&["files", "files", "files", "slots", "slots", "cas", "cas", "vault"]),
             false => *self.dice.pick(&["provider", "rotator"]),
         };
         let mut event = Event::new("certificate", &name).with("on", &on);
@@ -144,6 +181,12 @@ impl Generator {
             ("25d", "rotation_period", "5d", "2d"),
             ("30d", "renew_before", "26d", "2d"),
             ("20d", "rotation_period", "60h", "1d"),
+            ("20d", "rotation_period", "60h", "1d"),
+            ("20d", "rotation_period", "60h", "30h"),
+            ("20d", "rotation_period", "3d", "1d"),
+            ("20d", "rotation_period", "3d", "36h"),
+            ("21d", "rotation_period", "4d", "1d"),
+            ("22d", "renew_before", "19d", "30h"),
         ]);
         event = event.with("overlap", overlap);
         let (mut acknowledges, mut believed, mut places) = (false, false, Vec::new());
@@ -170,7 +213,7 @@ impl Generator {
                 if acknowledges {
                     event = event.with("acknowledge", "required");
                 }
-                if store != "vault" && self.dice.percent(25) {
+                if store != "vault" && self.dice.percent(40) {
                     places.push(format!("{}_PLACE", name.to_uppercase()));
                     if self.dice.percent(30) {
                         places.push(format!("{}_OTHER", name.to_uppercase()));
@@ -213,15 +256,28 @@ impl Generator {
     /// Somebody made a key by hand before; most declarations say so.
     fn adopts(&mut self, event: Event, name: &str, on: &str, store: &str) -> Event {
         // What a person wrote into a slot cannot be told without reading the key, so that it cannot be adopted.
-        let elsewhere = matches!(store, "slots" | "cas") || self.dice.percent(30);
+        let slots = matches!(store, "slots" | "cas");
+        let elsewhere = if slots { self.dice.percent(90) } else { self.dice.percent(30) };
         let place = if elsewhere { "elsewhere" } else { store };
         let brings = Event::new("brings", name).with("on", on).with("in", place);
         let brings = brings.with("days", *self.dice.pick(&[25, 90, 200]));
         self.add(brings);
+        if self.dice.percent(10) {
+            // Somebody takes it off again before certroll has ever seen it.
+            self.add(Event::new("stranger", on).with("does", "cleans"));
+        }
         match elsewhere {
-            true => event.with("elsewhere", "brought"),
-            false if self.dice.percent(80) => event.with("adopt", "brought"),
-            false => event,
+            // Some forget to say where its key is.
+            true if self.dice.percent(85) => event.with("elsewhere", "brought"),
+            _ if self.dice.percent(80) => {
+                if self.dice.percent(40) {
+                    // Later the file names it no more.
+                    let until = self.elapsed + self.dice.between(86_400, 30 * 86_400);
+                    self.ends.push((until, Event::new("certificate", name).with("adopt", "-")));
+                }
+                event.with("adopt", "brought")
+            }
+            _ => event,
         }
     }
 
@@ -232,13 +288,17 @@ impl Generator {
         self.ends = lasting;
         let over: Vec<(i64, Event)> = over;
         self.events.extend(over.into_iter().map(|(_, event)| event));
-        if self.dice.percent(25) {
+        if self.dice.percent(28) {
             elapsed += self.something_else();
         }
-        if self.troubled {
+        if self.dice.percent(LURKS) {
+            let lurking = self.lurks();
+            self.add(lurking);
+        }
+        if self.troubled && self.dice.percent(45) {
             self.troubled = false;
             self.add(Event::new("faults", ""));
-        } else if self.dice.percent(35) {
+        } else if !self.troubled && self.dice.percent(40) {
             self.troubled = true;
             let faults = self.trouble();
             self.add(Event::new("faults", "").with("are", faults));
@@ -272,23 +332,40 @@ impl Generator {
         elapsed
     }
 
+    /// A death, a fault of the disk or of a store that waits for its occasion.
+    fn lurks(&mut self) -> Event {
+        let kind = self.dice.below(100);
+        let (kind, what) = match kind {
+            0..54 => ("die", *self.dice.pick(&DEATHS)),
+            54..68 => ("disk", *self.dice.pick(&["full", "readonly", "denied", "broken"])),
+            68..82 => (
+                "inner",
+                *self.dice.pick(&["refuse", "refuse", "refuse", "lose", "lose", "lose", "before", "after"]),
+            ),
+            _ => ("wrong", *self.dice.pick(&["garbled", "denied", "past", "absent"])),
+        };
+        let rare = ["RemoveFolder", "Link", "delivery"].iter().any(|rare| what.ends_with(rare));
+        let after = if self.dice.percent(40) { 0 } else { self.dice.below(if rare { 2 } else { 12 }) };
+        Event::new("lurks", "").with(kind, format!("{what}:{after}"))
+    }
+
     fn a_run(&mut self) -> Event {
         let mut event = Event::new("run", "");
         match self.dice.below(100) {
-            0..30 => event = event.with("die", self.dice.below(45)),
-            30..36 => {
+            0..16 => event = event.with("die", self.dice.below(45)),
+            16..20 => {
                 let kind = *self.dice.pick(&["full", "readonly", "denied", "broken"]);
                 let count = if self.dice.percent(50) { 1 } else { 100_000 };
                 event = event.with("disk", format!("{}:{count}:{kind}", self.dice.below(24)));
             }
-            36..44 => {
+            20..26 => {
                 let what = *self.dice.pick(&["refuse", "lose", "before", "after"]);
                 event = event.with("inner", format!("{}:{what}", self.dice.below(60)));
             }
-            44..48 => event = event.with("stop", self.dice.between(1, 60)),
-            48..51 => event = event.with("late", self.dice.between(5, 90)),
-            51..52 => event = event.with("silent", "yes").with("stop", 900),
-            52..57 => {
+            26..32 => event = event.with("stop", self.dice.between(1, 60)),
+            32..34 => event = event.with("late", self.dice.between(5, 90)),
+            34..35 => event = event.with("silent", "yes").with("stop", 900),
+            35..38 => {
                 let kind = *self.dice.pick(&["garbled", "denied", "past", "absent"]);
                 event = event.with("wrong", format!("{}:{kind}", self.dice.below(20)));
             }
@@ -327,7 +404,7 @@ impl Generator {
         let at = self.dice.below(self.certificates.len() as u64) as usize;
         let (name, on) = (self.certificates[at].name.clone(), self.certificates[at].on.clone());
         let kept = self.certificates[at].kept;
-        let choice = self.dice.below(46);
+        let choice = self.dice.below(64);
         let mut event = match choice {
             0..4 => Event::new("stranger", &on).with("does", "takes").with("of", &name),
             4 => Event::new("stranger", &on).with("does", "adds"),
@@ -344,9 +421,13 @@ impl Generator {
                 ]);
                 let at = self.elapsed + self.dice.between(3_600, 12 * 86_400);
                 self.ends.push((at, Event::new("stranger", &on).with("does", ends)));
-                Event::new("stranger", &on).with("does", words)
+                let event = Event::new("stranger", &on).with("does", words);
+                match words == "retitles" && self.dice.percent(50) {
+                    true => event.with("to", "Payroll"),
+                    false => event,
+                }
             }
-            7..10 => {
+            7 => {
                 let words = self
                     .dice
                     .pick(&["restores", "enables", "unlocks", "unblocks", "titles", "undoubles"])
@@ -362,9 +443,12 @@ impl Generator {
                 }
             }
             11..14 if kept == "provider" => Event::new("sends", &name)
-                .with("days", 120)
+                .with("days", *self.dice.pick(&[120, 120, 45]))
                 .with("instead", if self.dice.percent(50) { "yes" } else { "no" }),
-            11..14 if kept == "rotator" => Event::new("stranger", &on).with("does", "rotates"),
+            11..14 if kept == "rotator" => {
+                let days = *self.dice.pick(&[20, 60, 300]);
+                Event::new("stranger", &on).with("does", "rotates").with("days", days)
+            }
             14..20 if matches!(kept, "provider" | "rotator") => {
                 let (key, value) = *self.dice.pick(&[
                     ("retire", "never"),
@@ -377,6 +461,10 @@ impl Generator {
                 Event::new("certificate", &name).with(key, value)
             }
             20 if kept == "rotator" => Event::new("revoke", &name),
+            21 if matches!(kept, "provider" | "rotator") => {
+                Event::new("run", "").with("rollback", &name).with("anyway", "yes")
+            }
+            46..55 | 56..64 => return self.race(after),
             _ if matches!(kept, "provider" | "rotator") => Event::new("ack", &name),
             11 => Event::new("revoke", &name),
             12 => self.replace(&name),
@@ -395,7 +483,7 @@ impl Generator {
             20 | 21 => return self.hold(&name, after),
             22 => return self.reviewed(after),
             23 => self.rename(at),
-            24 if self.certificates.len() > 1 => return self.drop_and_declare(at, after),
+            8 | 9 | 24 if self.certificates.len() > 1 => return self.drop_and_declare(at, after),
             25..28 if !self.certificates[at].places.is_empty() => self.place(at),
             28 => {
                 let at = self.elapsed + self.dice.between(3_600, 20 * 86_400);
@@ -417,12 +505,30 @@ impl Generator {
                 let freeze = format!("{}..{}", self.day(0), self.day(days));
                 Event::new("tenant", self.dice.pick::<&str>(&["contoso", "fabrikam"])).with("freeze", freeze)
             }
-            32 if self.dice.percent(40) => Event::new("loses", &name),
+            32 if self.dice.percent(40) => {
+                if self.dice.percent(40) {
+                    // Somebody helps out with a key made by hand, and sees that everybody can see it: to a list that is older than
+                    // that upload a write of ours goes back.
+                    self.troubled = false;
+                    self.add(Event::new("faults", ""));
+                    self.add(Event::new("loses", &name).after(after));
+                    let brings = Event::new("brings", &name).with("on", &on).with("in", "elsewhere");
+                    let days = *self.dice.pick(&[25, 90]);
+                    self.add(brings.with("days", days));
+                    self.add(Event::new("certificate", &name).with("elsewhere", "brought"));
+                    return after;
+                }
+                Event::new("loses", &name)
+            }
             33 => return self.moves(at, after),
             34 if kept == "files" => {
                 Event::new("certificate", &name).with("format", *self.dice.pick(&["pem", "pem-pair", "pfx"]))
             }
-            35 => Event::new("certificate", &name).with("adopt", "brought"),
+            35 => match self.dice.below(8) {
+                0 => Event::new("certificate", &name).with("adopt", "-"),
+                1 => return self.names_a_neighbour_s(at, after),
+                _ => Event::new("certificate", &name).with("adopt", "brought"),
+            },
             36 => Event::new("stranger", &on).with("does", "expires").with("days", *self.dice.pick(&[-3, 9])),
             37 => Event::new("certificate", &name).with("drop_expired_foreign", "expired"),
             38 if kept != "vault" => self.places_change(at),
@@ -444,10 +550,57 @@ impl Generator {
                 Event::new("certificate", &name).with("on", other)
             }
             44 => Event::new("certificate", &name).with("by", *self.dice.pick(&["name", "-"])),
+            55 if self.dice.percent(50) => {
+                Event::new("run", "").with("rollback", &name).with("anyway", "yes")
+            }
+            55 => {
+                // Revoked while nobody can sign in.
+                let at = self.elapsed + self.dice.between(3_600, 4 * 86_400);
+                self.ends.push((at, Event::new("stranger", &on).with("does", "enables")));
+                self.add(Event::new("stranger", &on).with("does", "disables").after(after));
+                self.add(Event::new("revoke", &name));
+                return after;
+            }
             _ => Event::new("restart", &name),
         };
         event.after = after;
         self.add(event);
+        after
+    }
+
+    /// The file names another certificate's key, until somebody notices.
+    fn names_a_neighbour_s(&mut self, at: usize, after: i64) -> i64 {
+        let (name, on) = (self.certificates[at].name.clone(), self.certificates[at].on.clone());
+        let others = self.certificates.iter().filter(|other| other.on == on && other.name != name);
+        let others: Vec<String> = others.map(|other| other.name.clone()).collect();
+        if others.is_empty() {
+            return 0;
+        }
+        let of = self.dice.pick(&others).clone();
+        let event = Event::new("certificate", &name).with("adopt", "offered").with("of", of).after(after);
+        self.add(event);
+        let until = self.elapsed + self.dice.between(3_600, 6 * 86_400);
+        self.ends.push((until, Event::new("certificate", &name).with("adopt", "-")));
+        after
+    }
+
+    /// Two replace different certificates of one object at the same moment.
+    fn race(&mut self, after: i64) -> i64 {
+        let made = |one: &&Certificate| !matches!(one.kept, "provider" | "rotator");
+        let on = self.dice.pick(&self.certificates).on.clone();
+        let here = self.certificates.iter().filter(made).filter(|one| one.on == on);
+        let mut here: Vec<String> = here.map(|one| one.name.clone()).collect();
+        if here.len() < 2 {
+            return 0;
+        }
+        let one = here.swap_remove(self.dice.below(here.len() as u64) as usize);
+        let two = self.dice.pick(&here).clone();
+        let run = |name: &str| {
+            Event::new("run", "").with("only", name).with("replace", name).with("generous", "yes")
+        };
+        self.add(run(&one).after(after));
+        let moments = i64::from(self.dice.percent(25));
+        self.add(run(&two).with("while", "run").after(moments));
         after
     }
 
@@ -471,10 +624,12 @@ impl Generator {
         self.add(Event::new("certificate", name).with("hold", "2099-01-01").after(after));
         if self.dice.percent(50) {
             let mut event = Event::new("run", "").with("rollback", name).after(60);
-            if self.dice.percent(40) {
+            if self.dice.percent(60) {
                 event = event.with("die", self.dice.below(30));
             }
             self.add(event);
+        } else if self.dice.percent(30) {
+            self.add(Event::new("run", "").with("replace", name).after(60));
         }
         let days = self.dice.between(1, 10);
         for _ in 0..days {
@@ -540,7 +695,15 @@ impl Generator {
         if self.dice.percent(70) {
             event = event.with("retire", *self.dice.pick(&["yes", "yes", "no"]));
         }
+        if self.dice.percent(10) {
+            event = event.with("entry", "new");
+        }
         self.add(event);
+        if self.dice.percent(15) {
+            let until = self.elapsed + self.dice.between(3_600, 6 * 86_400);
+            self.ends.push((until, Event::new("stranger", &other).with("does", "restores")));
+            self.add(Event::new("stranger", &other).with("does", "deletes"));
+        }
         (self.certificates[at].name, self.certificates[at].on) = (to, other);
         after
     }
@@ -569,8 +732,13 @@ impl Generator {
         let name = format!("n{}", self.renamed);
         self.declares(name.clone(), gone.on);
         // Its place in the store may be taken over by the next one.
-        if retire == "no" && self.dice.percent(30) && !matches!(gone.kept, "provider" | "rotator") {
-            self.add(Event::new("certificate", &name).with("entry", gone.name));
+        if retire == "no" && self.dice.percent(50) && !matches!(gone.kept, "provider" | "rotator") {
+            self.add(Event::new("certificate", &name).with("entry", &gone.name));
+            if self.dice.percent(50) {
+                // And what consumers read there with it.
+                let adopts = Event::new("certificate", &name).with("adopt", "offered");
+                self.add(adopts.with("of", &name));
+            }
         }
         after
     }
@@ -586,9 +754,10 @@ impl Generator {
         faults.to_string()
     }
 
+    /// Those that strike once stay until a write meets them; what makes every request fail is rarer.
     fn one_trouble(&mut self) -> Value {
         let dice = &mut self.dice;
-        match dice.below(16) {
+        match dice.below(27) {
             0 | 1 => json!({"stale_reads": {"reads": dice.between(1, 6), "replicas": dice.between(1, 3)}}),
             2 => {
                 json!({"token_propagation": {"seconds": dice.between(10, 400), "front_ends": 1, "removals": dice.percent(50)}})
@@ -596,39 +765,44 @@ impl Generator {
             3 => {
                 json!({"token_propagation": {"seconds": dice.between(10, 400), "front_ends": 3, "removals": dice.percent(50)}})
             }
-            4 | 5 => {
+            4 => {
                 json!({"lost_answers": [{"write": dice.between(1, 4), "happened": dice.percent(50)}]})
             }
-            6 => {
-                let change = *dice.pick(&["adds", "removes_first", "removes_last"]);
-                json!({"rival_writes": [{"before_write": dice.between(1, 3), "change": change}]})
+            5..9 => {
+                let changes = ["adds", "adds", "removes_first", "removes_last"];
+                let rivals = [1, 3, 5].map(|write| {
+                    json!({"before_write": write + dice.between(0, 1), "change": dice.pick(&changes)})
+                });
+                json!({"rival_writes": rivals})
             }
-            7 => json!({"dropped_writes": {"which": "nth", "nth": dice.between(1, 3)}}),
-            8 => json!({"dropped_writes": {"which": "adds"}}),
-            9 => match dice.percent(50) {
+            9 | 10 => json!({"dropped_writes": {"which": "nth", "nth": dice.between(1, 3)}}),
+            11 => json!({"dropped_writes": {"which": "adds"}}),
+            12 => match dice.percent(50) {
                 true => {
                     json!({"throttled": {"every": dice.between(2, 9), "retry_after_seconds": dice.between(1, 20)}})
                 }
                 false => json!({"throttled": {"every": dice.between(2, 9)}}),
             },
-            10 => json!({"conflicts": {"every": dice.between(1, 4)}}),
-            11 => {
+            13 => json!({"conflicts": {"every": dice.between(1, 4)}}),
+            14 => {
                 let status = *dice.pick(&[500, 502, 503, 504]);
                 json!({"unavailable": {"every": dice.between(2, 9), "status": status, "happened": dice.percent(50)}})
             }
-            12 => json!({"connection_refused": {"every": dice.between(2, 9)}}),
-            13 => json!({"date_skew_seconds": dice.between(-800, 800)}),
-            14 => {
-                let every = dice.between(2, 6);
+            15 => json!({"connection_refused": {"every": dice.between(2, 9)}}),
+            16 | 17 => {
+                let ahead = dice.between(30, 800);
+                json!({"date_skew_seconds": if dice.percent(50) { ahead } else { -ahead }})
+            }
+            18..26 => {
                 let which = *dice.pick(&[
                     "unavailable_every",
                     "busy_every",
                     "throttled_every",
                     "conditional_access_every",
                 ]);
-                json!({"token": {which: every}})
+                json!({"token": {which: dice.between(2, 4)}})
             }
-            _ => json!({"unavailable": {"every": 1, "status": 503}}),
+            _ => json!({"unavailable": {"every": dice.between(1, 2), "status": 503}}),
         }
     }
 }

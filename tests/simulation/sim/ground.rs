@@ -17,6 +17,7 @@ use certroll::issuer::self_signed::SelfSigned;
 use certroll::key::{Secret, SignatureAlgorithm, Signer};
 use certroll::observe::observe;
 use certroll::observed::{Observed, StoreState};
+use certroll::plan::asked::denied;
 use certroll::plan::document::Document;
 use certroll::plan::policy::Policy;
 use certroll::plan::step::Step;
@@ -200,6 +201,9 @@ impl Ground {
                 plan.certificates.iter_mut().for_each(|certificate| certificate.steps.clear());
             }
             process.name_removals(&plan);
+            for denied in denied(&plan, &observed) {
+                process.world.state().coverage.said(&format!("{} {}", denied.doing, denied.reason));
+            }
             let (canceller, cancel) = cancellation();
             let job = Job {
                 desired: &self.desired,

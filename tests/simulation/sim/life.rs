@@ -14,10 +14,9 @@ use jiff::SignedDuration;
 use super::consumer::Consumers;
 use super::coverage::Coverage;
 use super::ground::Ended;
-use super::process::{Ill, Process};
+use super::process::{Ill, Process, disk_trouble, mischief};
 use super::story::{Event, Story};
 use super::world::World;
-use crate::support::trouble::Mischief;
 
 /// How a history ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,26 +96,14 @@ impl Life {
     }
 
     fn ill(event: &Event) -> Ill {
-        let kind = |word: &str| match word {
-            "full" => std::io::ErrorKind::StorageFull,
-            "readonly" => std::io::ErrorKind::ReadOnlyFilesystem,
-            "denied" => std::io::ErrorKind::PermissionDenied,
-            _ => std::io::ErrorKind::Other,
-        };
         let disk = event.get("disk").map(|text| {
             let mut parts = text.split(':');
             let (from, count) = (parts.next().unwrap(), parts.next().unwrap());
-            (from.parse().unwrap(), count.parse().unwrap(), kind(parts.next().unwrap_or("")))
+            (from.parse().unwrap(), count.parse().unwrap(), disk_trouble(parts.next().unwrap_or("")))
         });
         let inner = event.get("inner").map(|text| {
             let (call, what) = text.split_once(':').unwrap();
-            let mischief = match what {
-                "refuse" => Mischief::Refuse,
-                "lose" => Mischief::LoseAnswer,
-                "before" => Mischief::CrashBefore,
-                _ => Mischief::CrashAfter,
-            };
-            (call.parse().unwrap(), mischief)
+            (call.parse().unwrap(), mischief(what))
         });
         let wrong = event.get("wrong").map(|text| {
             let (call, kind) = text.split_once(':').unwrap();
@@ -131,11 +118,11 @@ impl Life {
             late: SignedDuration::from_secs(event.number_of("late").unwrap_or_default()),
             silent: event.says("silent"),
             breaks: event.number_of("breaks"),
+            ..Ill::default()
         }
     }
 
     async fn run(&self, event: &Event) {
-        let process = Process::new(&self.world, event.number, Life::ill(event));
         let reviewed = match event.get("reviewed") {
             // Nobody saved it: there is nothing to apply.
             Some(name) => match self.saved.lock().unwrap().get(name).cloned() {
@@ -144,6 +131,9 @@ impl Life {
             },
             None => None,
         };
+        let mut ill = Life::ill(event);
+        self.world.lies_in_wait(&mut ill);
+        let process = Process::new(&self.world, event.number, ill);
         let policy = self.world.policy(event);
         let stop = event.number_of("stop");
         let disturbances = self.world.state().disturbances;
@@ -153,9 +143,10 @@ impl Life {
         let Some(report) = report else { return };
         let ordinary = event.with.keys().all(|key| matches!(key.as_str(), "die" | "breaks" | "generous"))
             && !process.had_company()
+            && !process.was_struck()
             && self.world.state().disturbances == disturbances;
         if report.ending() == Ending::Fine && self.world.is_calm() && ordinary {
-            self.nothing_is_left(event.number, &report).await;
+            self.nothing_is_left(event.number, &report, disturbances).await;
         }
     }
 
@@ -235,10 +226,14 @@ impl Life {
             // What could not be read says so with the id of the request, and that is never the same.
             let unread = observed.tenants.values().any(|tenant| {
                 let all = tenant.targets.values().chain(&tenant.removed);
-                all.into_iter().any(|state| matches!(state, TargetState::Unreadable { .. }))
+                tenant.policies_unread.is_some()
+                    || all.into_iter().any(|state| matches!(state, TargetState::Unreadable { .. }))
             });
             let json = |plan: &Plan| certroll::plan::document::Document::of(plan).to_json();
-            if !unread && json(&plan) != json(&second) {
+            let (one, other) = (json(&plan), json(&second));
+            if !unread && one != other {
+                let differs = one.lines().zip(other.lines()).find(|(one, other)| one != other);
+                self.world.log(format!("  {differs:?}"));
                 self.world.violation("P8 the same world gives two plans");
             }
         }
@@ -250,9 +245,13 @@ impl Life {
     }
 
     /// P5: after an exit 0, a plan at the same moment holds no steps.
-    async fn nothing_is_left(&self, number: u32, report: &Report) {
+    async fn nothing_is_left(&self, number: u32, report: &Report, disturbances: u64) {
         for (last, at) in [(false, report.ended), (true, report.began)] {
             let steps = self.steps_left(number, Some(at)).await;
+            // Looking takes time too.
+            if self.world.state().disturbances != disturbances {
+                return;
+            }
             match steps {
                 None => return,
                 // Something may have become due while the run went on.

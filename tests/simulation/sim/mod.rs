@@ -18,6 +18,7 @@ pub mod dice;
 pub mod generate;
 pub mod ground;
 pub mod life;
+pub mod lurking;
 pub mod oracles;
 pub mod process;
 pub mod shrink;

@@ -17,6 +17,9 @@ use super::world::{Entry, World};
 /// Two processes whose clocks are off in opposite directions may count an overlap so much too short.
 const SLACK: SignedDuration = SignedDuration::from_mins(25);
 
+/// No fault of the emulator here makes sign-in learn of a credential later, beside the minutes that asking again takes.
+const SLOWEST_PROPAGATION: SignedDuration = SignedDuration::from_mins(15);
+
 /// A key somebody could have read.
 #[derive(Debug, Clone)]
 struct Offer {
@@ -31,6 +34,15 @@ struct Offer {
     end: Option<Timestamp>,
 }
 
+/// A key on its way to a target.
+#[derive(Debug, Clone)]
+pub struct Published {
+    address: String,
+    rotation: String,
+    /// Derived from target and thumbprint.
+    pub key_id: String,
+}
+
 /// What is remembered to judge by.
 #[derive(Debug, Default)]
 pub struct Oracles {
@@ -41,6 +53,8 @@ pub struct Oracles {
     acknowledged: BTreeMap<String, Vec<(String, Timestamp)>>,
     /// Keys whose credential a stranger took off: nobody can be held to them until they are repaired.
     taken: BTreeSet<String>,
+    /// By thumbprint: when a credential that a stranger took off came back.
+    repaired: BTreeMap<String, Timestamp>,
     /// By certificate and thumbprint: when the credential ends.
     ends: BTreeMap<(String, String), Timestamp>,
     /// By certificate and thumbprint: the target it was made for.
@@ -66,6 +80,11 @@ impl Oracles {
 
     pub fn is_excused(&self, sha1: &str) -> bool {
         self.taken.contains(sha1) || self.revoked.contains(sha1)
+    }
+
+    /// Whether what a stranger took off has just come back: sign-in learns of it as late as of a new one.
+    pub fn is_just_repaired(&self, sha1: &str, now: Timestamp) -> bool {
+        self.repaired.get(sha1).is_some_and(|at| now.duration_since(*at) < SLOWEST_PROPAGATION)
     }
 
     /// The target whose credential goes with a key that could once be read.
@@ -162,13 +181,10 @@ impl World {
             }
             let offers = oracles.offers.entry(certificate.to_owned()).or_default();
             for sha1 in &offered {
-                let fresh = Offer {
-                    target: target.clone(),
-                    first: now,
-                    last: now,
-                    delivered: BTreeMap::new(),
-                    end: None,
-                };
+                // One that was judged before ended when it ended.
+                let end = oracles.ends.get(&(certificate.to_owned(), sha1.clone())).copied();
+                let fresh =
+                    Offer { target: target.clone(), first: now, last: now, delivered: BTreeMap::new(), end };
                 let offer = offers.entry(sha1.clone()).or_insert(fresh);
                 let places: Vec<&String> =
                     delivered.iter().filter(|(_, there)| there == sha1).map(|(slot, _)| slot).collect();
@@ -197,7 +213,9 @@ impl World {
                     {
                         offer.end = Some(end);
                     }
-                    oracles.taken.remove(&sha1);
+                    if oracles.taken.remove(&sha1) {
+                        oracles.repaired.insert(sha1, now);
+                    }
                     continue;
                 }
                 let expired = offer.end.is_some_and(|end| end <= now);
@@ -256,7 +274,6 @@ impl World {
     /// Judges one write by the read that fed it. `named` are the key ids the plan names for removal.
     pub fn judge_write(
         &self,
-        desired: &Desired,
         read: Option<&[Box<RawValue>]>,
         body: &[Box<RawValue>],
         named: &BTreeSet<String>,
@@ -280,11 +297,11 @@ impl World {
                 ));
             }
         }
-        self.one_key_a_rotation(desired, body);
     }
 
-    /// P5: for one rotation id at most one key is ever published.
-    fn one_key_a_rotation(&self, desired: &Desired, body: &[Box<RawValue>]) {
+    /// The keys that a body is to publish, by the rotations they were made for.
+    pub fn to_publish(&self, desired: &Desired, body: &[Box<RawValue>]) -> Vec<Published> {
+        let mut found = Vec::new();
         for entry in body {
             let value: serde_json::Value = serde_json::from_str(entry.get()).unwrap_or_default();
             if value["key"].is_null() {
@@ -292,25 +309,29 @@ impl World {
             }
             let key_id: Option<KeyId> = value["keyId"].as_str().and_then(|id| id.parse().ok());
             for declared in desired.certificates.values() {
-                let Some(binding) = &declared.store else { continue };
-                let generations = self.generations(binding);
-                let made =
-                    generations.iter().find(|g| g.record.key_id.is_some() && g.record.key_id == key_id);
-                let Some((rotation, thumbprints)) =
-                    made.and_then(|made| Some((made.record.rotation_id?, made.record.thumbprints?)))
-                else {
-                    continue;
-                };
-                let count = {
-                    let mut state = self.state();
-                    let keys = state.oracles.published.entry(rotation.to_string()).or_default();
-                    keys.insert(thumbprints.sha1.to_string());
-                    keys.len()
-                };
-                if count > 1 {
-                    self.violation(format!("P5 {}: a rotation published {count} keys", declared.address));
+                let generations = declared.store.as_ref().map(|binding| self.generations(binding));
+                let mut generations = generations.into_iter().flatten();
+                let made = generations.find(|g| g.record.key_id.is_some() && g.record.key_id == key_id);
+                let record = made.map(|made| made.record);
+                if let Some((Some(rotation), Some(key_id))) = record.map(|made| (made.rotation_id, key_id)) {
+                    let (address, rotation) = (declared.address.to_string(), rotation.to_string());
+                    found.push(Published { address, rotation, key_id: key_id.to_string() });
                 }
             }
+        }
+        found
+    }
+
+    /// P5: for one rotation id at most one key is ever published. What the directory refuses is not published.
+    pub fn one_key_a_rotation(&self, published: &Published) {
+        let count = {
+            let mut state = self.state();
+            let keys = state.oracles.published.entry(published.rotation.clone()).or_default();
+            keys.insert(published.key_id.clone());
+            keys.len()
+        };
+        if count > 1 {
+            self.violation(format!("P5 {}: a rotation published {count} keys", published.address));
         }
     }
 
@@ -345,11 +366,11 @@ impl World {
             if binding.store.as_str() != "files" {
                 continue;
             }
-            // A write that changes nothing.
+            // A write that changes nothing. Where nothing was ever staged there is none: what a full disk left stays for the next writer.
             let store = FileStore::new(keys.clone()).on_this_thread();
-            if let Some(newest) = self.generations(binding).last()
-                && let Err(error) = store.write_record(binding, &newest.record).await
-            {
+            let generations = self.generations(binding);
+            let Some(newest) = generations.last() else { continue };
+            if let Err(error) = store.write_record(binding, &newest.record).await {
                 self.violation(format!("a record cannot be written again: {error}"));
             }
             let mut found = Vec::new();

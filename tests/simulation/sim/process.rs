@@ -49,8 +49,31 @@ pub struct Ill {
     pub late: SignedDuration,
     /// No store ever answers.
     pub silent: bool,
+    /// Whether what lies in wait may strike it, and whether `inner` did lie in wait.
+    pub lurked: bool,
+    pub inner_lurks: bool,
     /// Which promise (1 to 8) a broken certroll breaks: shows that the oracles can fail.
     pub breaks: Option<i64>,
+}
+
+/// The mischief of that name.
+pub fn mischief(name: &str) -> Mischief {
+    match name {
+        "refuse" => Mischief::Refuse,
+        "lose" => Mischief::LoseAnswer,
+        "before" => Mischief::CrashBefore,
+        _ => Mischief::CrashAfter,
+    }
+}
+
+/// The disk's trouble of that name.
+pub fn disk_trouble(name: &str) -> io::ErrorKind {
+    match name {
+        "full" => io::ErrorKind::StorageFull,
+        "readonly" => io::ErrorKind::ReadOnlyFilesystem,
+        "denied" => io::ErrorKind::PermissionDenied,
+        _ => io::ErrorKind::Other,
+    }
 }
 
 /// A wrong answer of a store.
@@ -99,6 +122,8 @@ pub struct Process {
     pub(super) named: Mutex<BTreeSet<String>>,
     pub(super) desired: Mutex<Option<Arc<Desired>>>,
     pub(super) heard: Mutex<Vec<Event>>,
+    /// Whether something that lay in wait has met it.
+    pub(super) struck: AtomicBool,
     /// Whether another process ran at the same time.
     pub(super) company: Arc<AtomicBool>,
 }
@@ -156,6 +181,7 @@ impl Process {
             named: Mutex::default(),
             desired: Mutex::default(),
             heard: Mutex::default(),
+            struck: AtomicBool::new(false),
             company: Arc::default(),
             ill,
         })
@@ -172,9 +198,14 @@ impl Process {
     /// What became of the mischief this process was to meet at a store's or place's service.
     pub fn count_mischief(&self) {
         let Some((call, mischief)) = self.ill.inner else { return };
-        if (self.trouble.journal().len() as u64) <= call {
+        let calls = self.trouble.journal().len() as u64;
+        if self.ill.inner_lurks {
+            self.world.has_lurked(calls as i64);
+        }
+        if calls <= call {
             return;
         }
+        self.struck.store(true, Ordering::Relaxed);
         let name = match mischief {
             Mischief::Refuse => "store: refused",
             Mischief::LoseAnswer => "store: answer lost",
@@ -188,6 +219,10 @@ impl Process {
         self.ill.breaks == Some(promise)
     }
 
+    pub fn was_struck(&self) -> bool {
+        self.struck.load(Ordering::Relaxed)
+    }
+
     pub fn had_company(&self) -> bool {
         self.company.load(Ordering::Relaxed)
     }
@@ -199,7 +234,7 @@ impl Process {
     /// Passes a point; false when the process dies there.
     fn lives_through(&self, what: &str) -> bool {
         let point = self.points.fetch_add(1, Ordering::Relaxed);
-        if self.ill.die == Some(point) && !self.is_dead() {
+        if (self.ill.die == Some(point) && !self.is_dead()) || self.is_struck("die", Some(what)).is_some() {
             self.dead.store(true, Ordering::Relaxed);
             self.world.log(format!("  dies at point {point}, {what}"));
             self.world.state().coverage.hit("death", what);
@@ -230,7 +265,8 @@ impl Process {
     /// Whether this call of a store is answered wrongly.
     pub fn misleads(&self) -> Option<Wrong> {
         let number = self.store_calls.fetch_add(1, Ordering::Relaxed);
-        let (_, wrong) = self.ill.wrong.filter(|(call, _)| *call == number)?;
+        let planned = self.ill.wrong.filter(|(call, _)| *call == number).map(|(_, wrong)| wrong);
+        let wrong = planned.or_else(|| self.is_struck("wrong", None)?.parse().ok())?;
         self.world.log(format!("  a store's answer is wrong: {wrong:?}"));
         self.world.state().coverage.hit("fault", format!("store: wrong answer, {wrong:?}"));
         Some(wrong)
@@ -321,12 +357,14 @@ impl Probe for Process {
             return Err(dead());
         }
         let number = self.disk_actions.fetch_add(1, Ordering::Relaxed);
-        match self.ill.disk {
-            Some((from, count, kind)) if number >= from && number < from + count => {
+        let planned = self.ill.disk.filter(|(from, count, _)| (*from..from + count).contains(&number));
+        let planned = planned.map(|(_, _, kind)| kind);
+        match planned.or_else(|| Some(disk_trouble(&self.is_struck("disk", None)?))) {
+            Some(kind) => {
                 self.world.state().coverage.hit("fault", format!("disk: {kind:?}"));
                 Err(kind.into())
             }
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 }

@@ -69,7 +69,11 @@ impl StoreReader for Guarded {
         let before = self.process.world.last_seen(entry, &observed.state);
         match self.process.misleads() {
             Some(Wrong::Past) => observed.state = before,
-            Some(Wrong::Absent) => observed.state = StoreState::Absent,
+            Some(Wrong::Absent) => {
+                // What a store proves to be absent is as good as lost.
+                self.process.world.state().oracles.forget_rotations();
+                observed.state = StoreState::Absent;
+            }
             Some(wrong) => {
                 observed.state = StoreState::Unreadable { reason: wrong_answer(wrong).to_string() }
             }

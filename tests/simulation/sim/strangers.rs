@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::consumer::Consumers;
-use super::declaration::{TENANTS, Target};
+use super::declaration::{Removed, TENANTS, Target};
 use super::dice::Dice;
 use super::oracles::slot;
 use super::story::Event;
@@ -41,6 +41,7 @@ impl World {
             "restart" => consumers.restart(&event.who),
             "ack" => self.acknowledge(consumers, &event.who),
             "faults" => self.faults(event),
+            "lurks" => self.lurks(event),
             "places" => self.places(event),
             "stranger" => self.stranger(event),
             other => panic!("no such event: {other}"),
@@ -58,6 +59,7 @@ impl World {
 
     pub fn calm_down(&self) {
         self.emulator.set_faults(Faults::default());
+        self.state().lurking.clear();
         self.places.fail_for(0);
         self.places.set_unreadable(false);
         self.emulator.set_settings(certroll::emulator::Settings::default());
@@ -67,11 +69,11 @@ impl World {
         let targets = self.state().declaration.targets.clone();
         for (name, target) in targets {
             self.undoubles(&target, &name);
-            let properties =
-                json!({"isDisabled": null, "servicePrincipalLockConfiguration": null, "displayName": name});
+            let properties = json!({"isDisabled": null, "displayName": name});
             if let Value::Object(properties) = properties {
                 self.set(&target, properties);
             }
+            self.locks(&target, false);
             self.change(&target, |object, kind| Change::Restore { object, kind });
         }
         // A hold is over some day.
@@ -102,7 +104,7 @@ impl World {
             }
         }
         if let Some(name) = event.get("rollback")
-            && self.state().declaration.says(name, "hold").is_some()
+            && (event.says("anyway") || self.state().declaration.says(name, "hold").is_some())
         {
             policy.rollback.insert(address(name));
         }
@@ -117,6 +119,8 @@ impl World {
 
     /// Declares a certificate, or changes keys of one that is declared; a key set to `-` goes.
     fn certificate(&self, event: &Event) {
+        // `adopt=offered of=NAME`: what consumers of another certificate read.
+        let offered = event.get("of").and_then(|of| self.offered(of));
         let mut state = self.state();
         let known = state.declaration.certificates.contains_key(&event.who);
         let there = event.get("on").is_some_and(|on| state.declaration.targets.contains_key(on));
@@ -127,13 +131,17 @@ impl World {
         }
         let on = event.get("on").or(state.declaration.says(&event.who, "on")).unwrap_or_default().to_owned();
         let (brought, expired) = (state.brought.get(&event.who).cloned(), self.expired_foreign(&state, &on));
+        let offered = offered.filter(|sha1| {
+            !state.declaration.says(&event.who, "revoked").is_some_and(|all| all.contains(sha1))
+        });
         let revoked = state.declaration.says(&event.who, "revoked").unwrap_or_default().to_owned();
         let keys = state.declaration.certificates.entry(event.who.clone()).or_default();
-        for (key, value) in event.with.iter().filter(|(key, _)| *key != "while") {
+        for (key, value) in event.with.iter().filter(|(key, _)| *key != "while" && *key != "of") {
             let value = match value.as_str() {
                 "-" => None,
                 "brought" => brought.clone().filter(|sha1| !revoked.contains(sha1)),
                 "expired" => expired.clone(),
+                "offered" => offered.clone(),
                 value => Some(value.to_owned()),
             };
             match value {
@@ -207,7 +215,7 @@ impl World {
             .for_each(|one| one.0.clone_from(&to));
         let now_at = declaration.address(&to);
         if event.says("removes") {
-            declaration.removed.push((was_at.clone(), on, true));
+            declaration.removed.push(Removed { address: was_at.clone(), on, retire: true, by_name: false });
         }
         match event.says("forgets") {
             true => declaration.nobody_moves_to(was_at),
@@ -230,7 +238,9 @@ impl World {
         let Some(keys) = declaration.certificates.remove(&event.who) else { return };
         declaration.nobody_moves_to(address.clone());
         declaration.acknowledgements.retain(|(name, ..)| *name != event.who);
-        declaration.removed.push((address, keys["on"].clone(), event.says("retire")));
+        let on = keys["on"].clone();
+        let by_name = keys.get("by").is_some_and(|by| by == "name");
+        declaration.removed.push(Removed { address, on, retire: event.says("retire"), by_name });
     }
 
     /// `moves OLD to=NEW on=TARGET retire=yes`: to another object of the same tenant, under a new name; the entry in the store stays.
@@ -253,7 +263,9 @@ impl World {
         if let Some(keys) = state.declaration.certificates.get_mut(to) {
             keys.insert("on".to_owned(), on.to_owned());
             if event.with.contains_key("retire") {
-                state.declaration.removed.push((before.0, before.1, event.says("retire")));
+                let (address, on) = before;
+                let retire = event.says("retire");
+                state.declaration.removed.push(Removed { address, on, retire, by_name: false });
             }
         }
     }
@@ -298,6 +310,7 @@ impl World {
             None => Faults::default(),
         };
         self.emulator.set_faults(faults);
+        self.state().writes = 0;
     }
 
     fn places(&self, event: &Event) {
@@ -342,13 +355,9 @@ impl World {
                 self.set(&target, properties);
             }
         };
-        let lock = |on: bool| {
-            json!({"servicePrincipalLockConfiguration": {"isEnabled": on, "allProperties": on, "credentialsWithUsageVerify": on,
-                   "credentialsWithUsageSign": on, "tokenEncryptionKeyId": on}})
-        };
         match event.get("does").unwrap_or_default() {
             "adds" => add("legacy-ci".into()),
-            "rotates" => add(format!("product-{}", event.number)),
+            "rotates" => self.rotates(&target, event),
             "claims" => add(format!("certroll:platform-team/{of} · claimed")),
             "pretends" => add("certroll:platform-team/nobody · undeclared".into()),
             "takes" => self.takes(&target, &event.who, &of),
@@ -357,11 +366,14 @@ impl World {
             "restores" => self.change(&target, |object, kind| Change::Restore { object, kind }),
             "disables" => properties(json!({"isDisabled": true})),
             "enables" => properties(json!({"isDisabled": null})),
-            "locks" => properties(lock(true)),
-            "unlocks" => properties(lock(false)),
+            "locks" => self.locks(&target, true),
+            "unlocks" => self.locks(&target, false),
             "forbids" => self.may(&target, &["Application.ReadWrite.All"]),
             "permits" => self.may(&target, &["Application.ReadWrite.All", "Policy.Read.All"]),
-            "retitles" => properties(json!({"displayName": format!("{} (old)", event.who)})),
+            "retitles" => {
+                let title = event.get("to").map_or_else(|| format!("{} (old)", event.who), str::to_owned);
+                properties(json!({"displayName": title}));
+            }
             "titles" => properties(json!({"displayName": event.who})),
             "doubles" => self.doubles(&target, event),
             "undoubles" => self.undoubles(&target, &event.who),
@@ -382,6 +394,16 @@ impl World {
             "limits" => self.limits(&target, event),
             other => panic!("no stranger does {other}"),
         }
+    }
+
+    /// The application's lock, which keeps credentials off its service principal.
+    fn locks(&self, target: &Target, on: bool) {
+        let lock = json!({"servicePrincipalLockConfiguration": {"isEnabled": on, "allProperties": on,
+            "credentialsWithUsageVerify": on, "credentialsWithUsageSign": on, "tokenEncryptionKeyId": on}});
+        let Value::Object(properties) = lock else { return };
+        let application = Some(Kind::Application);
+        let change = Change::Set { object: target.app_id, kind: application, properties };
+        _ = self.emulator.change(target.tenant_id, change);
     }
 
     /// What certroll's own identity may do in the target's tenant.

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
+use certroll::emulator::RivalChange;
 use certroll::entra::{EmulatorTransport, Transport, TransportError};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::oracles::key_id_of;
+use super::oracles::{Published, key_id_of};
 use super::process::Process;
 use super::world::Entry;
 
@@ -35,8 +36,8 @@ impl Transport for ProcessTransport {
         if !request.uri().path().contains("/oauth2/") {
             process.world.no_secret_in("a request", &String::from_utf8_lossy(request.body()));
         }
-        // There and back; somebody else may come between.
-        let millis = process.draw(20, 300) as u64;
+        // There and back; somebody else may come between, most of all while a list is written.
+        let millis = process.draw(20, if writes { 1_500 } else { 300 }) as u64;
         tokio::time::sleep(std::time::Duration::from_millis(millis)).await;
         process.world.sync();
         let before = writes.then(|| process.judge(&request));
@@ -120,12 +121,14 @@ impl Process {
         let object = object_of(request.uri().path()).unwrap();
         let read = self.read.lock().unwrap();
         let named = self.named.lock().unwrap();
+        let mut published = Vec::new();
         if let Some(desired) = self.desired.lock().unwrap().clone() {
-            self.world.judge_write(&desired, read.get(&object).map(Vec::as_slice), &body.credentials, &named);
+            self.world.judge_write(read.get(&object).map(Vec::as_slice), &body.credentials, &named);
+            published = self.world.to_publish(&desired, &body.credentials);
         }
         self.excuse_races(object, read.get(&object).map(Vec::as_slice), &body.credentials);
         let kept = body.credentials.iter().map(|entry| key_id_of(entry)).collect();
-        Before { object, entries: self.entries(object), kept }
+        Before { object, entries: self.entries(object), kept, published }
     }
 
     fn entries(&self, object: Uuid) -> Vec<Entry> {
@@ -166,6 +169,8 @@ impl Process {
         if status == Some(204) && before.kept.iter().any(|id| !there.contains(id.as_str())) {
             self.world.state().coverage.hit("fault", "write dropped behind a 204");
         }
+        let published = before.published.iter().filter(|new| there.contains(new.key_id.as_str()));
+        published.for_each(|new| self.world.one_key_a_rotation(new));
         self.count_rivals(before, &after, status);
         // What we sent back and is gone, or is gone though our write was refused, a stranger took.
         for entry in before.entries.iter().filter(|entry| !there.contains(entry.key_id.as_str())) {
@@ -183,8 +188,7 @@ impl Process {
 
     /// Somebody else wrote between our read and our write, as the emulator was told to.
     fn count_rivals(&self, before: &Before, after: &[Entry], status: Option<u16>) {
-        let known = |id: &String| before.entries.iter().any(|entry| entry.key_id == *id);
-        let added = after.iter().any(|entry| !known(&entry.key_id) && !before.kept.contains(&entry.key_id));
+        self.count_overwritten();
         let still = |entry: &&Entry| after.iter().any(|one| one.key_id == entry.key_id);
         let refused = status.is_some_and(|status| status >= 300);
         let gone = before.entries.iter().filter(|entry| !still(entry));
@@ -192,10 +196,25 @@ impl Process {
         if self.world.emulator.faults().rival_writes.is_empty() {
             return;
         }
-        for (met, what) in [(added, "adds"), (removed, "removes")] {
-            if met {
-                self.world.state().coverage.hit("fault", format!("rival write: {what}"));
-            }
+        if removed {
+            self.world.state().coverage.hit("fault", "rival write: removes");
+        }
+    }
+
+    /// What a rival adds is gone with our write, which was fed by an earlier read: nobody sees it, and the emulator was told when.
+    fn count_overwritten(&self) {
+        let faults = self.world.emulator.faults();
+        let state = &mut *self.world.state();
+        state.writes += 1;
+        // A write that is turned away is none the emulator counts.
+        let arrives = faults.conflicts.is_none()
+            && faults.unavailable.is_none()
+            && faults.throttled.is_none()
+            && faults.connection_refused.is_none();
+        let adds = faults.rival_writes.iter().filter(|rival| rival.change == RivalChange::Adds);
+        let now = adds.filter(|rival| rival.before_write == state.writes).count() as u64;
+        if arrives && now > 0 {
+            state.coverage.add("fault", "rival write: adds", now);
         }
     }
 
@@ -240,4 +259,6 @@ struct Before {
     entries: Vec<Entry>,
     /// Key ids of all entries that are sent.
     kept: BTreeSet<String>,
+    /// The keys among them that are new.
+    published: Vec<Published>,
 }

@@ -25,6 +25,7 @@ use uuid::Uuid;
 
 use super::coverage::Coverage;
 use super::declaration::{Declaration, TENANTS};
+use super::lurking::Lurking;
 use super::oracles::Oracles;
 use crate::support::ca::TestCa;
 use crate::support::deliveries::WriteOnlyDelivery;
@@ -85,6 +86,10 @@ pub struct State {
     pub running: BTreeMap<u32, Arc<AtomicBool>>,
     /// What others did that a run may notice.
     pub disturbances: u64,
+    /// Lists written since the emulator was last told what to do wrong.
+    pub writes: u64,
+    /// What lies in wait for the runs to come.
+    pub lurking: Vec<Lurking>,
     /// By certificate: the thumbprint of a key somebody made by hand.
     pub brought: BTreeMap<String, String>,
     /// By target: the object id of another one of the same name.

@@ -317,7 +317,7 @@ impl StoreReader for AppendIsLive {
             Ok(holding) => StoreState::Known(holding),
             Err(error) => StoreState::Unreadable { reason: error.reason },
         };
-        ObservedStore { shape: self.shape(entry), state, warnings }
+        ObservedStore { shape: self.shape(entry), state, warnings, damage: vec![] }
     }
 
     async fn issued(&self, entry: &StoreBinding, generation: &Generation) -> Result<Issued, StoreError> {

@@ -353,7 +353,7 @@ impl StoreReader for TwoSlot {
             Ok(holding) => StoreState::Known(holding),
             Err(error) => StoreState::Unreadable { reason: error.reason },
         };
-        ObservedStore { shape: self.shape(entry), state, warnings: vec![] }
+        ObservedStore { shape: self.shape(entry), state, warnings: vec![], damage: vec![] }
     }
 
     async fn issued(&self, entry: &StoreBinding, generation: &Generation) -> Result<Issued, StoreError> {

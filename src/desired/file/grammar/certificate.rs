@@ -10,9 +10,9 @@ use super::{Delivery, IssuerChoice, StoreChoice};
 use crate::certificate::{KeyKind, SignatureHash};
 use crate::consumer;
 use crate::desired::{Prove, Retire};
+use crate::drift_rules::Rule;
 use crate::ids::{KeyId, Name, Thumbprint};
 use crate::period::Period;
-use crate::report::drift_rules::Rule;
 
 /// Keys that may stand both in `defaults` and in a certificate, written once. The first list is what only a certificate has.
 macro_rules! settings {

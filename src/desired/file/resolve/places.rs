@@ -19,10 +19,29 @@ pub(super) struct Places {
 #[derive(Debug)]
 struct Taken {
     by: String,
+    /// Whether it is a folder of its own: a store's entry is one, what a delivery writes are files.
+    is_folder: bool,
     place: Place,
 }
 
 impl Places {
+    /// A place of files that the new one would hold (`true`) or lie inside of. Other stores have no folders: a name with `/` is a name.
+    fn nested(&self, canonical: &str, is_folder: bool) -> Option<(&Taken, bool)> {
+        if !canonical.starts_with("file ") {
+            return None;
+        }
+        let mut above = canonical.match_indices('/').map(|(at, _)| &canonical[..at]);
+        let around = above.find_map(|above| self.taken.get(above).filter(|other| other.is_folder));
+        let below = format!("{canonical}/");
+        let inside =
+            || self.taken.range(below.clone()..).next().filter(|(place, _)| place.starts_with(&below));
+        match around {
+            Some(other) => Some((other, false)),
+            None if is_folder => inside().map(|(_, other)| (other, true)),
+            None => None,
+        }
+    }
+
     /// Takes a place for a certificate, or says who has it. `what` names the sort of place: "store entry".
     pub(super) fn take(&mut self, canonical: &str, what: &str, by: &str, place: Place) -> Option<Diagnostic> {
         if let Some(other) = self.taken.get(canonical) {
@@ -35,7 +54,23 @@ impl Places {
                 _ => error,
             });
         }
-        self.taken.insert(canonical.to_owned(), Taken { by: by.to_owned(), place });
+        if let Some((other, holds)) = self.nested(canonical, what == STORE_ENTRY) {
+            let message = match holds {
+                true => format!(
+                    "this {what} of certificate `{by}` is a folder that holds a place of `{}`",
+                    other.by
+                ),
+                false => format!("this {what} of certificate `{by}` lies inside a place of `{}`", other.by),
+            };
+            let error = Diagnostic::error(Code::Conflict, place, message);
+            return Some(
+                error
+                    .label(other.place.clone(), "taken here")
+                    .help("give one of them a name or folder beside the other"),
+            );
+        }
+        let is_folder = what == STORE_ENTRY;
+        self.taken.insert(canonical.to_owned(), Taken { by: by.to_owned(), is_folder, place });
         None
     }
 }

@@ -30,8 +30,35 @@ async fn signing(bench: &FileBench, entry: &StoreBinding, generation: &Generatio
     bench.store().signer(entry, generation).await.map(|_| ())
 }
 
+/// What a plan warns of.
 async fn warnings(bench: &FileBench, entry: &StoreBinding) -> Vec<String> {
-    bench.file_store().observe(entry).await.warnings
+    let observed = bench.file_store().observe(entry).await;
+    let damage = observed.damage.into_iter().filter(|damage| damage.certain).map(|damage| damage.text);
+    observed.warnings.into_iter().chain(damage).collect()
+}
+
+/// What only drift tells: somebody wrote there, and nobody looked what.
+async fn touched(bench: &FileBench, entry: &StoreBinding) -> Vec<String> {
+    let observed = bench.file_store().observe(entry).await;
+    observed.damage.into_iter().filter(|damage| !damage.certain).map(|damage| damage.text).collect()
+}
+
+#[tokio::test]
+async fn a_file_of_the_same_size_written_at_another_time_is_told_without_opening_it() {
+    for (format, files) in FORMATS {
+        for name in files {
+            let (bench, entry, first) = promoted(format).await;
+            assert_eq!(touched(&bench, &entry).await, Vec::<String>::new(), "{name}");
+            let path = bench.path("current").join(name);
+            let length = std::fs::read(&path).unwrap().len();
+            std::fs::write(&path, vec![b'x'; length]).unwrap();
+            let found = touched(&bench, &entry).await;
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(found[0].contains("after certroll did") && found[0].contains(name), "{found:?}");
+            assert_eq!(warnings(&bench, &entry).await, Vec::<String>::new(), "{name}");
+            assert!(signing(&bench, &entry, &first).await.is_err(), "{name}");
+        }
+    }
 }
 
 const FORMATS: [(Format, &[&str]); 6] = [
@@ -110,6 +137,7 @@ async fn a_list_of_an_older_version_without_sizes_still_tells_presence() {
     assert!(list.as_object_mut().unwrap().remove("contents").is_some());
     std::fs::write(&path, list.to_string()).unwrap();
     assert_eq!(warnings(&bench, &entry).await, Vec::<String>::new());
+    assert_eq!(touched(&bench, &entry).await, Vec::<String>::new());
     signing(&bench, &entry, &first).await.unwrap();
     std::fs::remove_file(bench.path("current/cloudm.pem")).unwrap();
     assert_eq!(warnings(&bench, &entry).await.len(), 1);
@@ -184,6 +212,6 @@ async fn a_current_generation_without_its_key_file_is_a_warning() {
     std::fs::remove_file(bench.path("current/key.pk8")).unwrap();
     let observed = bench.file_store().observe(&entry).await;
     assert!(matches!(observed.state, StoreState::Known(_)));
-    assert_eq!(observed.warnings.len(), 1, "{:?}", observed.warnings);
-    assert!(observed.warnings[0].contains("key.pk8"), "{:?}", observed.warnings);
+    assert_eq!(observed.damage.len(), 1, "{:?}", observed.damage);
+    assert!(observed.damage[0].certain && observed.damage[0].text.contains("key.pk8"));
 }

@@ -67,6 +67,8 @@ rules! {
     SignInImpossible "sign-in-impossible" Warning "Nobody can sign in with this application.",
     StoreUnreadable "store-unreadable" Alert "The store could not be read.",
     StoreUnknown "store-unknown" Warning "The store holds a current generation that certroll did not make.",
+    StoreDamaged "store-damaged" Alert "What consumers read from the store was changed or is missing.",
+    StoreTouched "store-touched" Warning "Somebody wrote what consumers read from the store; what it holds was not looked at.",
     NotIssued "not-issued" Warning "It is declared, and there is nothing of it anywhere.",
     Missing "missing" Alert "Consumers read it from the store, and Entra does not have it.",
     Changed "changed" Warning "A credential is not what certroll published.",
