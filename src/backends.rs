@@ -8,7 +8,9 @@ mod directory;
 mod issuers;
 #[cfg(feature = "azure-key-vault")]
 mod key_vault;
-#[cfg(any(feature = "azure-key-vault", feature = "hashicorp-vault"))]
+#[cfg(feature = "kubernetes")]
+mod kubernetes;
+#[cfg(any(feature = "azure-key-vault", feature = "hashicorp-vault", feature = "kubernetes"))]
 mod opened;
 pub mod reach;
 pub mod shipped;
@@ -70,6 +72,10 @@ impl Backends {
         let mut deliveries = BTreeSet::from(["file", "exec"]);
         if cfg!(feature = "ci-deliveries") {
             deliveries.extend(["github_actions", "gitlab_ci", "azure_devops"]);
+        }
+        if cfg!(feature = "kubernetes") {
+            stores.insert("kubernetes");
+            deliveries.insert("kubernetes");
         }
         Backends { stores, issuers, deliveries, connections: true }
     }

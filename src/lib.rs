@@ -40,6 +40,8 @@ pub mod issuer;
 pub mod key;
 #[cfg(feature = "azure-key-vault")]
 pub mod key_vault;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 pub mod may;
 pub mod net;
 pub mod observe;

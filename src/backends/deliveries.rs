@@ -21,6 +21,13 @@ pub(super) fn open(delivery: &Delivery, reach: &Reach) -> Result<Arc<dyn Deliver
         "gitlab_ci" => super::ci::gitlab(delivery, reach),
         #[cfg(feature = "ci-deliveries")]
         "azure_devops" => super::ci::azure_devops(delivery, reach),
+        #[cfg(feature = "kubernetes")]
+        "kubernetes" => {
+            use crate::delivery::kubernetes::KubernetesDelivery;
+            let context = delivery.settings.get("context").and_then(serde_json::Value::as_str);
+            let cluster = super::kubernetes::open(reach, delivery.connection().as_ref(), context)?;
+            Ok(Arc::new(KubernetesDelivery::new(cluster)))
+        }
         kind => Err(not_in_this_version(&format!("reaching {}", delivery.slot), kind)),
     }
 }

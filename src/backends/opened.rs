@@ -1,4 +1,4 @@
-//! Vaults that were reached already, so that all stores and issuers that name the same share it and its sign-in.
+//! Vaults and clusters that were reached already, so that all who name the same share it and its sign-in.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-#[cfg(any(feature = "azure-key-vault", feature = "hashicorp-vault"))]
+#[cfg(any(feature = "azure-key-vault", feature = "hashicorp-vault", feature = "kubernetes"))]
 use super::opened::Opened;
 use crate::connections::Operator;
 use crate::desired::Cloud;
@@ -69,12 +69,17 @@ pub struct Reach {
     pub base: PathBuf,
     /// The cloud of the declared tenants, where they share one.
     pub cloud: Option<Cloud>,
+    /// Whether a kubeconfig may have a plugin of its own run to sign in.
+    pub plugins: bool,
     /// Key Vaults that were reached already, by connection and name.
     #[cfg(feature = "azure-key-vault")]
     pub(super) key_vaults: Opened<crate::key_vault::KeyVault>,
     /// Vaults that were reached already.
     #[cfg(feature = "hashicorp-vault")]
     pub(super) vaults: Opened<crate::vault::Vault>,
+    /// Clusters that were reached already, by connection and context.
+    #[cfg(feature = "kubernetes")]
+    pub(super) clusters: Opened<crate::kubernetes::Cluster>,
 }
 
 impl Reach {
@@ -86,10 +91,13 @@ impl Reach {
             transports,
             base: PathBuf::new(),
             cloud: Some(Cloud::Public),
+            plugins: false,
             #[cfg(feature = "azure-key-vault")]
             key_vaults: Opened::default(),
             #[cfg(feature = "hashicorp-vault")]
             vaults: Opened::default(),
+            #[cfg(feature = "kubernetes")]
+            clusters: Opened::default(),
         }
     }
 
@@ -97,6 +105,12 @@ impl Reach {
     #[must_use]
     pub fn below(self, base: impl Into<PathBuf>) -> Reach {
         Reach { base: base.into(), ..self }
+    }
+
+    /// For a command that may run what signs in to a cluster, as the operator's kubeconfig says: `apply` alone.
+    #[must_use]
+    pub fn with_plugins(self, plugins: bool) -> Reach {
+        Reach { plugins, ..self }
     }
 
     /// For tenants of these clouds. An emulated tenant's services are those of the public cloud.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::not_in_this_version;
 use super::reach::Reach;
 use crate::desired::{Store, StoreKind};
 use crate::edges::Trouble;
@@ -25,9 +24,16 @@ pub(super) fn open(store: &Store, reach: &Reach) -> Result<Arc<dyn StoreWriter>,
             let vault = super::key_vault::open(reach, store.connection.as_ref(), vault)?;
             Ok(Arc::new(KeyVaultStore::new(vault)))
         }
+        #[cfg(feature = "kubernetes")]
+        StoreKind::Kubernetes { namespace, context } => {
+            use crate::store::kubernetes::KubernetesStore;
+            let cluster = super::kubernetes::open(reach, store.connection.as_ref(), context.as_deref())?;
+            Ok(Arc::new(KubernetesStore::new(cluster, namespace)))
+        }
+        #[cfg(not(all(feature = "azure-key-vault", feature = "hashicorp-vault", feature = "kubernetes")))]
         kind => {
             let _ = reach;
-            Err(not_in_this_version(&format!("opening store {}", store.name), kind.as_str()))
+            Err(super::not_in_this_version(&format!("opening store {}", store.name), kind.as_str()))
         }
     }
 }

@@ -84,7 +84,8 @@ pub async fn ground(
     let slots = Arc::new(Semaphore::new(usize::from(parallelism)));
     let assertion = settings(global)?.assertion;
     let way = Way { place, world, assertion, clock: Arc::clone(&clock), slots: Arc::clone(&slots) };
-    let reach = way.reach(desired, global)?;
+    // Who says whether emulated tenants are meant is who writes.
+    let reach = way.reach(desired, global)?.with_plugins(meant.is_some());
     let connections =
         Connections::new(desired, reach.clone(), |tenant| match tenants.contains(&tenant.name) {
             true => way.to(tenant, &reach.operator),

@@ -8,6 +8,8 @@ pub mod file;
 pub mod github;
 #[cfg(feature = "ci-deliveries")]
 pub mod gitlab;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 mod settings;
 
 use async_trait::async_trait;

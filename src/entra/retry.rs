@@ -51,7 +51,7 @@ pub(super) fn tell_of(error: &EntraError, wait: SignedDuration) {
 pub(super) fn silence(doing: &str, error: &TransportError) -> EntraError {
     let kind = match error.kind {
         TransportErrorKind::TooLarge => ErrorKind::InvalidAnswer,
-        TransportErrorKind::NotAllowed => ErrorKind::Settings,
+        TransportErrorKind::NotAllowed | TransportErrorKind::SignIn => ErrorKind::Settings,
         TransportErrorKind::Refused
         | TransportErrorKind::Dns
         | TransportErrorKind::Tls

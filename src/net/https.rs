@@ -205,7 +205,8 @@ fn failure(error: reqwest::Error) -> TransportError {
     TransportError::new(kind, sent, &causes(&error))
 }
 
-fn is_tls(error: &(dyn Error + 'static)) -> bool {
+/// Whether TLS could not be agreed, wherever in the chain that stands.
+pub(crate) fn is_tls(error: &(dyn Error + 'static)) -> bool {
     if error.is::<rustls::Error>() {
         return true;
     }

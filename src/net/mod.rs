@@ -9,10 +9,14 @@ pub mod text;
 pub mod transport;
 
 pub use headers::{header, http_date, retry_after};
+#[cfg(feature = "kubernetes")]
+pub(crate) use https::is_tls;
 pub use https::{HttpsOptions, HttpsTransport, Trust};
 pub use retry::{Attempts, RetrySettings};
 pub use service::{Answer, Ask, NoAnswer, Service, Way};
 pub use text::{printable, without_secrets};
+#[cfg(feature = "kubernetes")]
+pub(crate) use transport::causes;
 pub use transport::{
     MachineIdentity, Sent, Transport, TransportError, TransportErrorKind, is_link_local, is_loopback,
 };

@@ -66,7 +66,10 @@ impl<'a> Attempts<'a> {
             TransportErrorKind::Refused | TransportErrorKind::Dns | TransportErrorKind::Timeout => {
                 self.settings.attempts_unreached
             }
-            TransportErrorKind::Tls | TransportErrorKind::TooLarge | TransportErrorKind::NotAllowed => 0,
+            TransportErrorKind::Tls
+            | TransportErrorKind::TooLarge
+            | TransportErrorKind::SignIn
+            | TransportErrorKind::NotAllowed => 0,
         };
         self.next(limit, None, random)
     }

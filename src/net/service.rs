@@ -232,6 +232,7 @@ impl Service {
         let kind = match lost.kind {
             TransportErrorKind::TooLarge => TroubleKind::Invalid,
             TransportErrorKind::NotAllowed => TroubleKind::Refused,
+            TransportErrorKind::SignIn => TroubleKind::Authentication,
             TransportErrorKind::Refused
             | TransportErrorKind::Dns
             | TransportErrorKind::Tls

@@ -40,6 +40,8 @@ pub enum TransportErrorKind {
     TooLarge,
     /// We refuse to send this: plain HTTP to another machine, an address we cannot read.
     NotAllowed,
+    /// No credential could be had for it.
+    SignIn,
     /// Anything else.
     Other,
 }
@@ -80,7 +82,10 @@ impl TransportError {
             | TransportErrorKind::Timeout
             | TransportErrorKind::Lost
             | TransportErrorKind::Other => true,
-            TransportErrorKind::Tls | TransportErrorKind::TooLarge | TransportErrorKind::NotAllowed => false,
+            TransportErrorKind::Tls
+            | TransportErrorKind::TooLarge
+            | TransportErrorKind::SignIn
+            | TransportErrorKind::NotAllowed => false,
         }
     }
 
@@ -99,6 +104,7 @@ impl TransportError {
             }
             TransportErrorKind::TooLarge => "something other than the service may be answering",
             TransportErrorKind::NotAllowed => "use https, or http to loopback only",
+            TransportErrorKind::SignIn => "check what it is signed in to with",
         }
     }
 }
@@ -113,6 +119,7 @@ impl fmt::Display for TransportError {
             TransportErrorKind::Lost => "the connection ended before the answer",
             TransportErrorKind::TooLarge => "the answer is too large",
             TransportErrorKind::NotAllowed => "not sent",
+            TransportErrorKind::SignIn => "signing in failed",
             TransportErrorKind::Other => "the request failed",
         })?;
         match (&self.asked, self.reason.as_str()) {
@@ -128,7 +135,7 @@ impl Error for TransportError {}
 
 /// The texts of an error and its causes as one line, without repetitions. Outer texts of HTTP libraries say little ("error
 /// sending request"); the reason is further down.
-pub(super) fn causes(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn causes(error: &(dyn Error + 'static)) -> String {
     let mut texts: Vec<String> = Vec::new();
     let mut next = Some(error);
     while let Some(error) = next {

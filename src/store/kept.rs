@@ -11,11 +11,15 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::{StoreError, StoreErrorKind};
 use crate::certificate::Certificate;
+#[cfg(any(feature = "azure-key-vault", feature = "hashicorp-vault"))]
 use crate::desired::{Form, Format, Password};
+#[cfg(any(feature = "azure-key-vault", feature = "hashicorp-vault"))]
 use crate::form::render;
 use crate::ids::{Sha256, Thumbprints};
 use crate::issuer::Issued;
-use crate::key::{PrivateKey, Secret};
+use crate::key::PrivateKey;
+#[cfg(any(feature = "azure-key-vault", feature = "hashicorp-vault"))]
+use crate::key::Secret;
 use crate::observed::record::PublicRecord;
 
 /// What is kept. Holds a private key: never printed.
@@ -40,10 +44,12 @@ impl Drop for Kept {
 }
 
 /// Names of the fields consumers read, by what they hold.
+#[cfg(any(feature = "azure-key-vault", feature = "hashicorp-vault"))]
 pub(super) struct FieldNames<'a> {
     named: &'a BTreeMap<String, String>,
 }
 
+#[cfg(any(feature = "azure-key-vault", feature = "hashicorp-vault"))]
 impl<'a> FieldNames<'a> {
     pub(super) fn new(named: &'a BTreeMap<String, String>) -> FieldNames<'a> {
         FieldNames { named }
@@ -93,6 +99,15 @@ impl Kept {
         PrivateKey::read_pkcs8(&der).map_err(|error| corrupt(&error.to_string()))
     }
 
+    /// Remembers digests of the fields that are rendered.
+    pub(super) fn remember<'f>(&mut self, fields: impl Iterator<Item = (&'f str, &'f [u8])>) {
+        self.rendered = fields.map(|(name, value)| (name.to_owned(), sha256(value))).collect();
+    }
+}
+
+/// What only stores that write a form as text need.
+#[cfg(any(feature = "azure-key-vault", feature = "hashicorp-vault"))]
+impl Kept {
     /// The fields consumers read, rendered in that form; what is kept remembers their digests.
     pub(super) fn render(
         &mut self,
@@ -129,12 +144,12 @@ impl Kept {
         if let Some(password) = password.filter(|_| written) {
             fields.push((names.of("password"), Zeroizing::new(password.expose().to_owned())));
         }
-        self.rendered = fields.iter().map(|(name, text)| (name.clone(), sha256(text.as_bytes()))).collect();
+        self.remember(fields.iter().map(|(name, text)| (name.as_str(), text.as_bytes())));
         Ok(fields)
     }
 }
 
-/// What only stores of fields need.
+/// What only HashiCorp Vault needs.
 #[cfg(feature = "hashicorp-vault")]
 impl Kept {
     /// A key whose certificate is still awaited.
@@ -151,16 +166,20 @@ impl Kept {
     pub(super) fn rendered_names(&self) -> impl Iterator<Item = &str> {
         self.rendered.keys().map(String::as_str)
     }
+}
 
+/// What only stores whose values stand in fields of their own need.
+#[cfg(any(feature = "hashicorp-vault", feature = "kubernetes"))]
+impl Kept {
     /// Refuses when a field that consumers read is not what was rendered.
-    pub(super) fn check_rendered<'v>(
+    pub(super) fn check_rendered<V: AsRef<[u8]>>(
         &self,
-        value: impl Fn(&str) -> Option<&'v str>,
+        value: impl Fn(&str) -> Option<V>,
     ) -> Result<(), StoreError> {
         let damaged = self
             .rendered
             .iter()
-            .find(|(name, digest)| value(name).is_none_or(|found| sha256(found.as_bytes()) != **digest));
+            .find(|(name, digest)| value(name).is_none_or(|found| sha256(found.as_ref()) != **digest));
         match damaged {
             None => Ok(()),
             Some((name, _)) => {

@@ -4,10 +4,12 @@
 //! `apply` alone. A store keeps the public record beside each generation; observing never touches a key.
 
 pub mod file;
-#[cfg(any(feature = "hashicorp-vault", feature = "azure-key-vault"))]
+#[cfg(any(feature = "hashicorp-vault", feature = "azure-key-vault", feature = "kubernetes"))]
 mod kept;
 #[cfg(feature = "azure-key-vault")]
 pub mod key_vault;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 #[cfg(feature = "hashicorp-vault")]
 pub mod vault;
 

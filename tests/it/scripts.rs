@@ -19,6 +19,8 @@
 //! | `sign REQUEST FILE starts=DATE [days=365] [key=other]` | a CA signs a request, or something else |
 //! | `serve key-vault` | starts an Azure Key Vault of the test's own, reached by the connection `kv` |
 //! | `look vault PATH` | what consumers find there, without the values |
+//! | `serve kubernetes` | starts an API server of the test's own, reached by KUBECONFIG |
+//! | `look kubernetes NAME` | what consumers find in the Secret, without the values |
 //! | `serve github`, `serve gitlab`, `serve azure_devops` | the like for CI systems; `look KIND NAME` |
 //! | `stop KIND`, `start KIND` | the CI system turns everybody away (403), and lets them in again |
 //! | `by_hand KIND NAME` | somebody else writes it |
@@ -49,6 +51,7 @@ use crate::support::cli::{Bench, Ran};
 use crate::support::key_vault::{CLIENT, CLIENT_SECRET, KeyVaultService, TENANT};
 use crate::support::keys;
 use crate::support::kv2::{self, Kv2, TOKEN};
+use crate::support::secrets::{self, Secrets};
 use crate::support::serve::serve;
 use crate::support::stores::signing_request;
 
@@ -91,6 +94,7 @@ scripts! {
     key_and_form_change
     key_never_leaves
     keys_in_key_vault
+    keys_in_kubernetes
     keys_in_vault
     life_is_limited
     limits
@@ -170,6 +174,7 @@ pub(crate) struct Story {
     kv2: Arc<Kv2>,
     ci: BTreeMap<String, Arc<dyn ci::Played>>,
     key_vault: Option<Arc<KeyVaultService>>,
+    secrets: Option<Arc<Secrets>>,
     out: String,
 }
 
@@ -187,6 +192,7 @@ impl Story {
             kv2: Arc::default(),
             ci: BTreeMap::new(),
             key_vault: None,
+            secrets: None,
             out: String::new(),
         }
     }
@@ -300,6 +306,7 @@ impl Story {
                 let found = match words[1] {
                     "secret" => self.key_vault.as_ref().unwrap().secret_shown(words[2]),
                     "certificate" => self.key_vault.as_ref().unwrap().certificate_shown(words[2]),
+                    "kubernetes" => self.secrets.as_ref().unwrap().shown(words[2]),
                     _ => {
                         let (address, token) = self.vault.as_ref().unwrap();
                         kv2::look(address, token, words[2])
@@ -326,6 +333,15 @@ impl Story {
     }
 
     fn serve(&mut self, what: &str) {
+        if what == "kubernetes" {
+            let secrets = Arc::new(Secrets::default());
+            let url = serve(Arc::clone(&secrets) as Arc<dyn Transport>);
+            let kubeconfig = self.path("kubeconfig");
+            std::fs::write(&kubeconfig, secrets::kubeconfig(&url)).unwrap();
+            self.bench.env.insert("KUBECONFIG".into(), kubeconfig.display().to_string());
+            self.secrets = Some(secrets);
+            return;
+        }
         if !matches!(what, "vault" | "key-vault") {
             let (played, variables) = ci::serve(what);
             self.bench.env.extend(variables);

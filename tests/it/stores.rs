@@ -2,6 +2,8 @@
 
 mod file;
 mod key_vault;
+#[cfg(feature = "kubernetes")]
+mod kubernetes;
 mod vault;
 
 use std::collections::BTreeMap;

@@ -28,9 +28,20 @@ pub(crate) fn printed(program: &str, arguments: &[&str], password: Option<&str>)
 
 /// `tests/tools/check_forms.py`, run in an environment of its own under `target/`.
 pub(crate) fn check_forms(arguments: &[&str], variables: &[(&str, &str)]) -> serde_json::Value {
-    let script = root().join("tests/tools/check_forms.py");
-    let mut command = Command::new(python("forms", "tests/tools/requirements.txt"));
-    command.arg(script).args(arguments).env_remove("PASSWORD").envs(variables.iter().copied());
+    let python = python("forms", "tests/tools/requirements.txt");
+    script(&python, "tests/tools/check_forms.py", arguments, variables)
+}
+
+/// `tests/tools/read_secret.py`, which reads with the official Kubernetes client.
+#[cfg(feature = "kubernetes")]
+pub(crate) fn read_secret(arguments: &[&str]) -> serde_json::Value {
+    let python = python("kubernetes", "tests/tools/requirements-kubernetes.txt");
+    script(&python, "tests/tools/read_secret.py", arguments, &[])
+}
+
+fn script(python: &Path, script: &str, arguments: &[&str], variables: &[(&str, &str)]) -> serde_json::Value {
+    let mut command = Command::new(python);
+    command.arg(root().join(script)).args(arguments).env_remove("PASSWORD").envs(variables.iter().copied());
     let output = command.output().unwrap();
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()

@@ -259,6 +259,7 @@ fn names_of_properties<'s>(schema: &'s Value, names: &mut Vec<&'s str>) {
 #[test]
 fn p7_nothing_but_an_exec_delivery_and_the_operators_azure_cli_starts_another_program() {
     // What a delivery names, in `apply` alone; and az, which the operator's variables or connections choose and no declaration can.
+    // kube starts a plugin of the operator's kubeconfig; src/kubernetes/connect.rs lets it, in `apply` alone.
     let may_start = ["src/delivery/exec.rs", "src/entra/azure_cli.rs"];
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
     let mut read = 0;

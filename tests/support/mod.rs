@@ -18,6 +18,7 @@ pub mod keys;
 pub mod kv2;
 pub(crate) mod observed;
 pub mod reach;
+pub mod secrets;
 pub mod serve;
 pub mod service;
 pub mod stores;

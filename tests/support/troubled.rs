@@ -15,9 +15,11 @@ pub struct Troubled {
     pub trouble: Arc<Trouble>,
 }
 
-/// The name of a request as an inner call.
+/// The name of a request as an inner call. One that asks Kubernetes for no values says so.
 pub fn call_of(request: &Request<Vec<u8>>) -> String {
-    format!("{} {}", request.method(), request.uri().path())
+    let accept = request.headers().get("accept").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let metadata = if accept.contains("PartialObjectMetadata") { " metadata" } else { "" };
+    format!("{} {}{metadata}", request.method(), request.uri().path())
 }
 
 #[async_trait]

@@ -459,19 +459,21 @@ fn waits_in_the_store(
     store: &StoreBinding,
 ) {
     let object = match (store.options.object.as_deref(), store.options.exportable) {
-        (Some("secret"), _) => "a secret object",
-        (Some("certificate"), Some(true)) => "an exportable certificate object",
+        (Some("secret"), _) => "a secret object of Key Vault",
+        (Some("certificate"), Some(true)) => "an exportable certificate object of Key Vault",
+        (Some("tls" | "opaque"), _) => "a Secret of Kubernetes",
         _ => return,
     };
     if !matches!(issuer, Issuer::Csr { .. }) || scope.is_broken("store") {
         return;
     }
-    let message =
-        format!("{object} of Key Vault keeps no key whose certificate is awaited, as issuer csr needs it");
+    let message = format!("{object} keeps no key whose certificate is awaited, as issuer csr needs it");
     let error = resolver.error(Code::Conflict, scope.place(&["issuer"]), message);
-    error
-        .help
-        .push("write `store: { object: certificate, exportable: false, … }`, or use another store".into());
+    let help = match object.ends_with("Key Vault") {
+        true => "write `store: { object: certificate, exportable: false, … }`, or use another store",
+        false => "use another store: `file`, `hashicorp_vault`, or a key that never leaves its Key Vault",
+    };
+    error.help.push(help.into());
 }
 
 fn windows(resolver: &mut Resolver<'_>, scope: &Scope<'_, '_>) -> Vec<Window> {

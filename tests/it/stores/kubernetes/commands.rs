@@ -1,0 +1,82 @@
+//! Whole commands on a cluster: the example, and whose plugin is run when.
+
+use std::sync::Arc;
+
+use certroll::net::Transport;
+
+use crate::support::cli::Bench;
+use crate::support::secrets::{Secrets, TOKEN, kubeconfig};
+use crate::support::serve::serve;
+
+/// The example with a cluster of its own, whose kubeconfig is altered so.
+fn example(altered: impl Fn(String) -> String) -> (tempfile::TempDir, Bench, Arc<Secrets>) {
+    let (folder, mut bench) = Bench::of_example("kubernetes");
+    let secrets = Arc::new(Secrets::default());
+    let url = serve(Arc::clone(&secrets) as Arc<dyn Transport>);
+    let path = bench.folder.join("kubeconfig");
+    std::fs::write(&path, altered(kubeconfig(&url))).unwrap();
+    bench.env.insert("KUBECONFIG".into(), path.display().to_string());
+    (folder, bench, secrets)
+}
+
+const APPLY: [&str; 4] = ["certroll", "apply", "--emulator", "--auto-approve"];
+
+#[test]
+fn the_example_kubernetes_works() {
+    let (_folder, bench, secrets) = example(|kubeconfig| kubeconfig);
+    let validated = bench.run(&["certroll", "validate"]);
+    assert_eq!(validated.code, 0, "{}", validated.stderr);
+    for expected in ["1 rotated, proven", "nothing to do"] {
+        let ran = bench.run(&APPLY);
+        assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+        assert!(ran.stdout.contains(expected), "{}", ran.stdout);
+    }
+    assert!(secrets.shown("billing-certificate").starts_with("kubernetes.io/tls"));
+    assert!(secrets.shown("billing").contains("keystore.p12"));
+}
+
+#[test]
+fn p7_a_plugin_of_the_kubeconfig_is_run_by_apply_alone_and_sees_no_variable_of_certrolls() {
+    let started = tempfile::tempdir().unwrap();
+    let seen = started.path().join("environment");
+    let plugin = started.path().join("plugin.sh");
+    let credential = format!(
+        r#"{{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{{"token":"{TOKEN}"}}}}"#
+    );
+    std::fs::write(&plugin, format!("env > '{}'\necho '{credential}'\n", seen.display())).unwrap();
+    let (_folder, mut bench, _) = example(|kubeconfig| {
+        let user = format!(
+            "exec: {{ apiVersion: client.authentication.k8s.io/v1, command: sh, args: [{:?}], interactiveMode: IfAvailable }}",
+            plugin.display().to_string()
+        );
+        kubeconfig.replace(&format!("token: {TOKEN}"), &user)
+    });
+    // Stands in the environment of this process, too, so that a plugin would see it.
+    bench.env.insert("CARGO_MANIFEST_DIR".into(), env!("CARGO_MANIFEST_DIR").into());
+    for looking in ["validate", "plan", "drift", "verify", "doctor"] {
+        let ran = bench.run(&["certroll", looking]);
+        assert!(!seen.exists(), "{looking} ran the plugin");
+        let told = ran.stdout + &ran.stderr;
+        assert!(looking == "validate" || told.contains("only apply runs one"), "{looking}: {told}");
+    }
+    let ran = bench.run(&APPLY);
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    let seen = std::fs::read_to_string(&seen).unwrap();
+    assert!(seen.contains("PATH=") && !seen.contains("CARGO_MANIFEST_DIR"), "{seen}");
+}
+
+#[test]
+fn an_auth_provider_of_the_kubeconfig_runs_no_command_for_anybody() {
+    let started = tempfile::tempdir().unwrap();
+    let left = started.path().join("left");
+    let (_folder, bench, _) = example(|kubeconfig| {
+        let user = format!(
+            "auth-provider: {{ name: gcp, config: {{ cmd-path: touch, cmd-args: {:?} }} }}",
+            left.display().to_string()
+        );
+        kubeconfig.replace(&format!("token: {TOKEN}"), &user)
+    });
+    let ran = bench.run(&APPLY);
+    assert!((ran.stdout + &ran.stderr).contains("auth-provider"));
+    assert!(!left.exists());
+}
