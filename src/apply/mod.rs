@@ -38,7 +38,7 @@ use crate::desired::Desired;
 use crate::edges::Writers;
 use crate::ids::{Address, Thumbprint};
 use crate::key::SignatureAlgorithm;
-use crate::observed::{Observed, StoreState, TargetState};
+use crate::observed::{Observed, ObservedStore, StoreState, TargetState};
 use crate::plan::asked::{Denied, denied};
 use crate::plan::document::review_certificate;
 use crate::plan::step::Step;
@@ -165,16 +165,20 @@ fn same_certificate(job: &Job<'_>, address: &Address, named: &Thumbprint) -> Vec
     }
 }
 
-/// Whether the object of a planned certificate could not be read.
+/// Whether the object or the store of a planned certificate could not be read.
 fn has_unread(job: &Job<'_>) -> bool {
     let is_planned = |address: &Address| job.plan.certificates.iter().any(|plan| plan.address == *address);
     let is_unread = |state: &TargetState| matches!(state, TargetState::Unreadable { .. });
-    job.observed.tenants.iter().any(|(name, tenant)| {
-        let removed = job.desired.removed.iter().filter(|removed| removed.address.tenant == *name);
-        let removed = removed.map(|removed| &removed.address).zip(&tenant.removed);
-        let mut states = tenant.targets.iter().chain(removed);
-        states.any(|(address, state)| is_unread(state) && is_planned(address))
-    })
+    let is_closed = |store: &ObservedStore| matches!(store.state, StoreState::Unreadable { .. });
+    let mut stores = job.observed.stores.iter();
+    let mut tenants = job.observed.tenants.iter();
+    stores.any(|(address, store)| is_closed(store) && is_planned(address))
+        || tenants.any(|(name, tenant)| {
+            let removed = job.desired.removed.iter().filter(|removed| removed.address.tenant == *name);
+            let removed = removed.map(|removed| &removed.address).zip(&tenant.removed);
+            let mut states = tenant.targets.iter().chain(removed);
+            states.any(|(address, state)| is_unread(state) && is_planned(address))
+        })
 }
 
 /// Tenant and client id; a chain without an object is a group of its own.

@@ -247,7 +247,7 @@ pub struct Report {
     pub ended: Timestamp,
     /// By address, sorted.
     pub certificates: Vec<CertificateReport>,
-    /// Whether the object of any of them could not be read: nothing was planned for it.
+    /// Whether the object or the store of any of them could not be read: nothing was planned for it.
     pub unread: bool,
     /// Whether `--replace` or `--rollback` asks for what the plan cannot do.
     pub denied: bool,

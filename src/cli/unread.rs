@@ -9,17 +9,17 @@ use crate::cli::planning::of_trouble;
 use crate::cli::world::World;
 use crate::desired::Desired;
 use crate::edges::Trouble;
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::ids::Address;
 use crate::observe::Observation;
-use crate::observed::TargetState;
+use crate::observed::{StoreState, TargetState};
 use crate::plan::policy::Policy;
 
 /// Addresses an error names; of more it says how many.
 const NAMED_MAX: usize = 5;
 
-/// One error for each tenant that could not be read, and one for each trouble with single objects, which a request for several has
-/// in common.
+/// One error for each trouble with stores, one for each tenant that could not be read, and one for each trouble with single objects,
+/// which a request for several has in common.
 pub fn errors(desired: &Desired, observation: &Observation, policy: &Policy) -> Vec<Error> {
     let of_tenants = observation
         .troubles
@@ -42,7 +42,23 @@ pub fn errors(desired: &Desired, observation: &Observation, policy: &Policy) -> 
     let of_objects = by_trouble.into_values().map(|(trouble, addresses)| {
         of_trouble(trouble, &format!("reading the target of {}", named(&addresses)))
     });
-    of_tenants.chain(of_objects).collect()
+    of_stores(observation).chain(of_tenants).chain(of_objects).collect()
+}
+
+/// Nothing is planned for a certificate whose store cannot be read. A pipeline that is green all the same would say so only when the
+/// certificate has expired.
+fn of_stores(observation: &Observation) -> impl Iterator<Item = Error> {
+    let mut by_reason: BTreeMap<&str, Vec<&Address>> = BTreeMap::new();
+    for (address, store) in &observation.observed.stores {
+        if let StoreState::Unreadable { reason } = &store.state {
+            by_reason.entry(reason).or_default().push(address);
+        }
+    }
+    let error = |(reason, addresses): (&str, Vec<&Address>)| {
+        let error = Error::new(Kind::Store, format!("reading the store of {}", named(&addresses)));
+        error.because(reason)
+    };
+    by_reason.into_iter().map(error)
 }
 
 fn named(addresses: &[&Address]) -> String {

@@ -41,6 +41,9 @@ const TABLE: &[Case] = &[
         "plan --rollback contoso/other",
     ),
     case(1, "a directory that answers with errors", unavailable, "plan --detailed-exitcode"),
+    case(1, "a store that cannot be read", mangled, "plan --detailed-exitcode"),
+    case(1, "a store that cannot be read, and an apply", mangled, "apply --emulator --auto-approve"),
+    case(1, "a store that cannot be read, and a drift", mangled, "drift --detailed-exitcode"),
     case(1, "a file that is there already", nothing, "init certroll.yaml"),
     case(1, "no saved plan at all", no_plan, "show plan.json"),
     case(1, "faults that the emulator does not know", no_plan, "emulator faults plan.json"),
@@ -177,6 +180,14 @@ fn deleted(at: &Path) {
     let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
     let thumbprint = shown["certificates"][0]["thumbprint"].as_str().unwrap();
     done(at, &format!("emulator break delete-credential --application Billing --thumbprint {thumbprint}"));
+}
+
+fn mangled(at: &Path) {
+    applied(at);
+    let generations = std::fs::read_dir(at.join("secrets/billing/generations")).unwrap();
+    for generation in generations {
+        std::fs::write(generation.unwrap().path().join("record.json"), "{").unwrap();
+    }
 }
 
 fn limited(at: &Path) {

@@ -77,6 +77,7 @@ fn an_auth_provider_of_the_kubeconfig_runs_no_command_for_anybody() {
         kubeconfig.replace(&format!("token: {TOKEN}"), &user)
     });
     let ran = bench.run(&APPLY);
+    assert_eq!(ran.code, 1);
     assert!((ran.stdout + &ran.stderr).contains("auth-provider"));
     assert!(!left.exists());
 }
