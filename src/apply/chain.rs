@@ -258,21 +258,43 @@ impl<'a> Chain<'a> {
         Stop::Failed(Trouble::new(TroubleKind::Internal, doing, reason))
     }
 
-    /// Looks at the store afresh: time has passed since the plan was made, and chains on one client id wait for each other. What is
-    /// current stays what the plan saw, so that a rival's promotion is noticed.
-    pub(crate) async fn look_at_store(&mut self) -> Result<(), Stop> {
-        let Some(entry) = self.binding else { return Ok(()) };
+    /// Looks at the store afresh, and says what is current: time has passed since the plan was made, and chains on one client id wait for
+    /// each other. What is expected stays what the plan saw, so that a rival's promotion is noticed.
+    pub(crate) async fn look_at_store(&mut self) -> Result<Option<Current>, Stop> {
+        let Some(entry) = self.binding else { return Ok(None) };
         let (store, _) = self.store()?;
         let observed = self.run.looking_in_slot(store.observe(entry)).await?;
         match observed.state {
-            StoreState::Known(holding) => self.generations = holding.generations,
-            StoreState::Absent => self.generations = Vec::new(),
+            StoreState::Known(holding) => {
+                self.generations = holding.generations;
+                Ok(holding.current)
+            }
+            StoreState::Absent => {
+                self.generations = Vec::new();
+                Ok(None)
+            }
             StoreState::Unreadable { reason } => {
                 let doing = format!("reading {}/{}", entry.store, entry.entry);
-                return Err(Stop::Failed(Trouble::new(TroubleKind::Unavailable, doing, reason)));
+                Err(Stop::Failed(Trouble::new(TroubleKind::Unavailable, doing, reason)))
             }
         }
-        Ok(())
+    }
+
+    /// Looks whether consumers still read what this chain saw or made current. Promoting finds a rival by itself; taking a credential off
+    /// and handing a key on do not, and what the rival made current must not be lost or overwritten.
+    pub(crate) async fn is_still_current(&mut self, doing: &str) -> Result<(), Stop> {
+        let current = self.look_at_store().await?;
+        if self.binding.is_none() || current == self.expected {
+            return Ok(());
+        }
+        Err(Stop::Failed(
+            Trouble::new(
+                TroubleKind::Conflict,
+                doing,
+                "consumers read another key by now than when this was planned",
+            )
+            .with_hint("another run is at work on this certificate: plan again"),
+        ))
     }
 
     /// The generation, if the store has it. Of several of one rotation, the one whose key is still there.

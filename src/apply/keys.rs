@@ -173,12 +173,12 @@ impl Chain<'_> {
         let password = self.password(&entry.form)?;
         let current = Current::Recorded(thumbprints.sha256);
         let already = self.expected.as_ref() == Some(&current) && generation.record.promoted_at.is_some();
-        let record = PublicRecord {
-            promoted_at: if already { generation.record.promoted_at } else { Some(self.run.now()) },
-            proven_at: generation.record.proven_at.or_else(|| self.signed_in_now(&thumbprints)),
-            phase: RecordedPhase::Promoted,
-            ..generation.record.clone()
+        let record = match already {
+            true => generation.record.clone(),
+            false => generation.record.clone().promoted(self.run.now()),
         };
+        let proven_at = record.proven_at.or_else(|| self.signed_in_now(&thumbprints));
+        let record = PublicRecord { proven_at, phase: RecordedPhase::Promoted, ..record };
         let promoting = store.promote(entry, &generation, self.expected.as_ref(), password.as_ref(), &record);
         let promoted = self.run.changing_in_slot(promoting).await?.map_err(Trouble::from)?;
         self.remember(promoted);
@@ -236,12 +236,7 @@ impl Chain<'_> {
                 if generation.record.promoted_at.is_some() {
                     return Ok(Done::already(shown));
                 }
-                let record = PublicRecord {
-                    promoted_at: Some(self.run.now()),
-                    phase: RecordedPhase::Promoted,
-                    ..generation.record
-                };
-                self.write_record(&record).await?;
+                self.write_record(&generation.record.promoted(self.run.now())).await?;
                 Ok(Done::now(shown))
             }
             RecordWrite::Adopted => self.record_adopted(which).await,

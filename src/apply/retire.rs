@@ -73,11 +73,16 @@ impl<'c> Warrant<'c> {
 impl Chain<'_> {
     /// Takes exactly that credential off. One that is gone already is done.
     pub(crate) async fn retire(
-        &self,
+        &mut self,
         planned: &PlannedStep,
         credential: &CredentialRef,
     ) -> Result<Done, Stop> {
         let target = self.target()?;
+        let doing = format!(
+            "taking credential {} off {} {:?}",
+            credential.key_id, target.id.kind, target.display_name
+        );
+        self.is_still_current(&doing).await?;
         let warrant = self.warrant(planned)?;
         if warrant.rests_on(credential) {
             return Err(Stop::Refused(format!(
@@ -87,10 +92,7 @@ impl Chain<'_> {
         }
         let change = Change {
             target: target.id,
-            doing: format!(
-                "taking credential {} off {} {:?}",
-                credential.key_id, target.id.kind, target.display_name
-            ),
+            doing,
             add: None,
             must_show: self.must_show(target.id, credential.sha1, Write::Removes),
             takes: Takes::One(credential, warrant),

@@ -53,19 +53,41 @@ pub struct PublicRecord {
     pub phase: RecordedPhase,
     /// When the key was made.
     pub requested_at: Timestamp,
-    /// When it became what consumers read. Unknown means that the overlap has not begun.
+    /// When it last became what consumers read; when certroll first knew of it, if it was adopted. Unknown means that the overlap has not begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promoted_at: Option<Timestamp>,
     /// When it signed in several times in a row, for the first time since it was published. Unknown means that it may never have: one that was
     /// promoted before its proof is proven by the next run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proven_at: Option<Timestamp>,
-    /// Confirmed deliveries by slot.
+    /// Confirmed deliveries by slot, since it was last made current.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub delivered: BTreeMap<String, Delivered>,
     /// Rolled back from: never promoted again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rejected: bool,
+}
+
+impl PublicRecord {
+    /// As it is written when it becomes what consumers read. What was delivered before counts no more: another one was delivered in between.
+    pub fn promoted(self, at: Timestamp) -> PublicRecord {
+        PublicRecord {
+            phase: RecordedPhase::Promoted,
+            promoted_at: Some(at),
+            delivered: BTreeMap::new(),
+            ..self
+        }
+    }
+
+    /// The confirmed delivery to a place since it became what consumers read.
+    pub fn delivered_to(&self, slot: &str) -> Option<&Delivered> {
+        self.promoted_at.and_then(|_| self.delivered.get(slot))
+    }
+
+    /// Whether consumers had it before certroll knew of it, and ever since: it was adopted, and not put back later.
+    pub fn was_in_use_before(&self) -> bool {
+        self.rotation_id.is_none() && self.promoted_at.is_none_or(|at| at <= self.requested_at)
+    }
 }
 
 /// A confirmed delivery.

@@ -21,7 +21,7 @@ pub fn decide(
     }
     for delivery in &situation.declared.deliveries {
         let state = situation.deliveries.get(&delivery.slot);
-        let delivered = generation.record.delivered.get(&delivery.slot);
+        let delivered = generation.record.delivered_to(&delivery.slot);
         let form_kept = delivered.is_some_and(|delivered| delivered.form == delivery.form.fingerprint());
         let holds_it = match (state, delivered) {
             (Some(DeliveryState::Holds(held)), _) => Some(Some(*held) == generation.record.thumbprints),

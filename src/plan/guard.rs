@@ -99,7 +99,7 @@ fn in_use_since(
 ) -> Option<Timestamp> {
     let mut latest = record.promoted_at?;
     for place in &declared.deliveries {
-        latest = latest.max(record.delivered.get(&place.slot)?.at);
+        latest = latest.max(record.delivered_to(&place.slot)?.at);
     }
     if declared.acknowledge {
         latest = latest.max(acknowledged?);
@@ -358,8 +358,8 @@ impl Guard<'_> {
         let Some(record) = holding.current_generation().map(|generation| &generation.record) else {
             return false;
         };
-        // One that certroll did not make was in use before.
-        let adopted = record.rotation_id.is_none().then_some(Timestamp::MIN);
+        // One that certroll found in use was in use before.
+        let adopted = record.was_in_use_before().then_some(Timestamp::MIN);
         let acknowledged = self.acknowledged(|named| *named == successor).or(adopted);
         let latest = in_use_since(self.declared, record, acknowledged);
         // What began later than its successor was in use later, too.

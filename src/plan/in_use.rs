@@ -13,7 +13,7 @@ pub fn since(
     record: &PublicRecord,
     acknowledged: Option<Timestamp>,
 ) -> Option<Timestamp> {
-    let delivered = declared.deliveries.iter().map(|place| record.delivered.get(&place.slot).map(|d| d.at));
+    let delivered = declared.deliveries.iter().map(|place| record.delivered_to(&place.slot).map(|d| d.at));
     let asked = declared.acknowledge.then_some(acknowledged);
     let moments: Option<Vec<Timestamp>> = delivered.chain(asked).chain([record.promoted_at]).collect();
     moments.and_then(|moments| moments.into_iter().max())
@@ -30,7 +30,10 @@ pub fn acknowledged_at<'a>(
     of_it.filter(|ack| can_have_seen(ack, record, settings)).map(|ack| ack.at).min()
 }
 
-/// Whether its key was there when they said so, give or take what clocks may differ. When that of an adopted one was made, nobody knows.
+/// Whether consumers could have it when they said so, give or take what clocks may differ: its key was there, and it had become what they
+/// read for the last time. After a rollback, what was said of its first time in use says nothing of who has turned back. What consumers
+/// had before certroll knew of it, they had.
 pub fn can_have_seen(ack: &Acknowledgement, record: &PublicRecord, settings: &Settings) -> bool {
-    record.rotation_id.is_none() || record.requested_at.duration_since(ack.at) <= settings.skew_refuse
+    let there = record.promoted_at.unwrap_or(record.requested_at);
+    record.was_in_use_before() || there.duration_since(ack.at) <= settings.skew_refuse
 }

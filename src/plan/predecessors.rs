@@ -341,7 +341,7 @@ fn unacknowledged(asked: &Asked<'_>) -> Option<Note> {
     })
 }
 
-/// Words about an acknowledgement of the current one that does not count, since its key was made only later.
+/// Words about an acknowledgement of the current one that does not count, since it was made or put back only later.
 pub fn said_too_early(situation: &Situation<'_>, current: &CurrentView<'_>) -> String {
     let record = current.generation.map(|generation| &generation.record);
     let early = record.and_then(|record| {
@@ -349,7 +349,7 @@ pub fn said_too_early(situation: &Situation<'_>, current: &CurrentView<'_>) -> S
         situation.acknowledgements.iter().find(|ack| ack.thumbprint.names(&thumbprints))
     });
     early.map_or_else(String::new, |ack| {
-        format!("; the acknowledgement of {} does not count: its key was made only later", ack.at)
+        format!("; the acknowledgement of {} does not count: it became current only later", ack.at)
     })
 }
 
@@ -366,7 +366,7 @@ fn undelivered(asked: &Asked<'_>) -> Option<Note> {
 /// Whether the place is known to hold the current generation.
 pub fn is_delivered(situation: &Situation<'_>, current: &CurrentView<'_>, slot: &str) -> bool {
     let Some(record) = current.generation.map(|generation| &generation.record) else { return true };
-    let Some(delivered) = record.delivered.get(slot) else { return false };
+    let Some(delivered) = record.delivered_to(slot) else { return false };
     match situation.deliveries.get(slot) {
         Some(DeliveryState::Holds(thumbprints)) => Some(*thumbprints) == record.thumbprints,
         Some(DeliveryState::Marker(marker)) => *marker == delivered.marker,

@@ -207,8 +207,7 @@ impl Step {
             Step::Deliver { generation, slot } => deliver(world, context, generation, slot),
             Step::Record { generation, write: RecordWrite::Promoted } => {
                 if let Some(generation) = world.generation_mut(generation) {
-                    generation.record.phase = RecordedPhase::Promoted;
-                    generation.record.promoted_at = Some(context.now);
+                    generation.record = generation.record.clone().promoted(context.now);
                 }
             }
             Step::Record { generation, write: RecordWrite::Adopted } => adopt(world, context, generation),
@@ -283,10 +282,13 @@ fn provided(declared: &Declared, reference: &GenerationRef) -> Option<(Thumbprin
 }
 
 fn promote(world: &mut World, now: Timestamp, reference: &GenerationRef) {
+    let current = world.holding().and_then(|holding| holding.current.clone());
     let Some(generation) = world.generation_mut(reference) else { return };
-    generation.record.phase = RecordedPhase::Promoted;
-    generation.record.promoted_at = Some(now);
     let promoted = generation.record.thumbprints;
+    let is_current = promoted.is_some_and(|t| current == Some(Current::Recorded(t.sha256)));
+    if !is_current || generation.record.promoted_at.is_none() {
+        generation.record = generation.record.clone().promoted(now);
+    }
     if let (Some(holding), Some(thumbprints)) = (world.holding_mut(), promoted) {
         holding.current = Some(Current::Recorded(thumbprints.sha256));
     }

@@ -325,11 +325,11 @@ impl<'a> Situation<'a> {
         of_it.map(|ack| ack.at).min()
     }
 
-    /// When the current generation was acknowledged, if it was. One that certroll did not make is in use already.
+    /// When the current generation was acknowledged, if it was. One that certroll found in use is in use already.
     pub fn current_acknowledged_at(&self, current: &CurrentView<'_>) -> Option<Timestamp> {
         let sha256 = current.generation.and_then(|g| g.record.thumbprints).map(|t| t.sha256);
         let acknowledged = self.acknowledged_at(&current.sha1, sha256.as_ref());
-        let adopted = current.generation.is_none_or(|generation| generation.record.rotation_id.is_none());
+        let adopted = current.generation.is_none_or(|generation| generation.record.was_in_use_before());
         acknowledged.or_else(|| adopted.then_some(Timestamp::MIN))
     }
 

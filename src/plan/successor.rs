@@ -16,7 +16,9 @@ use crate::plan::situation::{CurrentView, Situation, Standing};
 use crate::plan::step::{GenerationRef, Step};
 
 pub use current::current;
-use due::{healthy, lacks_room, reason_to_rotate, reason_to_wait, replace_asked, tidy_up};
+use due::{
+    healthy, lacks_room, reason_to_rotate, reason_to_wait, record_what_is_current, replace_asked, tidy_up,
+};
 use rollback::rollback;
 pub use rollback::{ADD_HOLD, NEEDS_HOLD};
 use rotation::{Gate, continuing, repair, rotate};
@@ -94,7 +96,11 @@ fn onward(situation: &Situation<'_>, current: Option<&CurrentView<'_>>) -> Succe
     if is_held(situation) {
         let asked = current.is_some_and(|current| replace_asked(situation, current).is_some());
         let note = if asked { not_while_held(situation) } else { hold_note(situation, current) };
-        return Succession { notes: note.into_iter().collect(), ..Succession::default() };
+        let mut succession = Succession { notes: note.into_iter().collect(), ..Succession::default() };
+        if let Some(current) = current {
+            record_what_is_current(situation, current, &mut succession);
+        }
+        return succession;
     }
     let Some(current) = current else {
         let orphaned = situation.orphans().next().is_some();

@@ -121,6 +121,7 @@ scripts! {
     renamed_with_a_plain_store
     replace
     retired_keys_are_kept
+    rollback_is_confirmed
     reviewed_plan
     reviewed_then_changed
     revoked

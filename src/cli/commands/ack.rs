@@ -119,7 +119,7 @@ fn generation(args: &AckArgs, declared: &Declared, prepared: &Prepared) -> Resul
     }
 }
 
-/// Whether what is written down already counts: not if the key was made only later.
+/// Whether what is written down already counts: not if it became current only later.
 fn counts(ack: &Acknowledgement, prepared: &Prepared) -> bool {
     let store = prepared.observed.stores.get(&ack.address).map(|store| &store.state);
     let Some(StoreState::Known(holding)) = store else { return true };

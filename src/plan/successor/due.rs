@@ -137,6 +137,21 @@ pub(super) fn tidy_up(situation: &Situation<'_>, current: &CurrentView<'_>, succ
     let mut steps = Vec::new();
     record_promotion(situation, current, &mut steps);
     discard_others(situation, None, &mut steps);
+    append(situation, steps, succession);
+}
+
+/// The part of it that a hold does not keep back: without it no delivery counts, and a rollback, which needs a hold, could not be finished.
+pub(super) fn record_what_is_current(
+    situation: &Situation<'_>,
+    current: &CurrentView<'_>,
+    succession: &mut Succession,
+) {
+    let mut steps = Vec::new();
+    record_promotion(situation, current, &mut steps);
+    append(situation, steps, succession);
+}
+
+fn append(situation: &Situation<'_>, mut steps: Vec<PlannedStep>, succession: &mut Succession) {
     if steps.is_empty() {
         return;
     }

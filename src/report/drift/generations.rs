@@ -182,7 +182,7 @@ impl Look<'_> {
         let Some(record) = current.generation.map(|generation| &generation.record) else { return };
         for delivery in &declared.deliveries {
             let slot = &delivery.slot;
-            let delivered = record.delivered.get(slot);
+            let delivered = record.delivered_to(slot);
             let form_kept = delivered.is_some_and(|delivered| delivered.form == delivery.form.fingerprint());
             let differs = |what: String| (Rule::DeliveryDiffers, format!("{slot} {what}"));
             let (rule, text) = match situation.deliveries.get(slot) {

@@ -250,7 +250,8 @@ fn in_use_since(before: &World, declared: &Declared, current: Sha1) -> Result<ji
     let record = generations.iter().map(|g| &g.record);
     let record =
         record.into_iter().find(|r| r.thumbprints.is_some_and(|t| t.sha1 == current)).ok_or("no record")?;
-    let mut since = record.promoted_at.ok_or("retires although the promotion is not recorded")?;
+    let promoted = record.promoted_at.ok_or("retires although the promotion is not recorded")?;
+    let mut since = promoted;
     for delivery in &declared.deliveries {
         let delivered =
             record.delivered.get(&delivery.slot).ok_or("retires although a delivery is not confirmed")?;
@@ -264,9 +265,13 @@ fn in_use_since(before: &World, declared: &Declared, current: Sha1) -> Result<ji
         since = since.max(delivered.at);
     }
     let acks = before.desired.acknowledgements.iter().filter(|ack| ack.address == address(ADDRESS));
-    let ack = acks.filter(|ack| named(before, [&ack.thumbprint], current)).map(|ack| ack.at).min();
-    // What certroll did not make was in use before anybody could be asked.
-    let asked = declared.acknowledge && record.rotation_id.is_some();
+    // What certroll found in use was in use before anybody could be asked. Else only who had it could say that they use it, give or
+    // take five minutes that clocks may differ.
+    let found = record.rotation_id.is_none() && record.promoted_at == Some(record.requested_at);
+    let had_it = |at: jiff::Timestamp| found || at >= promoted - jiff::SignedDuration::from_mins(5);
+    let acks = acks.filter(|ack| named(before, [&ack.thumbprint], current)).map(|ack| ack.at);
+    let ack = acks.filter(|at| had_it(*at)).min();
+    let asked = declared.acknowledge && !found;
     if asked || declared.unused_for.is_some() || declared.prove == Prove::ReadBack {
         let ack = ack.ok_or("retires without the word of a person")?;
         if asked {

@@ -17,6 +17,14 @@ pub(crate) fn overlap_runs() -> World {
     world().with(former("old", "2026-08-01")).with(current("new", "2027-02-20"))
 }
 
+/// The consumer could not use the new one: the old one was made current again on 2027-02-01. The overlap ended on 2027-02-15.
+fn put_back(old: Made) -> World {
+    world()
+        .with(old.promoted("2027-02-01"))
+        .with(former("new", "2027-01-20").rejected())
+        .declare(|declared| declared.acknowledge = true)
+}
+
 const RETIRED: &[&str] = &["prove new: before removal", "retire old: overlap over"];
 const PRUNED: &[&str] = &["prove new: before removal", "retire old: expired predecessor"];
 
@@ -286,9 +294,34 @@ fn confirmations() -> Vec<Row> {
             },
             steps: &[],
             notes: &[
-                "waiting old certroll ack 2027-01-31 does not count made only later",
+                "waiting old certroll ack 2027-01-31 does not count became current only later",
                 "waiting new 2027-01-31 does not count",
             ],
+        },
+        Row {
+            story: "an acknowledgement from before it was put back does not count",
+            world: || {
+                put_back(current("old", "2026-10-01"))
+                    .acknowledged(ADDRESS, "old", "2026-10-05")
+                    .acknowledged(ADDRESS, "new", "2027-01-25")
+            },
+            steps: &[],
+            notes: &[
+                "waiting new certroll ack 2026-10-05 does not count became current only later",
+                "waiting old 2026-10-05 does not count",
+            ],
+        },
+        Row {
+            story: "an acknowledgement from after it was put back lets the other one go",
+            world: || put_back(current("old", "2026-10-01")).acknowledged(ADDRESS, "old", "2027-02-02"),
+            steps: &["prove old: before removal", "retire new: overlap over"],
+            notes: &[],
+        },
+        Row {
+            story: "an adopted one that was put back is not known to be in use",
+            world: || put_back(current("old", "2026-10-01").adopted()),
+            steps: &[],
+            notes: &["waiting new certroll ack", "waiting old"],
         },
         Row {
             story: "an acknowledgement by a clock a little behind counts",

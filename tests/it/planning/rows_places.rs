@@ -68,6 +68,19 @@ fn deliveries() -> Vec<Row> {
             notes: &[],
         },
         Row {
+            story: "a place that never tells is delivered to again when nobody knows since when the current one is current",
+            world: || {
+                world()
+                    .with(current("old", "2027-02-01").delivered(SLOT, "2027-02-01", "7").promotion_unknown())
+                    .delivery(SLOT, never_tells())
+            },
+            steps: &[
+                "record promotion of old: promotion unknown",
+                "deliver old to github_actions contoso/infra M365_PFX: delivery differs",
+            ],
+            notes: &[],
+        },
+        Row {
             story: "a place that cannot be compared is said to be so, and left alone",
             world: || delivered(unreadable()),
             steps: &[],
@@ -463,6 +476,16 @@ fn windows() -> Vec<Row> {
             },
             steps: &[],
             notes: &["later 2027-03-02T02:00:00Z window"],
+        },
+        Row {
+            story: "a hold does not keep the record of a promotion back",
+            world: || {
+                world()
+                    .with(current("old", "2027-02-01").promotion_unknown())
+                    .declare(|declared| declared.hold = hold("2027-03-31"))
+            },
+            steps: &["record promotion of old: promotion unknown"],
+            notes: &["info on hold"],
         },
         Row {
             story: "a freeze holds a rotation back and is shown with its reason",
