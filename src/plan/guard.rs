@@ -235,7 +235,7 @@ impl Guard<'_> {
                 };
                 Ok(())
             }
-            Step::Promote { generation, place: _, before_proof } => {
+            Step::Promote { generation, place: _, kept_as: _, before_proof } => {
                 let Some(sha1) = self.thumbprint(world, generation) else {
                     return Err("a promotion of nothing");
                 };

@@ -192,7 +192,12 @@ fn prove(label: &str) -> Step {
 }
 
 fn promote(label: &str) -> Step {
-    Step::Promote { generation: generation(label), place: "runner/backup".into(), before_proof: false }
+    Step::Promote {
+        generation: generation(label),
+        place: "runner/backup".into(),
+        kept_as: String::new(),
+        before_proof: false,
+    }
 }
 
 /// A plan of that world with these steps and no other.
@@ -220,7 +225,12 @@ fn p1_what_is_not_there_is_neither_proven_nor_promoted_nor_removed() {
     let of_nothing = [
         (Step::Prove { generation: nothing.clone(), evidence }, "a proof of nothing"),
         (
-            Step::Promote { generation: nothing, place: "runner/backup".into(), before_proof: true },
+            Step::Promote {
+                generation: nothing,
+                place: "runner/backup".into(),
+                kept_as: String::new(),
+                before_proof: true,
+            },
             "a promotion of nothing",
         ),
         (promote("nobody's"), "promoted before it is published"),
