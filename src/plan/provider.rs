@@ -1,6 +1,6 @@
 //! Certificates whose key certroll never has: a provider's public keys, and products that rotate by themselves.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::desired::{Issuer, PublicKeyFile, Retire, RotatorMatch};
 use crate::ids::Sha1;
@@ -10,6 +10,7 @@ use crate::plan::planner::{held_back, held_for_another, kept_for_another};
 use crate::plan::policy::glob_matches;
 use crate::plan::predecessors::{Retirement, left_alone};
 use crate::plan::reason::{Because, Note, NoteKind, ack_command};
+use crate::plan::records::credential_dates;
 use crate::plan::situation::{Situation, Standing};
 use crate::plan::step::{CredentialRef, Evidence, GenerationRef, Step};
 use crate::plan::successor::{held_by, planned, publish};
@@ -32,6 +33,28 @@ fn live<'s>(situation: &'s Situation<'_>, file: &'s PublicKeyFile) -> impl Itera
     situation.target.client_credentials().filter(|credential| credential.is_of(&file.certificate.thumbprints))
 }
 
+/// When a file's key stops signing in, as far as it is known: with its credential, which a policy or whoever uploaded it may have cut
+/// shorter than the certificate. One that is not live ends as its credential will, if it is uploaded now.
+fn end_of(situation: &Situation<'_>, file: &PublicKeyFile) -> Timestamp {
+    let (begins, ends) = (file.certificate.not_before, file.certificate.not_after);
+    let live = live(situation, file).map(|one| one.end.unwrap_or(ends)).max();
+    let end = live.unwrap_or_else(|| {
+        let max = lifetime_max(situation, file);
+        credential_dates(begins, ends, max, situation.now, &situation.policy.settings).1
+    });
+    // Every credential ends a little before its certificate.
+    if is_cut_short(file, end) { end } else { ends }
+}
+
+fn is_cut_short(file: &PublicKeyFile, end: Timestamp) -> bool {
+    file.certificate.not_after.duration_since(end) >= SignedDuration::from_hours(24)
+}
+
+/// The policy's longest life in seconds, where it is shorter than the file's.
+fn lifetime_max(situation: &Situation<'_>, file: &PublicKeyFile) -> Option<i64> {
+    situation.lifetime_max(file.certificate.not_after.duration_since(file.certificate.not_before))
+}
+
 fn public_keys(situation: &Situation<'_>, files: &[PublicKeyFile]) -> Retirement {
     let mut retirement = Retirement::default();
     let newest_live = situation
@@ -50,12 +73,13 @@ fn public_keys(situation: &Situation<'_>, files: &[PublicKeyFile]) -> Retirement
     let mut wanted: Vec<&PublicKeyFile> = files.iter().collect();
     wanted.sort_by_key(|file| (file.certificate.not_after, file.certificate.thumbprints));
     wanted.dedup_by_key(|file| file.certificate.thumbprints);
+    let current = wanted.iter().rev().find(|file| is_usable(situation, file)).copied();
     for file in &wanted {
-        publish_file(situation, file, newest_live, &mut retirement);
+        let is_newest = current.is_some_and(|current| std::ptr::eq(current, *file));
+        publish_file(situation, file, newest_live, is_newest, &mut retirement);
     }
-    let current = wanted.iter().rev().find(|file| is_usable(situation, file));
-    chase(situation, current.copied(), &mut retirement);
-    retire_dropped(situation, files, current.copied(), &mut retirement);
+    chase(situation, current, &mut retirement);
+    retire_dropped(situation, files, current, &mut retirement);
     retirement
 }
 
@@ -71,10 +95,15 @@ fn publish_file(
     situation: &Situation<'_>,
     file: &PublicKeyFile,
     newest_live: Option<Timestamp>,
+    is_newest: bool,
     retirement: &mut Retirement,
 ) {
     let sha1 = file.certificate.thumbprints.sha1;
-    if live(situation, file).next().is_some() || is_revoked(situation, file) {
+    if is_revoked(situation, file) {
+        return;
+    }
+    if live(situation, file).next().is_some() {
+        retirement.notes.extend(cut_off(situation, file, is_newest));
         return;
     }
     if file.certificate.not_after <= situation.now {
@@ -98,7 +127,11 @@ fn publish_file(
         return;
     }
     let generation = reference(file);
-    retirement.steps.push(planned(situation, publish(situation, &generation, false), Because::Declared));
+    let mut step = publish(situation, &generation, false);
+    if let Step::Publish { lifetime_max_seconds, .. } = &mut step {
+        *lifetime_max_seconds = lifetime_max(situation, file);
+    }
+    retirement.steps.push(planned(situation, step, Because::Declared));
     let prove = Step::Prove { generation, evidence: Evidence::ReadBack };
     retirement.steps.push(planned(situation, prove, Because::PartOfRotation));
     let text = format!(
@@ -129,13 +162,14 @@ fn in_use_since(situation: &Situation<'_>, file: &PublicKeyFile) -> Option<Times
     since.map(|since| since.unwrap_or(Timestamp::MIN)).min()
 }
 
-/// Says when the provider's next key is overdue.
+/// Says when the provider's next key is overdue, by the end of the newest one's credential.
 fn chase(situation: &Situation<'_>, current: Option<&PublicKeyFile>, retirement: &mut Retirement) {
     if let Some(file) = current {
         let thumbprints = file.certificate.thumbprints;
         let uploaded = live(situation, file).any(|credential| situation.is_marked_ours(credential));
         let confirmed = situation.acknowledged_at(&thumbprints.sha1, Some(&thumbprints.sha256)).is_some();
-        if situation.declared.acknowledge && uploaded && !confirmed {
+        let works = end_of(situation, file) > situation.now;
+        if works && situation.declared.acknowledge && uploaded && !confirmed {
             let note =
                 Note::new(NoteKind::Waiting, "waiting for the provider's word that the new key is in use");
             retirement.notes.push(
@@ -145,23 +179,57 @@ fn chase(situation: &Situation<'_>, current: Option<&PublicKeyFile>, retirement:
             );
         }
     }
-    let overdue = current.is_none_or(|file| {
-        situation.declared.warn_before.before(file.certificate.not_after) <= situation.now
-    });
-    if overdue {
-        let until = match current {
-            Some(file) => {
-                format!("the newest one ends on {}", file.certificate.not_after.strftime("%Y-%m-%d"))
-            }
-            None => "no declared one is valid".to_owned(),
-        };
+    let waiting = |until: String| {
         let note = Note::new(NoteKind::Waiting, format!("waiting for the provider's new key: {until}"));
-        let note = note.overdue(true).with_hint("ask the provider for it and add the file to the list");
-        retirement.notes.push(note);
-    } else if let Some(file) = current {
-        let at = situation.declared.warn_before.before(file.certificate.not_after);
-        retirement.notes.push(Note::new(NoteKind::Later, "ask the provider for the next key").at(at));
+        note.overdue(true).with_hint("ask the provider for it and add the file to the list")
+    };
+    let note = match current.map(|file| (file, end_of(situation, file))) {
+        None => Some(waiting("no declared one is valid".to_owned())),
+        // Blocked, and told as that.
+        Some((_, end)) if end <= situation.now => None,
+        Some((file, end)) => {
+            let warn_at = situation.declared.warn_before.before(end);
+            let ends = || format!("the newest one ends on {}{}", day(end), ends_before_its_file(file, end));
+            Some(if warn_at <= situation.now {
+                waiting(ends())
+            } else {
+                Note::new(NoteKind::Later, "ask the provider for the next key").at(warn_at)
+            })
+        }
+    };
+    retirement.notes.extend(note);
+}
+
+/// A file whose credential ended before the file itself does. Entra changes no dates of a credential, and a second entry of the same
+/// certificate would have the same key id: so a person takes the ended one off, or the provider sends another certificate.
+fn cut_off(situation: &Situation<'_>, file: &PublicKeyFile, is_newest: bool) -> Option<Note> {
+    let (sha1, end) = (file.certificate.thumbprints.sha1, end_of(situation, file));
+    if end > situation.now || file.certificate.not_after <= situation.now {
+        return None;
     }
+    let text =
+        format!("{} ended on the target on {}{}", file.path, day(end), ends_before_its_file(file, end));
+    let hint = "ask the provider for a newer certificate and add the file to the list; or take that credential off the target in Entra, \
+                and the next run uploads the file again";
+    let note = if is_newest { Note::blocked(text, hint) } else { Note::new(NoteKind::Warning, text) };
+    Some(note.about(sha1))
+}
+
+/// Words for a credential that was made shorter than its certificate.
+fn ends_before_its_file(file: &PublicKeyFile, end: Timestamp) -> String {
+    let ends = file.certificate.not_after;
+    if !is_cut_short(file, end) {
+        return String::new();
+    }
+    format!(
+        ", though {} is valid until {}: a policy or whoever uploaded it sets that end",
+        file.path,
+        day(ends)
+    )
+}
+
+fn day(moment: Timestamp) -> jiff::fmt::strtime::Display<'static> {
+    moment.strftime("%Y-%m-%d")
 }
 
 /// A file dropped from the list retires by acknowledgement of the newest one, or by its own expiry.

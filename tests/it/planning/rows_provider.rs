@@ -1,7 +1,7 @@
 //! Rows about keys that certroll never has: a provider's public keys, and products that rotate by themselves.
 
 use certroll::desired::{Issuer, PublicKeyFile, Retire, RotatorMatch};
-use certroll::observed::Reserved;
+use certroll::observed::{Credential, LifetimePolicy, Reserved};
 
 use super::observed::*;
 use super::rows::Row;
@@ -16,6 +16,20 @@ fn new() -> PublicKeyFile {
 
 fn dead() -> PublicKeyFile {
     provider_file("2025.cer", "2025-04-01", "P1Y")
+}
+
+fn long() -> PublicKeyFile {
+    provider_file("2029.cer", "2027-02-20", "P2Y")
+}
+
+/// Uploaded by us, with an end that a policy set.
+fn cut(file: &PublicKeyFile, end: &str) -> Credential {
+    Credential { end: Some(at(end)), ..live(file, Some("backup")) }
+}
+
+/// A policy by which a credential may live that many days.
+fn allows(days: i64) -> Option<LifetimePolicy> {
+    Some(LifetimePolicy { policy_id: "policy".into(), max_seconds: days * 86_400 })
 }
 
 fn listing(files: &[fn() -> PublicKeyFile]) -> World {
@@ -137,6 +151,66 @@ fn publishing() -> Vec<Row> {
             world: || listing(&[old]).credential(live(&old(), Some("backup"))).at("2027-03-02"),
             steps: &[],
             notes: &["waiting provider new key 2027-04-01"],
+        },
+        Row {
+            story: "the provider is waited for when the credential ends soon, however long the file is valid",
+            world: || listing(&[new]).credential(cut(&new(), "2027-03-20")),
+            steps: &[],
+            notes: &["waiting provider new key 2027-03-20 2027.cer is valid until 2028-02-20"],
+        },
+        Row {
+            story: "the next key is asked for by the credential's end, not by the file's",
+            world: || listing(&[new]).credential(cut(&new(), "2027-05-20")),
+            steps: &[],
+            notes: &["later ask the provider 2027-04-20"],
+        },
+        Row {
+            story: "what a policy will cut short is asked for by the end it will have",
+            // The policy allows 90 days, counted from ten minutes before the upload, and an hour is left over.
+            world: || listing(&[new]).target(|target| target.lifetime_policy = allows(90)).at("2027-03-01"),
+            steps: &["publish 2027.cer within 90 d: declared", "prove by reading back 2027.cer"],
+            notes: &["warning no certificate yet", "later ask the provider 2027-04-29T22:50:00Z"],
+        },
+        Row {
+            story: "a policy that allows less than the file's life and more than the declared one cuts the upload",
+            world: || listing(&[long]).target(|target| target.lifetime_policy = allows(500)).at("2027-03-01"),
+            steps: &["publish 2029.cer within 500 d: declared", "prove by reading back 2029.cer"],
+            notes: &["later ask the provider 2028-06-12"],
+        },
+        Row {
+            story: "a key whose credential has ended before its file is blocked until somebody acts",
+            world: || listing(&[new]).credential(cut(&new(), "2027-02-26")),
+            steps: &[],
+            notes: &[
+                "blocked 2027.cer ended on the target on 2027-02-26 2028-02-20 take that credential off",
+            ],
+        },
+        Row {
+            story: "an older key that still works does not hide that the newest one's credential has ended",
+            world: || {
+                listing(&[old, new])
+                    .credential(live(&old(), Some("backup")))
+                    .credential(cut(&new(), "2027-02-26"))
+            },
+            steps: &[],
+            notes: &["blocked 2027.cer ended on the target on 2027-02-26"],
+        },
+        Row {
+            story: "an older key whose credential has ended before its file is told, and nobody is waited for",
+            world: || {
+                listing(&[old, new])
+                    .credential(cut(&old(), "2027-02-26"))
+                    .credential(live(&new(), Some("backup")))
+                    .declare(|declared| declared.acknowledge = false)
+            },
+            steps: &[],
+            notes: &["warning 2026.cer ended on the target on 2027-02-26"],
+        },
+        Row {
+            story: "once somebody took the ended credential off, the file is uploaded again",
+            world: || listing(&[new]).target(|target| target.lifetime_policy = allows(30)).at("2027-06-01"),
+            steps: &["publish 2027.cer within 30 d: declared", "prove by reading back 2027.cer"],
+            notes: &["warning no certificate yet", "waiting provider new key 2027-06-30"],
         },
         Row {
             story: "earlier than that the provider is to be asked later",
