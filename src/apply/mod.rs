@@ -39,7 +39,7 @@ use crate::edges::Writers;
 use crate::ids::{Address, Thumbprint};
 use crate::key::SignatureAlgorithm;
 use crate::observed::{Observed, ObservedStore, StoreState, TargetState};
-use crate::plan::asked::{Denied, denied};
+use crate::plan::asked::{Denied, denied, held, on_object};
 use crate::plan::document::review_certificate;
 use crate::plan::step::Step;
 use crate::plan::undone::{Undone, undone};
@@ -148,20 +148,10 @@ fn to_commit(job: &Job<'_>, denied: &[Denied]) -> BTreeMap<Address, Thumbprint> 
 
 /// The thumbprints of the certificate that is named by one of them; none when nobody here knows it.
 fn same_certificate(job: &Job<'_>, address: &Address, named: &Thumbprint) -> Vec<Thumbprint> {
-    let generations = match job.observed.stores.get(address).map(|store| &store.state) {
-        Some(StoreState::Known(holding)) => holding.generations.as_slice(),
-        Some(StoreState::Absent | StoreState::Unreadable { .. }) | None => &[],
-    };
-    let mut known = generations.iter().filter_map(|generation| generation.record.thumbprints);
-    if let Some(both) = known.find(|thumbprints| named.names(thumbprints)) {
-        return vec![Thumbprint::Sha1(both.sha1), Thumbprint::Sha256(both.sha256)];
-    }
-    let target = job.observed.tenants.get(&address.tenant).and_then(|tenant| tenant.targets.get(address));
-    match target {
-        Some(TargetState::Found(target)) if target.credentials.iter().any(|one| one.is_named(named)) => {
-            vec![*named]
-        }
-        _ => Vec::new(),
+    match held(job.observed, address, named) {
+        Some(both) => vec![Thumbprint::Sha1(both.sha1), Thumbprint::Sha256(both.sha256)],
+        None if on_object(job.observed, address, named).is_empty() => Vec::new(),
+        None => vec![*named],
     }
 }
 

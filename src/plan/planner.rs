@@ -21,8 +21,8 @@ use crate::plan::reason::{Because, Note, NoteKind, Refusal};
 use crate::plan::situation::{CurrentView, Siblings, Situation, reference};
 use crate::plan::step::{RecordWrite, Step};
 use crate::plan::{
-    CertificatePlan, LeftAlone, Plan, PlannedTarget, deliveries, digest, predecessors, provider, removed,
-    successor,
+    CertificatePlan, LeftAlone, Plan, PlannedTarget, asked, deliveries, digest, predecessors, provider,
+    removed, successor,
 };
 
 /// Works out what to do, and does nothing.
@@ -304,7 +304,7 @@ fn of_somebody_else(situation: &Situation<'_>) -> Option<Note> {
         let hint = "give the certificate a store name of its own, or list that generation under adopt to take it over";
         return Some(Note::blocked(text, hint));
     }
-    let credential = situation.names_a_siblings()?;
+    let Some(credential) = situation.names_a_siblings() else { return asked::not_ours(situation) };
     let (sha1, marker) = (credential.sha1()?, credential.marker()?);
     let text = format!("the declaration names {sha1}, which is {marker}'s: nothing is decided about it here");
     Some(Note::blocked(text, format!("write it at {}/{}", situation.declared.address.tenant, marker.name)))

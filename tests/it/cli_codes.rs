@@ -9,7 +9,7 @@ use certroll::cli::args::EXIT_CODES;
 
 use super::cli::{BILLING, billing, certroll, run};
 
-/// What came before, the command, and how it ends.
+/// What came before, the command, and how it ends. `NAMED` in a command is the thumbprint that came before it.
 struct Case {
     code: i32,
     situation: &'static str,
@@ -75,6 +75,31 @@ const TABLE: &[Case] = &[
         "a rollback whose hold is over",
         held_once,
         "apply --rollback contoso/billing --emulator --auto-approve",
+    ),
+    case(
+        4,
+        "a replacement that a freeze holds back, planned",
+        frozen,
+        "plan --replace contoso/billing=NAMED",
+    ),
+    case(
+        4,
+        "a replacement that a freeze holds back",
+        frozen,
+        "apply --replace contoso/billing=NAMED --emulator --auto-approve",
+    ),
+    case(4, "a stranger's that is to be replaced", visited, "plan --replace contoso/billing=NAMED"),
+    case(
+        4,
+        "a stranger's that is to be revoked, planned",
+        visited,
+        "plan --replace contoso/billing=NAMED --revoke-previous",
+    ),
+    case(
+        4,
+        "a stranger's that is to be revoked",
+        visited,
+        "apply --replace contoso/billing=NAMED --revoke-previous --emulator --auto-approve",
     ),
     case(4, "a saved rollback that is not asked for again", rollback_saved, "apply plan.json --emulator"),
     case(5, "a new key that does not sign in yet", slow, "apply --emulator --auto-approve"),
@@ -174,12 +199,40 @@ fn no_application(at: &Path) {
     declare(at, &BILLING.replace("5c1d8e3a", "6d2e9f4b"));
 }
 
-fn deleted(at: &Path) {
-    applied(at);
+/// Where a thumbprint is kept that a command names.
+const NAMED: &str = "named.txt";
+
+fn current(at: &Path) -> String {
     let (_, shown, _) = run(at, &["verify", "--json"]);
     let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
-    let thumbprint = shown["certificates"][0]["thumbprint"].as_str().unwrap();
+    shown["certificates"][0]["thumbprint"].as_str().unwrap().to_owned()
+}
+
+fn deleted(at: &Path) {
+    applied(at);
+    let thumbprint = current(at);
     done(at, &format!("emulator break delete-credential --application Billing --thumbprint {thumbprint}"));
+}
+
+fn frozen(at: &Path) {
+    applied(at);
+    std::fs::write(at.join(NAMED), current(at)).unwrap();
+    declare(
+        at,
+        &format!("{BILLING}    freeze: [ {{ from: 2020-01-01, to: 2099-01-01, reason: closed }} ]\n"),
+    );
+}
+
+fn visited(at: &Path) {
+    applied(at);
+    done(at, "emulator break add-credential --application Billing --name visitor");
+    let ours = current(at);
+    let (_, shown, _) = run(at, &["drift", "--json"]);
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    let mut thumbprints =
+        shown["findings"].as_array().unwrap().iter().filter_map(|one| one["thumbprint"].as_str());
+    let theirs = thumbprints.find(|thumbprint| *thumbprint != ours).unwrap_or_else(|| panic!("{shown}"));
+    std::fs::write(at.join(NAMED), theirs).unwrap();
 }
 
 fn mangled(at: &Path) {
@@ -222,7 +275,9 @@ fn every_situation_ends_with_the_code_of_the_table() {
     for Case { code, situation, before, command } in TABLE {
         let folder = billing();
         before(folder.path());
-        let words: Vec<&str> = command.split(' ').filter(|word| !word.is_empty()).collect();
+        let named = std::fs::read_to_string(folder.path().join(NAMED)).unwrap_or_default();
+        let line = command.replace("NAMED", &named);
+        let words: Vec<&str> = line.split(' ').filter(|word| !word.is_empty()).collect();
         let (ended, stdout, stderr) = run(folder.path(), &words);
         if ended != *code {
             wrong.push(format!("{situation}: {command} ended with {ended}, not {code}\n{stdout}{stderr}"));

@@ -76,6 +76,7 @@ scripts! {
     a_person_signs
     acknowledge
     adopt_what_is_there
+    asked_and_not_done
     ca_blocks_sign_in
     claimed_undeclared_foreign
     client_clock

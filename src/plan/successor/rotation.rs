@@ -6,14 +6,14 @@ use crate::desired::{Prove, Timing};
 use crate::observed::record::RecordedPhase;
 use crate::observed::{Credential, Generation, KeyState, Staging};
 use crate::plan::PlannedStep;
-use crate::plan::calendar::{Life, due};
+use crate::plan::calendar::{Life, due, freeze_at};
 use crate::plan::deliveries::deliver;
 use crate::plan::planner::held_back;
 use crate::plan::reason::{Because, Note, NoteKind, ack_command};
 use crate::plan::records::credential_dates;
 use crate::plan::situation::{CurrentView, Situation, Standing, reference};
 use crate::plan::step::{Evidence, GenerationRef, Step};
-use crate::plan::successor::due::record_promotion;
+use crate::plan::successor::due::{record_promotion, replace_asked};
 use crate::plan::successor::signature::{self, Signature};
 use crate::plan::successor::unproven::still_unproven;
 use crate::plan::successor::{Succession, kept_as, place, planned};
@@ -67,7 +67,8 @@ pub(super) fn rotate(
     if gate == Gate::Windows
         && let Some(note) = held_back(situation, deadline, "rotate")
     {
-        return Succession::noted(note);
+        let asked = current.is_some_and(|current| replace_asked(situation, current).is_some());
+        return Succession::noted(if asked { not_while_held_back(situation, note) } else { note });
     }
     if let Some(note) = cannot_rotate(situation) {
         return Succession::blocked(note);
@@ -89,6 +90,18 @@ pub(super) fn rotate(
         succession.successor = Some(generation);
     }
     succession
+}
+
+/// `--replace` of what a freeze keeps, or what is to wait for a window: whoever asks by name is told.
+fn not_while_held_back(situation: &Situation<'_>, note: Note) -> Note {
+    let why = match freeze_at(&situation.declared.freeze, situation.now) {
+        Some(freeze) => format!("held back by a freeze: {}", freeze.reason),
+        None => "outside the windows".to_owned(),
+    };
+    let until =
+        note.at.map(|at| format!(", until {}", at.strftime("%Y-%m-%d %H:%M UTC"))).unwrap_or_default();
+    let hint = "ask again then; or add --revoke-previous, which neither window nor freeze keeps back, if that key must not be used any longer";
+    Note::blocked(format!("nothing is replaced: {why}{until}"), hint)
 }
 
 /// What makes a rotation impossible, with who can help.

@@ -451,8 +451,11 @@ fn names() -> Vec<Row> {
 
 fn emergencies() -> Vec<Row> {
     fn replacing(world: World, revoke_previous: bool) -> World {
+        named(world, "old", revoke_previous)
+    }
+    fn named(world: World, label: &str, revoke_previous: bool) -> World {
         world.run(|policy| {
-            policy.replace.insert(address(ADDRESS), thumbprint("old"));
+            policy.replace.insert(address(ADDRESS), thumbprint(label));
             policy.revoke_previous = revoke_previous;
         })
     }
@@ -480,6 +483,51 @@ fn emergencies() -> Vec<Row> {
             world: || replacing(overlap_runs(), false).declare(|declared| declared.hold = hold("2027-04-01")),
             steps: &[],
             notes: &["info hold"],
+        },
+        Row {
+            story: "replace during a freeze is told to be blocked by it",
+            world: || {
+                replacing(healthy(), false)
+                    .declare(|declared| declared.freeze = vec![freeze("2027-02-01", "2027-04-01")])
+            },
+            steps: &[],
+            notes: &["blocked freeze 2027-04-02 00:00 UTC --revoke-previous"],
+        },
+        Row {
+            story: "replace of what somebody else put on the object is blocked, and takes nothing away",
+            world: || named(healthy().credential(foreign("theirs", "2027-01-01")), "theirs", false),
+            steps: &[],
+            notes: &["blocked theirs not this certificate's list it under revoked"],
+        },
+        Row {
+            story: "revoke-previous of what somebody else put on the object is blocked, and takes nothing away",
+            world: || named(healthy().credential(foreign("theirs", "2027-01-01")), "theirs", true),
+            steps: &[],
+            notes: &["blocked theirs not this certificate's list it under revoked"],
+        },
+        Row {
+            story: "revoke-previous of what claims to be ours is blocked, and takes nothing away",
+            world: || named(healthy().credential(claimed("backup", "forged", "2027-01-01")), "forged", true),
+            steps: &[],
+            notes: &["blocked forged carries our marker and not our key id list it under revoked"],
+        },
+        Row {
+            story: "revoke-previous of a SAML certificate is blocked, and takes nothing away",
+            world: || {
+                let saml = reserved(foreign("saml", "2027-01-01"), Reserved::SamlSigning);
+                named(healthy().credential(saml), "saml", true)
+            },
+            steps: &[],
+            notes: &["blocked saml SAML never touches"],
+        },
+        Row {
+            story: "what the file revokes goes, whoever put it there and however it is asked for",
+            world: || {
+                named(healthy().credential(foreign("theirs", "2027-01-01")), "theirs", true)
+                    .declare(|declared| declared.revoked = [thumbprint("theirs")].into())
+            },
+            steps: &["prove old: before removal", "retire theirs: revoked"],
+            notes: &[],
         },
         Row {
             story: "replace with revoke-previous retires in the same run after the proof",

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::observed::*;
 use super::rows::{notes_of, plan_of, steps_of};
 use super::rows_current::{due, healthy};
-use super::rows_others::overlap_over;
+use super::rows_others::{overlap_over, overlap_runs};
 
 fn refusals(plan: &Plan) -> Vec<String> {
     plan.refusals.iter().map(Refusal::to_string).collect()
@@ -286,4 +286,39 @@ fn a_thumbprint_to_be_replaced_is_a_mistake_only_when_it_names_nothing_that_can_
     assert!(!is_unknown(&world().store(unreadable), "nobody's"), "nobody can tell");
     let missing = TargetState::Missing { similar: Vec::new() };
     assert!(!is_unknown(&world().found(missing), "nobody's"), "nobody can tell");
+}
+
+fn revoking(world: World, label: &str) -> World {
+    world.run(|policy| {
+        policy.replace = BTreeMap::from([(address(ADDRESS), thumbprint(label))]);
+        policy.revoke_previous = true;
+    })
+}
+
+#[test]
+fn what_revoke_previous_is_about_and_stays_on_the_object_is_told_with_the_reason() {
+    let denied = |world: &World| -> Vec<String> {
+        let denied = asked::denied(&plan_of(world), &world.observed);
+        denied.into_iter().map(|one| format!("{}: {}", one.doing, one.reason)).collect()
+    };
+    let named_beside = |label: &'static str| {
+        let mut world = revoking(overlap_runs(), label).with_certificate("contoso/other", OBJECT);
+        let other = world.desired.certificates.get_mut(&address("contoso/other")).unwrap();
+        other.adopt = vec![adopt("old", true)];
+        world
+    };
+    assert_eq!(denied(&revoking(overlap_runs(), "old")), Vec::<String>::new(), "it is retired");
+    let told =
+        format!("revoking the previous key of: {} is kept: contoso/other names it too", thumbprint("old"));
+    assert_eq!(denied(&named_beside("old")), [told]);
+    // A rotation of the current one is carried out; what it names goes in the same run.
+    assert_eq!(denied(&named_beside("new")), Vec::<String>::new());
+    let mut silent = revoking(overlap_runs(), "old");
+    silent.target_mut().credentials.retain(|credential| credential.sha1() == Some(sha1("old")));
+    silent.policy.replace.clear();
+    assert_eq!(denied(&silent), Vec::<String>::new(), "nothing is asked for by name");
+    // Its successor is signed by a person first: it goes with a later run.
+    let mut waits = revoking(healthy(), "old");
+    waits = waits.declare(|declared| declared.issuer = Issuer::Csr { directory: "requests".into() });
+    assert_eq!(denied(&waits), Vec::<String>::new());
 }
