@@ -16,6 +16,7 @@ pub mod files;
 pub mod human;
 pub mod json;
 pub mod log;
+pub mod one_directory;
 pub mod outcome_text;
 pub mod planning;
 pub mod progress;

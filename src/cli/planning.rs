@@ -9,6 +9,7 @@ use crate::backends::shipped::ShippedReaders;
 use crate::cli::args::{Global, Parallelism, Selection};
 use crate::cli::connect::{Ground, ground};
 use crate::cli::declaration;
+use crate::cli::one_directory::refuse_two_names;
 use crate::cli::world::World;
 use crate::cli::{progress, unread};
 use crate::desired::Desired;
@@ -75,6 +76,7 @@ pub async fn prepare(ask: &Ask<'_>, global: &Global, world: &World) -> Result<Pr
     let readers = ShippedReaders::new(&ground.connections);
     let only = (!policy.only.is_empty()).then_some(&addresses);
     let observation = observe(&desired, &readers, only, &ground.slots).await;
+    refuse_two_names(&desired, &observation)?;
     let mut unread = unread::errors(&desired, &observation, &policy);
     // When no tenant at all could be read, a plan would only say *blocked* for each certificate: the trouble itself is the answer.
     if !tenants.is_empty() && tenants.iter().all(|tenant| observation.troubles.contains_key(tenant)) {

@@ -260,3 +260,47 @@ fn verify_says_of_an_adopted_certificate_whose_key_is_elsewhere_that_it_is() {
     assert!(verified["reason"].as_str().unwrap().contains("its key lives elsewhere"), "{verified}");
     assert_eq!(verified["thumbprint"], thumbprint);
 }
+
+#[test]
+fn one_directory_under_two_names_is_an_error_for_every_command_that_plans() {
+    let scene = Scene::new();
+    scene.bridge.emulator.ensure_tenant(TENANT, Some("billing-works.net"));
+    let declare = |corp: &str| {
+        let two = format!(
+            "certroll: v1\nowner: platform\n\
+             tenants: {{ contoso: {{ id: {TENANT} }}, corp: {{ id: {corp} }} }}\n\
+             stores: {{ keys: {{ kind: file, directory: secrets }} }}\ncertificates:\n"
+        );
+        let of = |name: &str, tenant: &str| {
+            format!("  {name}: {{ tenant: {tenant}, application: {{ app_id: {APP} }}, store: keys }}\n")
+        };
+        let both = two + &of("billing", "contoso") + &of("orders", "corp");
+        std::fs::write(scene.folder.path().join("certroll.yaml"), both).unwrap();
+    };
+    declare("billing-works.net");
+    for line in [
+        "plan",
+        "plan --detailed-exitcode",
+        "apply --auto-approve",
+        "drift",
+        "verify",
+        // The other name is not asked about, and its GUID says enough.
+        "apply --auto-approve --only corp/orders",
+    ] {
+        let (code, stdout, stderr) = scene.quickly(&line.split(' ').collect::<Vec<_>>());
+        assert_eq!((code, stdout.as_str()), (1, ""), "{line}: {stderr}");
+        let names = [
+            format!("contoso ({TENANT}, certroll.yaml:3:12)"),
+            "corp (billing-works.net, certroll.yaml:3:".to_owned(),
+            "are one directory".to_owned(),
+        ];
+        assert!(names.iter().all(|name| stderr.contains(name)), "{line}: {stderr}");
+    }
+    assert!(!scene.folder.path().join("secrets").exists(), "nothing was done");
+    // No tenant is asked only to compare it.
+    let (code, stdout, stderr) = scene.run(&["plan", "--only", "contoso/billing"]);
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    declare(&TENANT.to_string().to_uppercase());
+    let (code, _, stderr) = scene.run(&["validate"]);
+    assert!(code == 1 && stderr.contains("has the id of another"), "{stderr}");
+}

@@ -15,13 +15,15 @@ pub(super) fn resolve(resolver: &mut Resolver<'_>) {
     for (name, item) in &resolver.written.tenants.items {
         let cloud = item.value.cloud.unwrap_or_default();
         let Some(id) = id(resolver, name, item, cloud) else { continue };
-        if let Some(first) = ids.get(&id) {
+        // GUIDs and domains mean the same in any case.
+        let same = id.to_lowercase();
+        if let Some(first) = ids.get(&same) {
             let message = format!("tenant `{name}` has the id of another");
             let error = Diagnostic::error(Code::Duplicate, item.place_of(&["id"]), message);
             resolver.found.push(error.label(first.clone(), "also here"));
             continue;
         }
-        ids.insert(id.clone(), item.place_of(&["id"]));
+        ids.insert(same, item.place_of(&["id"]));
         if item.value.connection.is_some() {
             resolver.uses_connection(item.place_of(&["connection"]));
         }
