@@ -161,10 +161,12 @@ impl Plan {
     }
 
     /// Whether carrying it out would change anything. To try a proof once more that is long overdue is no change: somebody must act first.
+    /// A proof that lets something be retired is one, whatever else is blocked.
     pub fn changes_anything(&self) -> bool {
+        let retires = |planned: &PlannedStep| matches!(planned.step, Step::Retire { .. });
         let changes = |certificate: &CertificatePlan| match certificate.steps.first().map(|first| &first.step)
         {
-            Some(Step::Prove { .. }) => !certificate.is_blocked(),
+            Some(Step::Prove { .. }) => !certificate.is_blocked() || certificate.steps.iter().any(retires),
             Some(_) => true,
             None => false,
         };

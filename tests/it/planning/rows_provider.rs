@@ -4,7 +4,7 @@ use certroll::desired::{Issuer, PublicKeyFile, Retire, RotatorMatch};
 use certroll::observed::{Credential, LifetimePolicy, Reserved};
 
 use super::observed::*;
-use super::rows::Row;
+use super::rows::{Row, plan_of, steps_of};
 
 fn old() -> PublicKeyFile {
     provider_file("2026.cer", "2026-04-01", "P1Y")
@@ -421,4 +421,21 @@ fn rotators() -> Vec<Row> {
             notes: &["waiting nothing on the target matches"],
         },
     ]
+}
+
+/// One listed file is blocked, and another that was dropped may go.
+fn blocked_and_dropped() -> World {
+    let listed = listing(&[old, new]).credential(live(&new(), Some("backup")));
+    acknowledged(listed.credential(live(&dead(), Some("backup"))), "2027-02-25").at("2027-03-12")
+}
+
+#[test]
+fn a_plan_that_retires_changes_something_whatever_else_is_blocked() {
+    let world = blocked_and_dropped();
+    let plan = plan_of(&world);
+    assert_eq!(
+        steps_of(&world, &plan),
+        ["prove by reading back 2027.cer: before removal", "retire 2025.cer: expired predecessor"]
+    );
+    assert!(plan.needs_somebody() && plan.changes_anything());
 }
