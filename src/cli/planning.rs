@@ -1,4 +1,5 @@
-//! From the declaration to a plan that was guarded and proven: what plan, apply, drift and verify have in common.
+//! From the declaration to a plan: what plan, apply, drift, verify and ack have in common. It is guarded and proven for those who carry it
+//! out or show it to be.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -63,8 +64,26 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// Reads the declaration and everything it speaks of, and plans. Writes nothing.
+impl Prepared {
+    /// Whether the plan may be carried out: no prefix of it could lock somebody out, and it leaves nothing to do.
+    pub fn check(&self) -> Result<(), Error> {
+        let Prepared { plan, desired, observed, policy, .. } = self;
+        let safe = guard::check(plan, desired, observed, policy);
+        safe.and_then(|()| guard::settles(plan, desired, observed, policy))
+            .map_err(|error| unsafe_plan(&error))
+    }
+}
+
+/// Looks, and makes sure that the plan may be carried out. Writes nothing.
 pub async fn prepare(ask: &Ask<'_>, global: &Global, world: &World) -> Result<Prepared, Error> {
+    let prepared = look(ask, global, world).await?;
+    prepared.check()?;
+    Ok(prepared)
+}
+
+/// Reads the declaration and everything it speaks of, and plans. The plan is not checked: who only looks is told of everything else
+/// when the plan of one certificate is at fault. Writes nothing.
+pub async fn look(ask: &Ask<'_>, global: &Global, world: &World) -> Result<Prepared, Error> {
     let Ask { selection, parallelism, at, emulator, written, reviewed } = *ask;
     let desired = declaration::declared(global, world, written)?;
     let policy = policy(selection, &desired, global)?;
@@ -92,8 +111,6 @@ pub async fn prepare(ask: &Ask<'_>, global: &Global, world: &World) -> Result<Pr
     let policy = Policy { other_time: at.is_some() && !ground.emulator, ..policy };
     let mut plan = planner::plan(&desired, &observed, &policy, now);
     plan.emulator = ground.emulator;
-    guard::check(&plan, &desired, &observed, &policy).map_err(|error| unsafe_plan(&error))?;
-    guard::settles(&plan, &desired, &observed, &policy).map_err(|error| unsafe_plan(&error))?;
     Ok(Prepared { desired, policy, ground, observed, plan, unread })
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::cli::acknowledgements::{FILE_NAME, append, whole_second};
 use crate::cli::args::{AckArgs, Global, Parallelism, Selection};
 use crate::cli::exit::Ending;
-use crate::cli::planning::{Ask, Prepared, prepare};
+use crate::cli::planning::{Ask, Prepared, look};
 use crate::cli::text::clean;
 use crate::cli::world::World;
 use crate::cli::{declaration, files, json};
@@ -32,7 +32,7 @@ pub async fn run(args: &AckArgs, global: &Global, world: &World) -> Result<Endin
         Selection { only: vec![Pattern::Address(args.address.to_string())], ..Selection::default() };
     let parallelism = Parallelism { parallelism: 8 };
     let ask = Ask::looking(&selection, parallelism);
-    let mut prepared = prepare(&ask, global, world).await?;
+    let mut prepared = look(&ask, global, world).await?;
     if let Some(error) = prepared.unread.pop() {
         return Err(error);
     }

@@ -2,7 +2,7 @@
 
 use crate::cli::args::{DriftArgs, Global, Selection};
 use crate::cli::exit::Ending;
-use crate::cli::planning::{Ask, prepare};
+use crate::cli::planning::{Ask, look};
 use crate::cli::world::World;
 use crate::cli::{drift_text, json, unread, view};
 use crate::error::Error;
@@ -12,7 +12,11 @@ use crate::report::drift::drift;
 pub async fn run(args: &DriftArgs, global: &Global, world: &World) -> Result<Ending, Error> {
     let selection = Selection { only: args.only.clone(), ..Selection::default() };
     let ask = Ask::looking(&selection, args.parallelism);
-    let prepared = prepare(&ask, global, world).await?;
+    let prepared = look(&ask, global, world).await?;
+    if let Err(error) = prepared.check() {
+        // What differs is told all the same: drift carries nothing out.
+        tracing::warn!("plan and apply refuse this: {}", error.causes.join(": "));
+    }
     let found = drift(&prepared.desired, &prepared.observed, &prepared.plan, &prepared.policy);
     if global.is_json() {
         world.stdout.write(&json::pretty(&json::drift(&found)));

@@ -10,7 +10,7 @@ use crate::cli::brief::words;
 use crate::cli::exit::Ending;
 use crate::cli::human::{EMULATOR_STAMP, View};
 use crate::cli::json::pretty;
-use crate::cli::planning::{Ask, prepare};
+use crate::cli::planning::{Ask, look};
 use crate::cli::text::{Ink, Text, counted};
 use crate::cli::world::World;
 use crate::cli::{progress, unread, view};
@@ -22,7 +22,7 @@ use crate::settings::Settings;
 pub async fn run(args: &VerifyArgs, global: &Global, world: &World) -> Result<Ending, Error> {
     let selection = Selection { only: args.addresses.clone(), ..Selection::default() };
     let ask = Ask::looking(&selection, args.parallelism);
-    let prepared = prepare(&ask, global, world).await?;
+    let prepared = look(&ask, global, world).await?;
     let provers = ShippedReaders::new(&prepared.ground.connections);
     let means = Means {
         provers: &provers,
