@@ -67,10 +67,20 @@ impl<'a> Ask<'a> {
 impl Prepared {
     /// Whether the plan may be carried out: no prefix of it could lock somebody out, and it leaves nothing to do.
     pub fn check(&self) -> Result<(), Error> {
-        let Prepared { plan, desired, observed, policy, .. } = self;
-        let safe = guard::check(plan, desired, observed, policy);
-        safe.and_then(|()| guard::settles(plan, desired, observed, policy))
-            .map_err(|error| unsafe_plan(&error))
+        self.check_plan(&self.plan, &self.policy).map_err(|error| unsafe_plan(&error))
+    }
+
+    fn check_plan(&self, plan: &Plan, policy: &Policy) -> Result<(), guard::Unsafe> {
+        guard::check(plan, &self.desired, &self.observed, policy)?;
+        guard::settles(plan, &self.desired, &self.observed, policy)
+    }
+
+    /// The plan of the same moment that publishes nothing again, if it may be carried out.
+    pub fn without_repairs(&self) -> Option<Plan> {
+        let policy = Policy { withholds_repair: true, ..self.policy.clone() };
+        let plan = planner::plan(&self.desired, &self.observed, &policy, self.plan.now);
+        let plan = Plan { emulator: self.plan.emulator, ..plan };
+        self.check_plan(&plan, &policy).is_ok().then_some(plan)
     }
 }
 
@@ -159,6 +169,7 @@ pub fn policy(selection: &Selection, desired: &Desired, global: &Global) -> Resu
         max_issue: *max_issue,
         max_retire: *max_retire,
         other_time: false,
+        withholds_repair: false,
         settings: settings(global)?,
     })
 }

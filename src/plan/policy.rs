@@ -28,6 +28,8 @@ pub struct Policy {
     pub max_retire: Option<usize>,
     /// `--now` in another time than the present: the plan can only be looked at.
     pub other_time: bool,
+    /// What the target lost is not published again: nobody looks on, and it was perhaps taken away on purpose.
+    pub withholds_repair: bool,
     /// The numbers.
     pub settings: Settings,
 }

@@ -67,7 +67,10 @@ pub fn decide(situation: &Situation<'_>, current: Option<&CurrentView<'_>>) -> S
     }
     let mut succession = onward(situation, current);
     if let Some(current) = current.filter(|current| is_missing(situation, current)) {
-        let mut repaired = repair(situation, current);
+        let mut repaired = match situation.policy.withholds_repair {
+            true => Succession::noted(repair_withheld()),
+            false => repair(situation, current),
+        };
         repaired.steps.append(&mut succession.steps);
         repaired.notes.append(&mut succession.notes);
         succession.steps = repaired.steps;
@@ -77,6 +80,14 @@ pub fn decide(situation: &Situation<'_>, current: Option<&CurrentView<'_>>) -> S
         unproven::finish_proof(situation, current, &mut succession);
     }
     succession
+}
+
+/// What an unattended run says of a repair, which it leaves out.
+pub fn repair_withheld() -> Note {
+    Note::blocked(
+        "what is missing was perhaps taken away on purpose: a repair needs --allow-repair or a reviewed plan",
+        "certroll plan --out FILE, review it, certroll apply FILE",
+    )
 }
 
 /// Consumers read it, it could still sign in, and the target does not have it.

@@ -1,5 +1,6 @@
 //! `apply`: carries a plan out. Without a saved plan it plans, shows, asks, plans again and carries out what was shown.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::io::BufRead as _;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use crate::cli::{again, compare, complain, human, json, outcome_text, unread, vi
 use crate::error::{Error, Kind};
 use crate::plan::Plan;
 use crate::plan::policy::Pattern;
-use crate::plan::reason::Note;
+use crate::plan::successor::repair_withheld;
 
 /// Who approved what is carried out.
 enum Approval {
@@ -273,14 +274,10 @@ async fn carry_out(
     let events = events(prepared, global, world);
     let writers =
         ShippedWriters::new(&prepared.ground.connections, Arc::new(FromOperator::new(global, world)));
-    let without_repairs;
-    let reviewed = match approval {
-        Approval::Reviewed(plan) => Some(&**plan),
-        Approval::Unattended if args.allow_repair => None,
-        Approval::Unattended => {
-            without_repairs = leave_out_repairs(&prepared.plan);
-            without_repairs.as_ref()
-        }
+    let (plan, reviewed) = match approval {
+        Approval::Reviewed(reviewed) => (Cow::Borrowed(&prepared.plan), Some(Cow::Borrowed(&**reviewed))),
+        Approval::Unattended if args.allow_repair => (Cow::Borrowed(&prepared.plan), None),
+        Approval::Unattended => unattended(prepared),
     };
     let tells = !global.quiet && !global.is_json() && !prepared.plan.is_empty();
     if prepared.ground.in_process && tells {
@@ -290,8 +287,8 @@ async fn carry_out(
     let mut signals = world.signals.clone();
     let job = Job {
         desired: &prepared.desired,
-        plan: &prepared.plan,
-        reviewed,
+        plan: &plan,
+        reviewed: reviewed.as_deref(),
         observed: &prepared.observed,
         writers: &writers,
         clock: &*prepared.ground.clock,
@@ -328,20 +325,27 @@ fn events(prepared: &Prepared, global: &Global, world: &World) -> Box<dyn Events
 }
 
 /// An unattended run repairs only with `--allow-repair`: a credential that is missing was perhaps taken away on purpose. The rest of
-/// the plan is carried out.
-fn leave_out_repairs(plan: &Plan) -> Option<Plan> {
-    if !plan.certificates.iter().any(|one| one.is_repair()) {
-        return None;
+/// the plan is carried out, a rotation of the same certificate included; what rests on the repair is not. What is carried out, and what
+/// it is compared with, so that the rest is told as refused.
+fn unattended(prepared: &Prepared) -> (Cow<'_, Plan>, Option<Cow<'_, Plan>>) {
+    let shown = Cow::Borrowed(&prepared.plan);
+    if !prepared.plan.certificates.iter().any(|one| one.is_repair()) {
+        return (shown, None);
     }
+    match prepared.without_repairs() {
+        Some(plan) => (Cow::Owned(plan), Some(shown)),
+        None => (shown, Some(Cow::Owned(leave_out(&prepared.plan)))),
+    }
+}
+
+/// Without all the steps of whatever is repaired.
+fn leave_out(plan: &Plan) -> Plan {
     let mut plan = plan.clone();
     for certificate in plan.certificates.iter_mut().filter(|one| one.is_repair()) {
         certificate.steps.clear();
-        certificate.notes = vec![Note::blocked(
-            "what is missing was perhaps taken away on purpose: a repair needs --allow-repair or a reviewed plan",
-            "certroll plan --out FILE, review it, certroll apply FILE",
-        )];
+        certificate.notes = vec![repair_withheld()];
     }
-    Some(plan)
+    plan
 }
 
 /// What `--revoke-previous` took away must stay away: the entries to commit.
