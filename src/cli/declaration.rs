@@ -1,5 +1,6 @@
 //! Reads the declaration the command line names, and shows what is wrong with it.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use crate::cli::acknowledgements::FILE_NAME;
@@ -10,7 +11,7 @@ use crate::cli::world::World;
 use crate::cli::{files, json, seed};
 use crate::desired::file::{Disk, LoadOptions, Loaded, PathKind, SourceError, Sources, load};
 use crate::desired::{Desired, Issuer, StoreKind};
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Code, Diagnostic, Place, Severity};
 use crate::error::{Error, Kind};
 
 /// The disk as seen from a working directory that is passed in.
@@ -157,14 +158,40 @@ pub fn invalid(found: &[Diagnostic]) -> Error {
 /// Shows diagnostics on standard error.
 pub fn show(found: &[Diagnostic], global: &Global, world: &World) {
     let styled = world.stderr.is_terminal() && !global.no_color && wants_colour(world);
-    for diagnostic in found {
+    for diagnostic in bounded(found, global) {
         let text = if global.is_json() {
-            json::line(&json::declaration_diagnostic(diagnostic))
+            json::line(&json::declaration_diagnostic(&diagnostic))
         } else {
             format!("{}\n\n", diagnostic.render(styled))
         };
         world.stderr.write(&text);
     }
+}
+
+/// Most errors, and most warnings, that are shown to a person.
+const SHOWN_MAX: usize = 100;
+/// The same for a program.
+const SHOWN_MAX_JSON: usize = 1000;
+
+/// The first of the errors and of the warnings, and how many more of each there are.
+pub fn bounded<'d>(found: &'d [Diagnostic], global: &Global) -> Vec<Cow<'d, Diagnostic>> {
+    let most = if global.is_json() { SHOWN_MAX_JSON } else { SHOWN_MAX };
+    let first = |severity: Severity| found.iter().filter(move |one| one.severity == severity).enumerate();
+    let of = |severity: Severity| first(severity).take(most).map(|(_, one)| one);
+    let mut shown: Vec<&Diagnostic> = of(Severity::Error).chain(of(Severity::Warning)).collect();
+    shown.sort_by(|a, b| a.order().cmp(&b.order()));
+    let more = |severity: Severity, new: fn(Code, Place, String) -> Diagnostic, one: &str, several: &str| {
+        let (index, next) = first(severity).nth(most)?;
+        let more = crate::cli::text::counted(first(severity).count() - index, one, several);
+        Some(new(Code::Limit, Place::file(&next.place.file), format!("and {more}, not shown")))
+    };
+    let errors = more(Severity::Error, Diagnostic::error, "more error", "more errors");
+    let warnings = more(Severity::Warning, Diagnostic::warning, "more warning", "more warnings");
+    shown
+        .into_iter()
+        .map(Cow::Borrowed)
+        .chain([errors, warnings].into_iter().flatten().map(Cow::Owned))
+        .collect()
 }
 
 /// Folders of stores and deliveries count from the working directory that was passed in. Those of issuers stay as they are written until
