@@ -57,7 +57,7 @@ pub use faults::{
     TokenPropagation, Unavailable, Which,
 };
 pub use journal::JournalEntry;
-pub use seed::Seeded;
+pub use seed::{SEEDED_MAX, Seeded};
 pub use server::{Server, serve};
 pub use settings::{CustomKeyIdentifier, PolicyLifetime, Settings};
 pub use start::{Start, StartApplication, StartCertificate};
