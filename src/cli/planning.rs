@@ -1,6 +1,6 @@
 //! From the declaration to a plan that was guarded and proven: what plan, apply, drift and verify have in common.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -14,7 +14,7 @@ use crate::cli::{progress, unread};
 use crate::desired::Desired;
 use crate::edges::{Trouble, TroubleKind};
 use crate::error::{Error, Kind};
-use crate::ids::{Address, Name};
+use crate::ids::{Address, Name, Thumbprint};
 use crate::observe::observe;
 use crate::observed::Observed;
 use crate::plan::policy::{Pattern, Policy};
@@ -111,6 +111,7 @@ fn unsafe_plan(error: &guard::Unsafe) -> Error {
 /// What the flags ask for, checked against the declaration.
 pub fn policy(selection: &Selection, desired: &Desired, global: &Global) -> Result<Policy, Error> {
     let Selection { only, replace, revoke_previous, rollback, max_issue, max_retire } = selection;
+    refuse_contradictions(selection)?;
     for (address, doing) in replace
         .iter()
         .map(|(address, _)| (address, "replacing"))
@@ -142,6 +143,25 @@ pub fn policy(selection: &Selection, desired: &Desired, global: &Global) -> Resu
         other_time: false,
         settings: settings(global)?,
     })
+}
+
+/// One certificate is asked one thing: two wishes would leave one of them undone.
+fn refuse_contradictions(selection: &Selection) -> Result<(), Error> {
+    let mut asked: BTreeMap<&Address, &Thumbprint> = BTreeMap::new();
+    for (address, thumbprint) in &selection.replace {
+        let error = || Error::new(Kind::Usage, format!("replacing {address}"));
+        if selection.rollback.contains(address) {
+            return Err(error()
+                .because("--rollback names it too, and a rollback makes no new generation")
+                .hint("leave one of the two out"));
+        }
+        if asked.insert(address, thumbprint).is_some_and(|other| other != thumbprint) {
+            return Err(error().because("--replace names it twice, with two thumbprints").hint(
+                "replace the generation that is current; --revoke-previous or revoked: takes off others",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The numbers, with what `--set` changes.
