@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::backends::shipped::ShippedReaders;
 use crate::cli::args::{Global, Parallelism, Selection};
@@ -133,6 +133,8 @@ pub fn policy(selection: &Selection, desired: &Desired, global: &Global) -> Resu
                 .hint(ADD_HOLD));
         }
     }
+    let settings = settings(global)?;
+    refuse_backdate(settings.backdate, desired)?;
     Ok(Policy {
         only: only.clone(),
         replace: replace.iter().cloned().collect(),
@@ -141,7 +143,7 @@ pub fn policy(selection: &Selection, desired: &Desired, global: &Global) -> Resu
         max_issue: *max_issue,
         max_retire: *max_retire,
         other_time: false,
-        settings: settings(global)?,
+        settings,
     })
 }
 
@@ -172,7 +174,21 @@ pub fn settings(global: &Global) -> Result<Settings, Error> {
             .set(name, value)
             .map_err(|error| Error::new(Kind::Usage, "reading --set").caused_by(&error))?;
     }
+    settings.check().map_err(|error| Error::new(Kind::Usage, "reading --set").caused_by(&error))?;
     Ok(settings)
+}
+
+/// Certificates that are backdated further than they are used would be due as soon as they are made. The declaration was checked
+/// against the usual number.
+fn refuse_backdate(backdate: SignedDuration, desired: &Desired) -> Result<(), Error> {
+    let mut declared = desired.certificates.values();
+    let due_at_once = declared.find(|declared| declared.timing.is_due_when_made(&declared.spread, backdate));
+    due_at_once.map_or(Ok(()), |declared| {
+        Err(Error::new(Kind::Usage, "reading --set").because(format!(
+            "setting backdate cannot be \"{backdate:#}\": {} would be due as soon as it is made",
+            declared.address
+        )))
+    })
 }
 
 /// An address nobody declares, with the nearest that somebody does.
