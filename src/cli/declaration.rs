@@ -94,8 +94,11 @@ fn keeps_off(file: Option<&Path>, loaded: &Loaded, global: &Global, world: &Worl
                 .hint("name another file"));
         }
     }
-    let state_itself = file.filter(|file| is_one_name(&world.path(file), &world.path(&state)));
-    state_itself.map_or(Ok(()), |file| {
+    let of_emulator = |file: &&Path| {
+        let files = crate::emulator::files_of(&world.path(&state));
+        files.iter().any(|known| is_one_name(&world.path(file), known))
+    };
+    file.filter(of_emulator).map_or(Ok(()), |file| {
         Err(Error::new(Kind::Input, format!("writing {}", file.display()))
             .because("it is the state of the emulator")
             .hint("name another file"))
@@ -141,7 +144,20 @@ fn taken(real: &Path, loaded: &Loaded, global: &Global, world: &World) -> Option
             _ => false,
         }
     });
-    holder.map(|declared| format!("the keys of {} are in that folder", declared.address))
+    if let Some(declared) = holder {
+        return Some(format!("the keys of {} are in that folder", declared.address));
+    }
+    // A store may be the folder of the declaration itself, where other files are at home.
+    let holds_declaration =
+        |store: &Path| folders.iter().any(|folder| files::is_below(&world.path(&folder.join("x")), store));
+    let store = loaded.desired.stores.iter().find(|(_, store)| match &store.kind {
+        StoreKind::File { directory } => {
+            let directory = world.path(directory);
+            files::is_below(real, &directory) && !holds_declaration(&directory)
+        }
+        _ => false,
+    });
+    store.map(|(name, _)| format!("it is in the folder of store {name}"))
 }
 
 fn is_one_name(one: &Path, other: &Path) -> bool {

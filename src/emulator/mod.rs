@@ -50,6 +50,7 @@ use world::World;
 
 pub use change::{Change, NewApplication, NewServicePrincipal};
 pub use control::control;
+pub use disk::files_of;
 pub use door::Operator;
 pub use error::EmulatorError;
 pub use faults::{
