@@ -194,11 +194,11 @@ impl<'a> Chain<'a> {
             }
             Step::Settle { generation, seconds } => self.settle(generation, *seconds).await,
             Step::Prove { generation, evidence } => self.prove(generation, *evidence).await,
-            Step::Promote { generation, place: _, before_proof } => {
+            Step::Promote { generation, place: _, kept_as: _, before_proof } => {
                 self.is_proven_unless(generation, *before_proof)?;
                 self.promote(generation).await
             }
-            Step::Deliver { generation, slot } => self.deliver(generation, slot).await,
+            Step::Deliver { generation, slot, kept_as: _ } => self.deliver(generation, slot).await,
             Step::Record { generation, write } => self.record(generation, *write).await,
             Step::Reject { generation } => self.reject(generation).await,
             Step::Retire { credential } => self.retire(planned, credential).await,

@@ -215,7 +215,7 @@ impl Chain<'_> {
         for planned in steps {
             let form = match (&planned.step, self.declared, self.binding) {
                 (Step::Promote { .. }, _, Some(entry)) => Some(&entry.form),
-                (Step::Deliver { generation: _, slot }, Some(declared), _) => {
+                (Step::Deliver { generation: _, slot, kept_as: _ }, Some(declared), _) => {
                     let place = declared.deliveries.iter().find(|delivery| delivery.slot == *slot);
                     place.map(|place| &place.form)
                 }

@@ -63,7 +63,12 @@ fn rotation() -> CertificatePlan {
         repair: false,
     };
     let due = Because::Due { due: at("2026-11-18T00:00:00Z"), ends: at("2026-12-02T00:00:00Z") };
-    let promote = Step::Promote { generation: new_one(), place: "vault/cloudm".into(), before_proof: false };
+    let promote = Step::Promote {
+        generation: new_one(),
+        place: "vault/cloudm".into(),
+        kept_as: String::new(),
+        before_proof: false,
+    };
     CertificatePlan {
         steps: vec![
             planned(issue, due),

@@ -56,7 +56,7 @@ pub struct Faults {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StaleReads {
-    /// For how many reads of one object, after a write to it, the slowest replica shows the old state.
+    /// For how many reads of one object, after a write to it, the slowest replica shows the old state; not longer than 15 minutes.
     pub reads: u32,
     /// How many replicas there are, at least 1. Replica `k` of `n` lags `reads * k / (n - 1)` of its own
     /// reads, so with several the first one is never behind and reads swing between new and old.

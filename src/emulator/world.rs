@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -205,11 +205,17 @@ impl Tenant {
     }
 }
 
+/// How long a replica lags behind at most.
+const LAG_MAX: SignedDuration = SignedDuration::from_mins(15);
+
 /// A replica that has not caught up with one object: what it still shows, and for how many reads.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Lag {
     pub(crate) replica: u32,
     pub(crate) reads_left: u32,
+    /// When it has caught up however seldom it was read.
+    #[serde(default)]
+    pub(crate) until: Timestamp,
     /// None: the object did not exist.
     pub(crate) shows: Option<Object>,
 }
@@ -399,6 +405,7 @@ impl World {
     fn lag_behind(&mut self, tenant: Uuid, kind: Kind, id: Uuid) {
         let Some(stale) = self.meta.faults.stale_reads else { return };
         let before = self.tenants.get(&tenant).and_then(|found| found.objects(kind).get(&id)).cloned();
+        let until = self.meta.clock.now() + LAG_MAX;
         let lags = self.counters.lags.entry(id).or_default();
         for replica in 0..stale.replicas.max(1) {
             let reads = stale.lag(replica);
@@ -406,8 +413,10 @@ impl World {
                 continue;
             }
             match lags.iter_mut().find(|lag| lag.replica == replica) {
-                Some(lag) => lag.reads_left = lag.reads_left.max(reads),
-                None => lags.push(Lag { replica, reads_left: reads, shows: before.clone() }),
+                Some(lag) => {
+                    (lag.reads_left, lag.until) = (lag.reads_left.max(reads), until);
+                }
+                None => lags.push(Lag { replica, reads_left: reads, until, shows: before.clone() }),
             }
         }
         self.dirty.counters = true;

@@ -237,6 +237,8 @@ struct Details {
 struct Cause {
     #[serde(default)]
     reason: String,
+    #[serde(default)]
+    field: String,
 }
 
 impl Said {
@@ -246,8 +248,17 @@ impl Said {
     }
 
     fn is_ownership_conflict(&self) -> bool {
+        self.conflicts().next().is_some()
+    }
+
+    /// The Secret is of another type. The conflict comes first, but taking the field over would not help: the type never changes.
+    fn is_of_another_type(&self) -> bool {
+        self.conflicts().any(|cause| cause.field == ".type")
+    }
+
+    fn conflicts(&self) -> impl Iterator<Item = &Cause> {
         let causes = self.details.iter().flat_map(|details| &details.causes);
-        causes.into_iter().any(|cause| cause.reason == "FieldManagerConflict")
+        causes.filter(|cause| cause.reason == "FieldManagerConflict")
     }
 }
 
@@ -270,6 +281,7 @@ pub(super) fn refused(answer: &Answer) -> Trouble {
         403 => trouble(TroubleKind::Authorisation)
             .with_hint("the role lacks this verb on this Secret: get to plan; get, patch and create to apply"),
         404 => trouble(TroubleKind::Missing).with_hint("check the namespace; certroll makes none"),
+        409 if said.is_of_another_type() => trouble(TroubleKind::Refused).with_hint(immutable),
         409 if said.is_ownership_conflict() => trouble(TroubleKind::Conflict).with_hint(
             "stop that manager from writing these fields, then hand them over once: kubectl apply --server-side --force-conflicts \
              --field-manager=certroll",

@@ -1,11 +1,12 @@
 //! Decision (c): what each delivery place still needs of the current generation.
 
+use crate::desired::Delivery;
 use crate::observed::DeliveryState;
 use crate::plan::PlannedStep;
 use crate::plan::planner::held_back;
 use crate::plan::reason::{Because, Note, NoteKind};
 use crate::plan::situation::{CurrentView, Situation, reference};
-use crate::plan::step::Step;
+use crate::plan::step::{GenerationRef, Step};
 use crate::plan::successor::{Succession, planned};
 
 /// Decision (c). A rotation delivers by itself; this is for places that missed it or were changed by others.
@@ -35,14 +36,18 @@ pub fn decide(
             Some(_) | None => match held_back(situation, None, "deliver") {
                 Some(note) => notes.push(note),
                 None => {
-                    let step =
-                        Step::Deliver { generation: reference(generation), slot: delivery.slot.clone() };
+                    let step = deliver(reference(generation), delivery);
                     steps.push(planned(situation, step, Because::DeliveryDiffers));
                 }
             },
         }
     }
     (steps, notes)
+}
+
+/// The step that copies it there.
+pub fn deliver(generation: GenerationRef, delivery: &Delivery) -> Step {
+    Step::Deliver { generation, slot: delivery.slot.clone(), kept_as: delivery.form.words().join(", ") }
 }
 
 /// How far "nothing to do" goes for a place that never shows what it holds.

@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::desired::{Acknowledgement, Declared, Desired, Issuer, Prove};
-use crate::ids::{Address, KeyId, Sha1, Thumbprints};
+use crate::ids::{Address, KeyId, Sha1, TargetId, Thumbprints};
 use crate::observed::record::PublicRecord;
-use crate::observed::{Credential, Current, Holding, Observed};
+use crate::observed::{Credential, Current, Holding, Observed, ObservedStore, StoreState, TargetState};
 use crate::plan::in_use;
 use crate::plan::policy::Policy;
 use crate::plan::predict::{Context, World};
@@ -18,7 +18,7 @@ use crate::plan::reason::Because;
 use crate::plan::situation::Situation;
 use crate::plan::step::{Evidence, GenerationRef, Step};
 pub use crate::plan::together::settles;
-use crate::plan::{CertificatePlan, Plan};
+use crate::plan::{CertificatePlan, Plan, PlannedStep};
 use crate::settings::Settings;
 
 /// Why a plan is refused: a bug in the planner, found before anything was written.
@@ -57,11 +57,18 @@ fn check_removed(
     let heirs = desired.moved.iter().filter(|moved| moved.from == certificate.address);
     let mut heirs = heirs.filter_map(|moved| desired.certificates.get(&moved.to));
     let left = heirs.all(|heir| has_left(heir, certificate, desired, observed, settings, now));
+    let read_by_another = |planned: &PlannedStep| match (&planned.step, &certificate.target) {
+        (Step::Retire { credential }, Some(target)) => {
+            offered_beside(&certificate.address, target.id, credential.sha1, observed)
+        }
+        _ => false,
+    };
     for (index, planned) in certificate.steps.iter().enumerate() {
         let only_removes =
             matches!((&planned.step, &planned.because), (Step::Retire { .. }, Because::Removed));
         let verdict = rule(only_removes, "an undeclared certificate may only be removed")
-            .and_then(|()| rule(left, "what it was moved to has not taken its place"));
+            .and_then(|()| rule(left, "what it was moved to has not taken its place"))
+            .and_then(|()| rule(!read_by_another(planned), OFFERED_BESIDE));
         verdict.map_err(|rule| Unsafe { address: certificate.address.clone(), step: index + 1, rule })?;
     }
     Ok(())
@@ -114,6 +121,8 @@ struct Guard<'a> {
     now: Timestamp,
     /// The world as observed: what consumers may hold is decided by this, not by what the plan predicts.
     observed: &'a World,
+    /// All of it: certificates share objects.
+    all: &'a Observed,
     /// Thumbprints proven so far in this plan.
     proven: BTreeSet<Sha1>,
     /// Thumbprints read back so far in this plan.
@@ -146,6 +155,7 @@ fn check_certificate(
         policy,
         now,
         observed: &before,
+        all: observed,
         proven: BTreeSet::new(),
         read_back: BTreeSet::new(),
     };
@@ -171,6 +181,28 @@ fn offered(world: &World) -> Option<Sha1> {
         Current::Recorded(sha256) => holding.generation(sha256)?.record.thumbprints.map(|t| t.sha1),
         Current::Unrecorded { thumbprints } => thumbprints.map(|thumbprints| thumbprints.sha1),
     }
+}
+
+const OFFERED_BESIDE: &str = "removes the credential of what another certificate's consumers read";
+
+/// Whether another certificate on that object has its consumers read it.
+fn offered_beside(own: &Address, target: TargetId, sha1: Sha1, observed: &Observed) -> bool {
+    let on_it = |address: &Address| {
+        let state = observed.tenants.get(&address.tenant).and_then(|tenant| tenant.targets.get(address));
+        matches!(state, Some(TargetState::Found(found)) if found.id == target)
+    };
+    let offers = |store: &ObservedStore| match &store.state {
+        StoreState::Known(holding) => match &holding.current {
+            Some(Current::Recorded(sha256)) => {
+                let offered = holding.generation(sha256).and_then(|generation| generation.record.thumbprints);
+                offered.is_some_and(|thumbprints| thumbprints.sha1 == sha1)
+            }
+            Some(Current::Unrecorded { thumbprints }) => thumbprints.is_some_and(|both| both.sha1 == sha1),
+            None => false,
+        },
+        StoreState::Absent | StoreState::Unreadable { .. } => false,
+    };
+    observed.stores.iter().any(|(address, store)| address != own && on_it(address) && offers(store))
 }
 
 /// A beginning counts as reached that is no further away than clocks may differ: another machine may have published by a faster one.
@@ -203,7 +235,7 @@ impl Guard<'_> {
                 };
                 Ok(())
             }
-            Step::Promote { generation, place: _, before_proof } => {
+            Step::Promote { generation, place: _, kept_as: _, before_proof } => {
                 let Some(sha1) = self.thumbprint(world, generation) else {
                     return Err("a promotion of nothing");
                 };
@@ -279,6 +311,7 @@ impl Guard<'_> {
         let Some(sha1) = credential.sha1() else { return Err("removes a credential without a thumbprint") };
         rule(credential.reserved.is_none(), "removes a reserved credential")?;
         rule(self.is_ours(credential, sha1, world), "removes a credential that is not ours")?;
+        rule(!offered_beside(&self.declared.address, world.target.id, sha1, self.all), OFFERED_BESIDE)?;
         if self.declared.key_lives_here() {
             rule(offered(world) != Some(sha1), "removes the credential of what consumers read")?;
             let successor = offered(world).ok_or("removes a credential without a successor")?;

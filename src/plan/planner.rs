@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::desired::{Cloud, Declared, Desired};
-use crate::ids::{Address, Name};
+use crate::ids::{Address, Name, Sha1};
 use crate::observed::{
-    Credential, Generation, Holding, KeyState, Observed, ObservedTenant, StoreState, Target, TargetState,
-    Untouchable,
+    Credential, Current, Generation, Holding, KeyState, Observed, ObservedTenant, StoreState, Target,
+    TargetState, Untouchable,
 };
 use crate::plan::calendar::{freeze_at, next_open};
 use crate::plan::policy::Policy;
@@ -66,13 +66,27 @@ pub fn siblings(desired: &Desired, observed: &Observed) -> BTreeMap<Name, Siblin
         }
     }
     for (address, store) in &observed.stores {
-        let StoreState::Known(holding) = &store.state else { continue };
+        let target = observed.tenants.get(&address.tenant).and_then(|tenant| tenant.targets.get(address));
+        let (StoreState::Known(holding), Some(TargetState::Found(target))) = (&store.state, target) else {
+            continue;
+        };
         let held = &mut siblings.entry(address.tenant.clone()).or_default().held;
-        for thumbprints in holding.generations.iter().filter_map(|one| one.record.thumbprints) {
-            held.entry(thumbprints.sha1).or_default().insert(address.clone());
+        for sha1 in keys_in(holding) {
+            held.entry((target.id, sha1)).or_default().insert(address.clone());
         }
     }
     siblings
+}
+
+/// The generations whose keys consumers could read there, and what they read if it has no record.
+fn keys_in(holding: &Holding) -> impl Iterator<Item = Sha1> {
+    let held = holding.generations.iter().filter(|generation| generation.key == KeyState::Held);
+    let unrecorded = match &holding.current {
+        Some(Current::Unrecorded { thumbprints }) => *thumbprints,
+        Some(Current::Recorded(_)) | None => None,
+    };
+    let all = held.filter_map(|generation| generation.record.thumbprints).chain(unrecorded);
+    all.map(|thumbprints| thumbprints.sha1)
 }
 
 /// Plans one certificate.
@@ -321,15 +335,10 @@ fn listed_and_kept(situation: &Situation<'_>) -> Vec<Note> {
     let listed = |id| situation.declared.drop_expired_foreign.contains(&id);
     let credentials = situation.target.client_credentials();
     let kept = credentials.filter(|credential| credential.key_id.is_some_and(listed));
-    let held = |credential: &Credential| {
-        let other = situation.held_beside(credential)?;
-        let note = Note::new(NoteKind::Warning, format!("is kept: the store of {other} holds it"));
-        let note = note.with_hint(format!("list it under drop_expired_foreign of {other} instead"));
-        Some(credential.sha1().map_or(note.clone(), |sha1| note.about(sha1)))
-    };
-    let note = |credential| match kept_for_another(situation, credential) {
-        Some(note) => Some(Note { kind: NoteKind::Warning, ..note }),
-        None => held(credential),
+    let note = |credential| {
+        let note =
+            kept_for_another(situation, credential).or_else(|| held_for_another(situation, credential));
+        note.map(|note| Note { kind: NoteKind::Warning, ..note })
     };
     kept.filter_map(note).collect()
 }
@@ -344,6 +353,22 @@ pub(super) fn kept_for_another(situation: &Situation<'_>, credential: &Credentia
 pub(super) fn kept_for(other: &Address) -> Note {
     let hint = format!("take it out of adopt and revoked of {other} if it is not that one's");
     Note::new(NoteKind::Waiting, format!("is kept: {other} names it too")).with_hint(hint)
+}
+
+/// Why it stays although the file has it taken off: another certificate's store has its key.
+pub(super) fn held_for_another(situation: &Situation<'_>, credential: &Credential) -> Option<Note> {
+    let other = situation.held_beside(credential)?;
+    let note = held_for(other)
+        .with_hint(format!("list it under drop_expired_foreign or revoked of {other} instead"));
+    Some(credential.sha1().map_or(note.clone(), |sha1| note.about(sha1)))
+}
+
+/// The note of what stays because that certificate's store has the key.
+pub(super) fn held_for(other: &Address) -> Note {
+    Note::new(
+        NoteKind::Waiting,
+        format!("is kept: the store of {other} holds it, and its consumers may read it"),
+    )
 }
 
 fn title(declared: &Declared) -> String {

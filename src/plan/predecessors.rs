@@ -9,7 +9,7 @@ use crate::desired::Retire;
 use crate::ids::KeyId;
 use crate::observed::{Credential, DeliveryState};
 use crate::plan::in_use;
-use crate::plan::planner::{held_back, kept_for_another};
+use crate::plan::planner::{held_back, held_for_another, kept_for_another};
 use crate::plan::reason::{Because, Note, NoteKind, ack_command};
 use crate::plan::situation::{CurrentView, Situation, Standing, reference};
 use crate::plan::step::{CredentialRef, Evidence, Step};
@@ -236,6 +236,7 @@ type Reason = fn(&Asked<'_>) -> Option<Note>;
 const REASONS_TO_KEEP: &[Reason] = &[
     not_ours_to_remove,   // The file does not name it and our marks are not on it.
     named_beside,         // Another certificate's file says something about it.
+    held_beside,          // Another certificate's store has its key.
     never_retired,        // The file says so.
     successor_to_come,    // Its successor is only made, or made current, in this run.
     no_working_successor, // Nothing could take its place.
@@ -248,11 +249,19 @@ const REASONS_TO_KEEP: &[Reason] = &[
 ];
 
 /// An expired one signs nobody in, so nobody is waited for.
-const REASONS_TO_KEEP_AN_EXPIRED_ONE: &[Reason] =
-    &[not_ours_to_remove, named_beside, never_retired, no_working_successor, on_hold, outside_windows];
+const REASONS_TO_KEEP_AN_EXPIRED_ONE: &[Reason] = &[
+    not_ours_to_remove,
+    named_beside,
+    held_beside,
+    never_retired,
+    no_working_successor,
+    on_hold,
+    outside_windows,
+];
 
 /// A revoked one goes as soon as its successor works.
-const REASONS_TO_KEEP_A_REVOKED_ONE: &[Reason] = &[not_ours_to_remove, named_beside, no_working_successor];
+const REASONS_TO_KEEP_A_REVOKED_ONE: &[Reason] =
+    &[not_ours_to_remove, named_beside, held_beside, no_working_successor];
 
 fn not_ours_to_remove(asked: &Asked<'_>) -> Option<Note> {
     let removable = asked.situation.is_removable(asked.candidate.credential);
@@ -264,6 +273,10 @@ fn not_ours_to_remove(asked: &Asked<'_>) -> Option<Note> {
 
 fn named_beside(asked: &Asked<'_>) -> Option<Note> {
     kept_for_another(asked.situation, asked.candidate.credential)
+}
+
+fn held_beside(asked: &Asked<'_>) -> Option<Note> {
+    held_for_another(asked.situation, asked.candidate.credential)
 }
 
 fn never_retired(asked: &Asked<'_>) -> Option<Note> {

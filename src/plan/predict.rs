@@ -198,13 +198,13 @@ impl Step {
                     proven(world, context.now, generation);
                 }
             }
-            Step::Promote { generation, place: _, before_proof } => {
+            Step::Promote { generation, place: _, kept_as: _, before_proof } => {
                 promote(world, context.now, generation);
                 if !before_proof && context.declared.prove == Prove::SignIn {
                     proven(world, context.now, generation);
                 }
             }
-            Step::Deliver { generation, slot } => deliver(world, context, generation, slot),
+            Step::Deliver { generation, slot, kept_as: _ } => deliver(world, context, generation, slot),
             Step::Record { generation, write: RecordWrite::Promoted } => {
                 if let Some(generation) = world.generation_mut(generation) {
                     generation.record = generation.record.clone().promoted(context.now);

@@ -6,7 +6,7 @@ use crate::desired::{Issuer, PublicKeyFile, Retire, RotatorMatch};
 use crate::ids::Sha1;
 use crate::observed::Credential;
 use crate::plan::PlannedStep;
-use crate::plan::planner::{held_back, kept_for_another};
+use crate::plan::planner::{held_back, held_for_another, kept_for_another};
 use crate::plan::policy::glob_matches;
 use crate::plan::predecessors::{Retirement, left_alone};
 use crate::plan::reason::{Because, Note, NoteKind, ack_command};
@@ -223,7 +223,8 @@ fn keep_dropped(
 ) -> Result<Because, Note> {
     let about = |note: Note| credential.sha1().map_or(note.clone(), |sha1| note.about(sha1));
     let declared = situation.declared;
-    if let Some(note) = kept_for_another(situation, credential) {
+    let another = kept_for_another(situation, credential).or_else(|| held_for_another(situation, credential));
+    if let Some(note) = another {
         return Err(note);
     }
     if !works {

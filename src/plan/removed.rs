@@ -9,7 +9,7 @@ use crate::ids::{Address, KeyId, Name, Thumbprint};
 use crate::observed::{Credential, Observed, ObservedTenant, StoreState, Target, TargetState};
 use crate::plan::calendar::{freeze_at, next_open};
 use crate::plan::in_use;
-use crate::plan::planner::{kept_for, not_ours_to_edit, siblings};
+use crate::plan::planner::{held_for, kept_for, not_ours_to_edit, siblings};
 use crate::plan::policy::Policy;
 use crate::plan::reason::{Because, Note, NoteKind};
 use crate::plan::situation::{Siblings, Situation};
@@ -112,8 +112,15 @@ fn plan_removed(
         // What it moved to may name it: that one is the same certificate.
         let another = |other: &&Address| !Situation::names_of(desired, other).contains(&removed.address.name);
         let named_by = siblings.and_then(|all| all.named.get(&Thumbprint::Sha1(sha1))?.iter().find(another));
+        let held_by = siblings.and_then(|all| all.held.get(&(target.id, sha1))?.iter().find(another));
         if let Some(other) = named_by.filter(|_| removed.retire) {
             plan.notes.push(kept_for(other).about(sha1));
+        } else if let Some(other) = held_by.filter(|_| removed.retire) {
+            let hint = format!(
+                "if {} was renamed, declare moved: [{{ from: {}, to: {other} }}] and delete the removed entry",
+                removed.address, removed.address
+            );
+            plan.notes.push(held_for(other).with_hint(hint).about(sha1));
         } else if removed.retire {
             let step = Step::Retire { credential: CredentialRef { key_id, sha1, end: credential.end } };
             plan.steps.push(PlannedStep {
@@ -218,7 +225,8 @@ fn not_moved_yet(
     let tenant = observed.tenants.get(&moved.to.tenant)?;
     match tenant.targets.get(&moved.to) {
         Some(TargetState::Found(now_on)) if now_on.id == target.id => {
-            return blocked(format!("it was renamed to {}, whose credentials these are", moved.to));
+            let text = format!("it was renamed to {}, whose credentials these are", moved.to);
+            return Some(Note::blocked(text, "delete the removed entry"));
         }
         Some(TargetState::Found(_)) => {}
         _ => return blocked(format!("{}, which it moved to, was not found", moved.to)),

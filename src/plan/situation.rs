@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use crate::desired::{Acknowledgement, Declared, Desired};
-use crate::ids::{Address, KeyId, Name, Owner, RotationId, Sha1, Sha256, Thumbprint};
+use crate::ids::{Address, KeyId, Name, Owner, RotationId, Sha1, Sha256, TargetId, Thumbprint};
 use crate::observed::record::{PublicRecord, RecordedPhase};
 use crate::observed::{
     Answer, Credential, Current, DeliveryState, Generation, Holding, Identifier, KeyState, Shape, Target,
@@ -26,8 +26,8 @@ pub struct Siblings {
     pub names: BTreeSet<Name>,
     /// By thumbprint: the certificates that name it under `adopt:` or `revoked:`.
     pub named: BTreeMap<Thumbprint, BTreeSet<Address>>,
-    /// By thumbprint: the certificates whose stores hold it.
-    pub held: BTreeMap<Sha1, BTreeSet<Address>>,
+    /// By object and thumbprint: the certificates on that object whose stores hold the key.
+    pub held: BTreeMap<(TargetId, Sha1), BTreeSet<Address>>,
 }
 
 /// One certificate, with everything the decisions look at.
@@ -219,9 +219,11 @@ impl<'a> Situation<'a> {
         self.siblings.named.get(&thumbprint)?.iter().find(|address| **address != self.declared.address)
     }
 
-    /// Another certificate whose store holds this one. When it goes, that one has a key to destroy.
+    /// Another certificate on this object whose store holds the key: its consumers may read it, and when the credential goes, it has a
+    /// key to destroy.
     pub fn held_beside(&self, credential: &Credential) -> Option<&'a Address> {
-        self.siblings.held.get(&credential.sha1()?)?.iter().find(|address| **address != self.declared.address)
+        let holders = self.siblings.held.get(&(self.target.id, credential.sha1()?))?;
+        holders.iter().find(|address| **address != self.declared.address)
     }
 
     /// A generation in the store's entry that was made for somebody else and still has its key. While there is one, nothing in the entry

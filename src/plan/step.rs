@@ -149,6 +149,8 @@ pub enum Step {
         generation: GenerationRef,
         /// `store/entry`.
         place: String,
+        /// What consumers read there, where it is not the default.
+        kept_as: String,
         /// Whether this comes before the proof.
         before_proof: bool,
     },
@@ -158,6 +160,8 @@ pub enum Step {
         generation: GenerationRef,
         /// The place.
         slot: String,
+        /// In which form it gets it, where it is not the default.
+        kept_as: String,
     },
     /// Write what the store should remember and does not.
     Record {
@@ -246,8 +250,8 @@ impl Step {
             }
             | Step::Settle { generation, seconds: _ }
             | Step::Prove { generation, evidence: _ }
-            | Step::Promote { generation, place: _, before_proof: _ }
-            | Step::Deliver { generation, slot: _ }
+            | Step::Promote { generation, place: _, kept_as: _, before_proof: _ }
+            | Step::Deliver { generation, slot: _, kept_as: _ }
             | Step::Record { generation, write: _ }
             | Step::Reject { generation }
             | Step::Destroy { generation, place: _ }
@@ -262,9 +266,9 @@ impl Step {
         match (self, reviewed) {
             (Step::Retire { credential: one }, Step::Retire { credential: two }) => one.key_id == two.key_id,
             (
-                Step::Deliver { generation: one, slot: here },
-                Step::Deliver { generation: two, slot: there },
-            ) => one.is(two) && here == there,
+                Step::Deliver { generation: one, slot: here, kept_as: form },
+                Step::Deliver { generation: two, slot: there, kept_as: reviewed_form },
+            ) => one.is(two) && here == there && form == reviewed_form,
             (
                 Step::Publish { generation: one, dropping, repair, display_name, lifetime_max_seconds },
                 Step::Publish {
@@ -286,9 +290,14 @@ impl Step {
                 Step::Prove { generation: two, evidence: there },
             ) => one.is(two) && std::mem::discriminant(here) == std::mem::discriminant(there),
             (
-                Step::Promote { generation: one, place: here, before_proof: early },
-                Step::Promote { generation: two, place: there, before_proof: reviewed_early },
-            ) => one.is(two) && here == there && early == reviewed_early,
+                Step::Promote { generation: one, place: here, kept_as: form, before_proof: early },
+                Step::Promote {
+                    generation: two,
+                    place: there,
+                    kept_as: reviewed_form,
+                    before_proof: reviewed_early,
+                },
+            ) => one.is(two) && here == there && form == reviewed_form && early == reviewed_early,
             (
                 Step::Record { generation: one, write: here },
                 Step::Record { generation: two, write: there },
@@ -422,14 +431,19 @@ impl fmt::Display for Step {
             Step::Prove { generation, evidence: Evidence::ReadBack } => {
                 write!(f, "{generation}, by reading it back only")
             }
-            Step::Promote { generation, place, before_proof } => {
-                if generation.thumbprints.is_some() {
-                    write!(f, "{generation} in ")?;
+            Step::Promote { generation, place, kept_as, before_proof } => {
+                // A new one was issued as that a few lines above.
+                match (&generation.thumbprints, kept_as.as_str()) {
+                    (None, _) => f.write_str(place)?,
+                    (Some(_), "") => write!(f, "{generation} in {place}")?,
+                    (Some(_), kept_as) => write!(f, "{generation} in {place} as {kept_as}")?,
                 }
-                f.write_str(place)?;
                 if *before_proof { f.write_str(", promoted before proof") } else { Ok(()) }
             }
-            Step::Deliver { generation, slot } => write!(f, "{generation} to {slot}"),
+            Step::Deliver { generation, slot, kept_as } if kept_as.is_empty() => {
+                write!(f, "{generation} to {slot}")
+            }
+            Step::Deliver { generation, slot, kept_as } => write!(f, "{generation} to {slot} as {kept_as}"),
             Step::Record { generation, write: RecordWrite::Promoted } => {
                 write!(f, "{generation}, promoted now: its promotion time was not known")
             }

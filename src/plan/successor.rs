@@ -253,3 +253,8 @@ pub fn place(declared: &Declared) -> String {
         None => "no store".to_owned(),
     }
 }
+
+/// As what the entry is kept, where that is not the default, for words.
+fn kept_as(declared: &Declared) -> String {
+    declared.store.as_ref().map(StoreBinding::kept_as).unwrap_or_default()
+}

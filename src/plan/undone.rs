@@ -112,7 +112,7 @@ impl<'a> Seen<'a> {
             }
             Step::Prove { .. } | Step::Settle { .. } => false,
             Step::Promote { generation, .. } => any(generation, &|one| self.was_promoted(one)),
-            Step::Deliver { generation, slot } => any(generation, &|one| {
+            Step::Deliver { generation, slot, kept_as: _ } => any(generation, &|one| {
                 one.record.delivered.get(slot).is_some_and(|delivered| delivered.at >= self.reviewed_at)
             }),
             Step::Record { generation, write: RecordWrite::Promoted } => {

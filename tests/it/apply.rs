@@ -6,6 +6,7 @@ mod passwords;
 mod refusals;
 mod removed;
 mod reviewed;
+mod rivals;
 mod rules;
 mod story;
 mod trouble;

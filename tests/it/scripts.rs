@@ -116,6 +116,7 @@ scripts! {
     provider_sends_a_key
     read_back_only
     removed
+    renamed_then_removed
     renamed_without_moved
     renew_before
     renamed_with_a_plain_store

@@ -1,6 +1,7 @@
 //! A delivery place one can write to and never read from, scripted.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
@@ -26,6 +27,7 @@ struct Place {
 struct State {
     places: BTreeMap<String, Place>,
     failing: u32,
+    meanwhile: Option<(PathBuf, PathBuf)>,
     unreadable: bool,
 }
 
@@ -54,6 +56,11 @@ impl WriteOnlyDelivery {
     /// The next `times` writes are refused.
     pub fn fail_for(&self, times: u32) {
         self.state().failing = times;
+    }
+
+    /// While the next write is under way, another process is at work in a store: the folder `now` takes the place of `before`.
+    pub fn meanwhile(&self, before: PathBuf, now: PathBuf) {
+        self.state().meanwhile = Some((before, now));
     }
 
     /// Whether looking fails.
@@ -128,6 +135,9 @@ impl DeliveryWriter for WriteOnlyDelivery {
             if state.failing > 0 {
                 state.failing -= 1;
                 return Ok(None);
+            }
+            if let Some((before, now)) = state.meanwhile.take() {
+                std::fs::remove_dir_all(&before).and_then(|()| std::fs::rename(&now, &before)).unwrap();
             }
             let place = state.places.entry(delivery.slot.clone()).or_default();
             place.changes += 1;

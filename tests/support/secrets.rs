@@ -202,6 +202,13 @@ impl State {
     fn apply(&mut self, name: &str, manager: &str, body: &Value) -> Done {
         let mut body = body.clone();
         if let Some(object) = self.objects.get(name) {
+            let kind = body["type"].as_str().unwrap_or("Opaque");
+            if object.kind != kind && !object.owners.contains_key(&(manager.to_owned(), "Apply".to_owned())) {
+                let cause = json!({ "reason": "FieldManagerConflict", "field": ".type" });
+                let message =
+                    "Apply failed with 1 conflict: conflict with \"kubectl-create\" using v1: .type";
+                return Err(status(409, "Conflict", message, json!({ "causes": [cause] })).into());
+            }
             let given = body["data"].as_object().cloned().unwrap_or_default();
             let me = (manager.to_owned(), "Apply".to_owned());
             for ((other, operation), (fields, _)) in object.owners.iter().filter(|(owner, _)| **owner != me) {

@@ -725,6 +725,11 @@ impl World {
         self.emulator.change(TENANT, Change::AddCredential { object, kind: None, entry }).unwrap();
     }
 
+    /// The folder of the file store.
+    pub fn keys(&self) -> PathBuf {
+        self.directory.path().join("keys")
+    }
+
     /// What the certificate's store holds.
     pub async fn holding(&self, name: &str) -> Holding {
         let address: Address = format!("contoso/{name}").parse().unwrap();
@@ -738,7 +743,7 @@ impl World {
 
     fn store(&self) -> Arc<dyn StoreWriter> {
         match self.shelf {
-            Shelf::File => Arc::new(FileStore::new(self.directory.path().join("keys"))),
+            Shelf::File => Arc::new(FileStore::new(self.keys())),
             Shelf::TwoSlot { check_and_set } => {
                 Arc::new(TwoSlot::new(self.slots_service.clone(), Trouble::quiet(), check_and_set))
             }

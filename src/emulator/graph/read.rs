@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -33,7 +34,11 @@ fn seen<'a>(
     kind: Kind,
     id: Uuid,
     replica: u32,
+    now: Timestamp,
 ) -> Option<Cow<'a, Object>> {
+    if let Some(lags) = counters.lags.get_mut(&id) {
+        lags.retain(|lag: &Lag| lag.until > now);
+    }
     if let Some(lags) = counters.lags.get_mut(&id)
         && let Some(lag) = lags.iter_mut().find(|lag| lag.replica == replica)
     {
@@ -54,11 +59,12 @@ pub(crate) fn find(
 ) -> Result<Object, Refusal> {
     let replica = replica(exchange, false);
     let world = &mut *exchange.world;
+    let now = world.meta.clock.now();
     let missing = || Refusal::not_found(selector.text());
     let directory = world.tenants.get(&tenant).ok_or_else(missing)?;
     let ids = candidates(directory, kind, selector)?;
     ids.into_iter()
-        .find_map(|id| seen(&mut world.counters, directory, kind, id, replica).map(Cow::into_owned))
+        .find_map(|id| seen(&mut world.counters, directory, kind, id, replica, now).map(Cow::into_owned))
         .ok_or_else(missing)
 }
 
@@ -151,6 +157,7 @@ pub(crate) fn list(exchange: &mut Exchange<'_>, call: &Call, caller: &Caller, ki
     let page_size = query.top.min(settings.page_size_max.max(1));
     let seed = if settings.shuffle_lists { Some(exchange.world.meta.seed) } else { None };
     let world = &mut *exchange.world;
+    let now = world.meta.clock.now();
     let Some(directory) = world.tenants.get(&caller.tenant) else { return Err(Refusal::denied()) };
     let matching = matching(directory, kind, &query, seed);
     let total = matching.len();
@@ -159,7 +166,7 @@ pub(crate) fn list(exchange: &mut Exchange<'_>, call: &Call, caller: &Caller, ki
     let mut values = Vec::with_capacity(page.len());
     for (_, id) in page {
         // A new object that this replica has not heard of leaves a gap, as on the service.
-        if let Some(object) = seen(&mut world.counters, directory, kind, *id, replica) {
+        if let Some(object) = seen(&mut world.counters, directory, kind, *id, replica, now) {
             values.push(Value::Object(render::object(&object, query.select.as_deref(), keys, extra)));
         }
     }

@@ -6,7 +6,7 @@ use crate::plan::reason::{Because, Note};
 use crate::plan::situation::{CurrentView, Situation, reference};
 use crate::plan::step::Step;
 use crate::plan::successor::rotation::{hand_off, provable, push_deliveries};
-use crate::plan::successor::{Succession, is_held, place, planned};
+use crate::plan::successor::{Succession, is_held, kept_as, place, planned};
 
 /// Why a rollback is refused without a hold in force.
 pub const NEEDS_HOLD: &str = "a rollback needs a hold: in the file, else the next run would rotate again";
@@ -53,6 +53,7 @@ fn roll_back_to(situation: &Situation<'_>, from: &Generation, to: &Generation) -
     push(Step::Promote {
         generation: generation.clone(),
         place: place(situation.declared),
+        kept_as: kept_as(situation.declared),
         before_proof: false,
     });
     push_deliveries(situation, &mut succession.steps, &generation, &because);

@@ -2,11 +2,12 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::desired::{Prove, StoreBinding, Timing};
+use crate::desired::{Prove, Timing};
 use crate::observed::record::RecordedPhase;
 use crate::observed::{Credential, Generation, KeyState, Staging};
 use crate::plan::PlannedStep;
 use crate::plan::calendar::{Life, due};
+use crate::plan::deliveries::deliver;
 use crate::plan::planner::held_back;
 use crate::plan::reason::{Because, Note, NoteKind, ack_command};
 use crate::plan::records::credential_dates;
@@ -15,7 +16,7 @@ use crate::plan::step::{Evidence, GenerationRef, Step};
 use crate::plan::successor::due::record_promotion;
 use crate::plan::successor::signature::{self, Signature};
 use crate::plan::successor::unproven::still_unproven;
-use crate::plan::successor::{Succession, place, planned};
+use crate::plan::successor::{Succession, kept_as, place, planned};
 
 /// The generation on its way that this plan goes on with.
 pub(super) fn continuing<'s>(
@@ -194,7 +195,7 @@ fn chain(
                 validity: declared.validity.clone(),
                 issuer: declared.issuer.words(),
                 place: place(declared),
-                kept_as: declared.store.as_ref().map(StoreBinding::kept_as).unwrap_or_default(),
+                kept_as: kept_as(declared),
                 // One on its way without a certificate has its key waiting.
                 requested: requests || started.is_some(),
             },
@@ -216,7 +217,12 @@ fn chain(
         succession.notes.extend(still_unproven(situation, &published, evidence));
     }
     let prove = Step::Prove { generation: generation.clone(), evidence };
-    let promote = Step::Promote { generation: generation.clone(), place: place(declared), before_proof };
+    let promote = Step::Promote {
+        generation: generation.clone(),
+        place: place(declared),
+        kept_as: kept_as(declared),
+        before_proof,
+    };
     if before_proof {
         let seconds = situation.policy.settings.settle.as_secs();
         push(steps, Step::Settle { generation: generation.clone(), seconds });
@@ -237,7 +243,7 @@ pub(super) fn push_deliveries(
     because: &Because,
 ) {
     for delivery in &situation.declared.deliveries {
-        let step = Step::Deliver { generation: generation.clone(), slot: delivery.slot.clone() };
+        let step = deliver(generation.clone(), delivery);
         steps.push(planned(situation, step, because.clone()));
     }
 }

@@ -2,12 +2,12 @@
 
 use certroll::apply::Cancel;
 use certroll::apply::outcome::{Outcome, StepOutcome};
-use certroll::desired::{Hold, Timing};
+use certroll::desired::{Form, Format, Hold, Password, PfxProfile, Timing};
 use certroll::plan::Plan;
 use certroll::plan::step::Step;
 use uuid::Uuid;
 
-use crate::support::world::{Shelf, World, foreign_entry};
+use crate::support::world::{Shelf, World, delivery, foreign_entry};
 
 /// Carries out what the reviewed plan covers of a fresh one, and says how many writes that took.
 async fn writes(world: &World, reviewed: &Plan) -> usize {
@@ -160,4 +160,34 @@ async fn a_reviewed_plan_that_was_carried_out_is_a_success_again_whatever_came_a
     world.apply().await;
     assert_eq!(outcome(&world, &retirement).await.0, 0, "what was to go is gone");
     assert_eq!(outcome(&world, &first).await.0, 0, "it was current once");
+}
+
+/// What a place gets is a password-protected file or a bare key: who reviewed the one did not review the other.
+#[tokio::test]
+async fn p4_a_key_is_given_in_no_other_form_than_was_reviewed() {
+    let mut world = World::new(Shelf::File);
+    world.declare("backup", &[]);
+    world.apply().await;
+    let form = Form { format: Format::Pfx, profile: PfxProfile::default(), password: Password::Generate };
+    let mut place = delivery("somewhere");
+    place.form = form.clone();
+    world.declared("backup").deliveries = vec![place];
+    let reviewed = world.plan().await.0;
+    assert_eq!(reviewed.certificates[0].steps[0].step.to_string().split(" as ").nth(1), Some("pfx"));
+    world.declared("backup").deliveries = vec![delivery("somewhere")];
+    let (code, _, refused) = outcome(&world, &reviewed).await;
+    assert_eq!((code, refused.as_slice()), (4, ["deliver"].as_slice()));
+    assert_eq!(world.deliveries.changes("somewhere"), 0);
+
+    // So it is with what consumers read in the store, where nothing is issued: in a rollback.
+    world.declared("backup").deliveries.clear();
+    world.emulator.advance(jiff::SignedDuration::from_hours(24 * 181));
+    world.apply().await;
+    let until = "2099-01-01".parse().unwrap();
+    world.declared("backup").hold = Some(Hold { until, reason: "audit".into() });
+    world.policy.rollback = ["contoso/backup".parse().unwrap()].into();
+    let reviewed = world.plan().await.0;
+    world.declared("backup").store.as_mut().unwrap().form = form;
+    let (code, _, refused) = outcome(&world, &reviewed).await;
+    assert_eq!((code, refused.as_slice()), (4, ["promote"].as_slice()));
 }

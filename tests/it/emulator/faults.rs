@@ -59,6 +59,17 @@ fn a_single_replica_is_stale_for_so_many_reads() {
 }
 
 #[test]
+fn however_seldom_it_is_read_a_replica_has_caught_up_after_a_quarter_of_an_hour() {
+    let (directory, id, _) =
+        with(Faults { stale_reads: Some(StaleReads { reads: 9, replicas: 1 }), ..Faults::default() });
+    add_second(&directory, id);
+    directory.emulator.advance(SignedDuration::from_mins(14));
+    assert_eq!(count(&directory, id), 1);
+    directory.emulator.advance(SignedDuration::from_mins(1));
+    assert_eq!(count(&directory, id), 2);
+}
+
+#[test]
 fn several_replicas_swing_between_old_and_new() {
     let (directory, id, _) =
         with(Faults { stale_reads: Some(StaleReads { reads: 2, replicas: 3 }), ..Faults::default() });

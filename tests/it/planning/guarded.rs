@@ -192,7 +192,12 @@ fn prove(label: &str) -> Step {
 }
 
 fn promote(label: &str) -> Step {
-    Step::Promote { generation: generation(label), place: "runner/backup".into(), before_proof: false }
+    Step::Promote {
+        generation: generation(label),
+        place: "runner/backup".into(),
+        kept_as: String::new(),
+        before_proof: false,
+    }
 }
 
 /// A plan of that world with these steps and no other.
@@ -220,7 +225,12 @@ fn p1_what_is_not_there_is_neither_proven_nor_promoted_nor_removed() {
     let of_nothing = [
         (Step::Prove { generation: nothing.clone(), evidence }, "a proof of nothing"),
         (
-            Step::Promote { generation: nothing, place: "runner/backup".into(), before_proof: true },
+            Step::Promote {
+                generation: nothing,
+                place: "runner/backup".into(),
+                kept_as: String::new(),
+                before_proof: true,
+            },
             "a promotion of nothing",
         ),
         (promote("nobody's"), "promoted before it is published"),
@@ -237,6 +247,31 @@ fn p1_what_is_not_there_is_neither_proven_nor_promoted_nor_removed() {
     let gone = CredentialRef { key_id: random_key_id("gone"), sha1: sha1("gone"), end: None };
     let plan = of_steps(&world, vec![(Step::Retire { credential: gone }, overlap_is_over(&world))]);
     assert_eq!(refused(&plan, &world), (1, "a removal of something that is not there"));
+}
+
+/// `old` may go, were it not what the consumers of another certificate on the same object read; so it is for a `removed:` entry.
+#[test]
+fn p1_what_another_certificates_consumers_read_is_not_removed() {
+    let rule = "removes the credential of what another certificate's consumers read";
+    let plan = plan_of(&overlap_over());
+    let mut world = overlap_over().with_certificate("contoso/mail", OBJECT);
+    let theirs = world_of_another();
+    world.observed.stores.insert(address("contoso/mail"), theirs.clone());
+    assert_eq!(refused(&plan, &world), (2, rule));
+
+    let entry = || super::observed::world().credential(orphan("gone", "old", "2026-08-01"));
+    let plan = plan_of(&entry().removed("contoso/gone", true));
+    let mut world = entry().removed("contoso/gone", true).with_certificate("contoso/mail", OBJECT);
+    guard::check(&plan, &world.desired, &world.observed, &world.policy).unwrap();
+    world.observed.stores.insert(address("contoso/mail"), theirs);
+    let refused = guard::check(&plan, &world.desired, &world.observed, &world.policy).unwrap_err();
+    assert_eq!((refused.address, refused.rule), (address("contoso/gone"), rule));
+}
+
+/// A store that offers `old`.
+fn world_of_another() -> certroll::observed::ObservedStore {
+    let theirs = super::observed::world().with(current("old", "2026-08-01").unpublished());
+    theirs.observed.stores[&address(ADDRESS)].clone()
 }
 
 /// Both are published and both were proven: one of them has expired.

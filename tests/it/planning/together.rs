@@ -406,9 +406,35 @@ fn what_another_certificate_s_store_holds_is_dropped_by_nobody_else() {
     let plan = plan_of(&world);
     assert!(!steps_of(&world, &plan).iter().any(|step| step.contains("dropping")), "{}", tell(&world, &plan));
     let backup = plan.certificates.iter().find(|one| one.address == address(ADDRESS)).unwrap();
-    let kept = |note: &Note| note.text == "is kept: the store of contoso/mail holds it";
+    let kept = |note: &Note| note.text.starts_with("is kept: the store of contoso/mail holds it");
     assert!(backup.notes.iter().any(kept), "{backup:#?}");
     check_any(&world, &plan).unwrap();
+}
+
+/// The other one's consumers may read it: whether it is called revoked or adopted here, it stays, and who has it is told.
+#[test]
+fn p1_what_another_certificate_s_store_holds_is_retired_by_nobody_else() {
+    for named in ["revoked", "adopted"] {
+        let theirs =
+            super::observed::world().with(current("theirs", "2026-12-01").named("mail").unpublished());
+        let mut world = world()
+            .with(former("old", "2026-08-01"))
+            .with(current("new", "2027-02-01"))
+            .credential(foreign("theirs", "2027-12-01"))
+            .declare(|declared| match named {
+                "revoked" => declared.revoked = [super::observed::thumbprint("theirs")].into(),
+                _ => declared.adopt = vec![super::observed::adopt("theirs", true)],
+            })
+            .with_certificate("contoso/mail", OBJECT);
+        let store = theirs.observed.stores[&address(ADDRESS)].clone();
+        world.observed.stores.insert(address("contoso/mail"), store);
+        let plan = plan_of(&world);
+        let steps = steps_of(&world, &plan);
+        assert!(!steps.iter().any(|step| step.contains("retire theirs")), "{named}: {}", tell(&world, &plan));
+        let backup = plan.certificates.iter().find(|one| one.address == address(ADDRESS)).unwrap();
+        let kept = |note: &Note| note.text.starts_with("is kept: the store of contoso/mail holds it");
+        assert!(backup.notes.iter().any(kept), "{named}: {backup:#?}");
+    }
 }
 
 /// One names a credential of the other's by mistake; its predecessor's overlap is over.
