@@ -73,21 +73,25 @@ pub struct Excerpt {
 const EXCERPT_CHARS_MAX: usize = 120;
 /// What is kept of a cut line before the marked text, in characters.
 const EXCERPT_CHARS_BEFORE: usize = 40;
+/// What is quoted begins and ends at most so many bytes from the start of the mark.
+pub const EXCERPT_BYTES_MAX: usize = 4 * EXCERPT_CHARS_MAX;
 
 impl Excerpt {
-    /// Quotes `line` with `mark` (bytes of it) underlined. Ranges in `hidden` are replaced by asterisks.
+    /// Quotes `line` with `mark` (bytes of it) underlined. Ranges in `hidden` are replaced by asterisks; those further than
+    /// [`EXCERPT_BYTES_MAX`] from the mark's start do not matter. Takes no longer for a long line than for a short one.
     pub fn new(line: &str, mark: Range<usize>, hidden: &[Range<usize>]) -> Excerpt {
-        let marked_from = line.get(..mark.start).map_or(0, |before| before.chars().count());
         let long = line.chars().nth(EXCERPT_CHARS_MAX).is_some();
-        let skipped = if long { marked_from.saturating_sub(EXCERPT_CHARS_BEFORE) } else { 0 };
-        let mut excerpt = Excerpt { text: String::new(), mark: 0..0, aligned: skipped == 0 };
-        if skipped > 0 {
+        let before = line.get(..mark.start).filter(|_| long).unwrap_or_default();
+        let from = before.char_indices().rev().nth(EXCERPT_CHARS_BEFORE - 1).map_or(0, |(at, _)| at);
+        let window = line.get(from..).unwrap_or_default();
+        let mut excerpt = Excerpt { text: String::new(), mark: 0..0, aligned: from == 0 };
+        if from > 0 {
             excerpt.text.push('…');
         }
         let mut end = None;
         let mut start = None;
         let mut hiding = false;
-        for (at, c) in line.char_indices().skip(skipped).take(EXCERPT_CHARS_MAX) {
+        for (at, c) in window.char_indices().map(|(at, c)| (from + at, c)).take(EXCERPT_CHARS_MAX) {
             if at >= mark.start && start.is_none() {
                 start = Some(excerpt.text.len());
             }
@@ -108,7 +112,7 @@ impl Excerpt {
         let whole = excerpt.text.len();
         let start = start.unwrap_or(whole);
         excerpt.mark = start..end.unwrap_or(whole).max(start);
-        if line.chars().count() > skipped + EXCERPT_CHARS_MAX {
+        if window.chars().nth(EXCERPT_CHARS_MAX).is_some() {
             excerpt.text.push('…');
         }
         excerpt

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use jiff::SignedDuration;
 
@@ -50,6 +51,9 @@ pub struct Settings {
     pub assertion: SignatureAlgorithm,
 }
 
+/// A clock that is nearer to the service's than this cannot be told from one that is right: answers carry whole seconds.
+const SKEW_REFUSE_MIN: SignedDuration = SignedDuration::from_secs(10);
+
 impl Default for Settings {
     fn default() -> Self {
         Settings {
@@ -95,13 +99,13 @@ pub enum InvalidSetting {
         /// What was given.
         value: String,
         /// What is expected.
-        problem: &'static str,
+        problem: String,
     },
 }
 
 /// A reference into [`Settings`], by type.
 enum Slot<'a> {
-    Duration(&'a mut SignedDuration),
+    Duration(&'a mut SignedDuration, RangeInclusive<SignedDuration>),
     Count(&'a mut u32),
     Size(&'a mut usize),
     Assertion(&'a mut SignatureAlgorithm),
@@ -110,7 +114,7 @@ enum Slot<'a> {
 impl fmt::Display for Slot<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Slot::Duration(duration) => write!(f, "{duration:#}"),
+            Slot::Duration(duration, _) => write!(f, "{duration:#}"),
             Slot::Count(count) => write!(f, "{count}"),
             Slot::Size(size) => write!(f, "{size}"),
             Slot::Assertion(SignatureAlgorithm::Ps256) => f.write_str("ps256"),
@@ -120,26 +124,27 @@ impl fmt::Display for Slot<'_> {
 }
 
 impl Settings {
+    /// Every setting by its name, with what it can be. No wait is longer than a day, so that a slip of the pen ends by itself.
     fn slots(&mut self) -> Vec<(&'static str, Slot<'_>)> {
         use Slot::{Assertion, Count, Duration, Size};
         vec![
             ("reads_before_write", Count(&mut self.reads_before_write)),
             ("reads_after_write", Count(&mut self.reads_after_write)),
-            ("read_interval", Duration(&mut self.read_interval)),
-            ("read_deadline", Duration(&mut self.read_deadline)),
+            ("read_interval", Duration(&mut self.read_interval, hours(1))),
+            ("read_deadline", Duration(&mut self.read_deadline, hours(24))),
             ("sign_ins", Count(&mut self.sign_ins)),
-            ("sign_in_interval", Duration(&mut self.sign_in_interval)),
-            ("prove_deadline", Duration(&mut self.prove_deadline)),
-            ("prove_give_up", Duration(&mut self.prove_give_up)),
-            ("settle", Duration(&mut self.settle)),
-            ("young", Duration(&mut self.young)),
-            ("backdate", Duration(&mut self.backdate)),
-            ("start_margin", Duration(&mut self.start_margin)),
-            ("policy_margin", Duration(&mut self.policy_margin)),
-            ("urgent", Duration(&mut self.urgent)),
+            ("sign_in_interval", Duration(&mut self.sign_in_interval, hours(1))),
+            ("prove_deadline", Duration(&mut self.prove_deadline, hours(24))),
+            ("prove_give_up", Duration(&mut self.prove_give_up, hours(720))),
+            ("settle", Duration(&mut self.settle, hours(24))),
+            ("young", Duration(&mut self.young, hours(24))),
+            ("backdate", Duration(&mut self.backdate, hours(24))),
+            ("start_margin", Duration(&mut self.start_margin, hours(24))),
+            ("policy_margin", Duration(&mut self.policy_margin, hours(720))),
+            ("urgent", Duration(&mut self.urgent, hours(8760))),
             ("live_generations_max", Size(&mut self.live_generations_max)),
-            ("skew_warn", Duration(&mut self.skew_warn)),
-            ("skew_refuse", Duration(&mut self.skew_refuse)),
+            ("skew_warn", Duration(&mut self.skew_warn, hours(24))),
+            ("skew_refuse", Duration(&mut self.skew_refuse, SKEW_REFUSE_MIN..=*hours(24).end())),
             ("write_retries", Count(&mut self.write_retries)),
             ("assertion", Assertion(&mut self.assertion)),
         ]
@@ -156,22 +161,54 @@ impl Settings {
         changed.collect()
     }
 
+    /// Whether they fit together: what has to be seen several times must be possible within its deadline.
+    pub fn check(&self) -> Result<(), InvalidSetting> {
+        let fits = |count: u32, interval: SignedDuration, deadline: SignedDuration| {
+            interval
+                .checked_mul(i32::try_from(count.saturating_sub(1)).unwrap_or(i32::MAX))
+                .is_some_and(|all| all <= deadline)
+        };
+        let wrong = |name: &str, value: SignedDuration, problem: String| {
+            Err(InvalidSetting::Value { name: name.to_owned(), value: format!("{value:#}"), problem })
+        };
+        if !fits(self.sign_ins, self.sign_in_interval, self.prove_deadline) {
+            let (count, deadline) = (self.sign_ins, self.prove_deadline);
+            let problem =
+                format!("{count} sign-ins so far apart do not fit into prove_deadline {deadline:#}");
+            return wrong("sign_in_interval", self.sign_in_interval, problem);
+        }
+        let reads = self.reads_before_write.max(self.reads_after_write);
+        if !fits(reads, self.read_interval, self.read_deadline) {
+            let deadline = self.read_deadline;
+            let problem = format!("{reads} reads so far apart do not fit into read_deadline {deadline:#}");
+            return wrong("read_interval", self.read_interval, problem);
+        }
+        Ok(())
+    }
+
     /// Sets one by its name: a duration such as `20s`, `15m`, `1h`, a count of at least 1, or
     /// `ps256` and `rs256` for `assertion`.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), InvalidSetting> {
-        let wrong =
-            |problem| InvalidSetting::Value { name: name.to_owned(), value: value.to_owned(), problem };
+        let wrong = |problem: &str| InvalidSetting::Value {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            problem: problem.to_owned(),
+        };
         let slots = self.slots();
         let known = slots.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
         let Some((_, slot)) = slots.into_iter().find(|(known, _)| *known == name) else {
             return Err(InvalidSetting::Unknown { name: name.to_owned(), known });
         };
         match slot {
-            Slot::Duration(slot) => {
+            Slot::Duration(slot, bounds) => {
                 let parsed: SignedDuration =
                     value.parse().map_err(|_| wrong("write a duration such as 20s, 15m or 1h"))?;
-                if parsed.is_negative() {
-                    return Err(wrong("a duration is not negative"));
+                if !bounds.contains(&parsed) {
+                    return Err(wrong(&format!(
+                        "write a duration from {:#} to {:#}",
+                        bounds.start(),
+                        bounds.end()
+                    )));
                 }
                 *slot = parsed;
             }
@@ -189,6 +226,10 @@ impl Settings {
         }
         Ok(())
     }
+}
+
+fn hours(longest: i64) -> RangeInclusive<SignedDuration> {
+    SignedDuration::ZERO..=SignedDuration::from_hours(longest)
 }
 
 fn count(value: &str) -> Option<u32> {
@@ -272,7 +313,7 @@ mod tests {
         assert!(known.ends_with(&format!("the settings are: {}", names.join(", "))), "{known}");
         for (index, name) in names.iter().enumerate() {
             let (good, wrong) = match Settings::default().slots().swap_remove(index).1 {
-                Slot::Duration(_) => ("7m", ["-7m", "7", ""]),
+                Slot::Duration(_, _) => ("7m", ["-7m", "7", "9999h"]),
                 Slot::Count(_) | Slot::Size(_) => ("7", ["0", "1001", "7m"]),
                 Slot::Assertion(_) => ("rs256", ["PS256", "none", ""]),
             };
@@ -288,6 +329,37 @@ mod tests {
                 assert_eq!(fields(&settings)[index], set, "a value that is refused changes nothing");
             }
         }
+    }
+
+    #[test]
+    fn no_duration_is_beyond_sense() {
+        for (name, value, problem) in [
+            ("sign_in_interval", "99999999h", "write a duration from 0s to 1h"),
+            ("read_interval", "9999999h", "write a duration from 0s to 1h"),
+            ("backdate", "4320h", "write a duration from 0s to 24h"),
+            ("backdate", "99999999999999h", "write a duration from 0s to 24h"),
+            ("skew_refuse", "0s", "write a duration from 10s to 24h"),
+            ("prove_deadline", "25h", "write a duration from 0s to 24h"),
+        ] {
+            let error = Settings::default().set(name, value).unwrap_err().to_string();
+            assert_eq!(error, format!("setting {name} cannot be {value:?}: {problem}"));
+        }
+    }
+
+    #[test]
+    fn what_must_be_seen_several_times_fits_into_its_deadline() {
+        let of = |set: &[(&str, &str)]| {
+            let mut settings = Settings::default();
+            set.iter().for_each(|(name, value)| settings.set(name, value).unwrap());
+            settings.check().map_err(|error| error.to_string())
+        };
+        assert_eq!(of(&[]), Ok(()));
+        assert_eq!(of(&[("sign_in_interval", "5m")]), Ok(()), "at 0, 5 and 10 minutes");
+        let too_far = "setting sign_in_interval cannot be \"30m\": 3 sign-ins so far apart do not fit into prove_deadline 10m";
+        assert_eq!(of(&[("sign_in_interval", "30m")]), Err(too_far.to_owned()));
+        assert_eq!(of(&[("sign_in_interval", "30m"), ("prove_deadline", "1h")]), Ok(()));
+        assert!(of(&[("read_interval", "2m")]).unwrap_err().contains("5 reads so far apart"));
+        assert!(of(&[("sign_ins", "1000")]).is_err());
     }
 
     #[test]

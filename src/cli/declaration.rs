@@ -1,5 +1,6 @@
 //! Reads the declaration the command line names, and shows what is wrong with it.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use crate::cli::acknowledgements::FILE_NAME;
@@ -10,7 +11,7 @@ use crate::cli::world::World;
 use crate::cli::{files, json, seed};
 use crate::desired::file::{Disk, LoadOptions, Loaded, PathKind, SourceError, Sources, load};
 use crate::desired::{Desired, Issuer, StoreKind};
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Code, Diagnostic, Place, Severity};
 use crate::error::{Error, Kind};
 
 /// The disk as seen from a working directory that is passed in.
@@ -93,8 +94,11 @@ fn keeps_off(file: Option<&Path>, loaded: &Loaded, global: &Global, world: &Worl
                 .hint("name another file"));
         }
     }
-    let state_itself = file.filter(|file| is_one_name(&world.path(file), &world.path(&state)));
-    state_itself.map_or(Ok(()), |file| {
+    let of_emulator = |file: &&Path| {
+        let files = crate::emulator::files_of(&world.path(&state));
+        files.iter().any(|known| is_one_name(&world.path(file), known))
+    };
+    file.filter(of_emulator).map_or(Ok(()), |file| {
         Err(Error::new(Kind::Input, format!("writing {}", file.display()))
             .because("it is the state of the emulator")
             .hint("name another file"))
@@ -140,7 +144,20 @@ fn taken(real: &Path, loaded: &Loaded, global: &Global, world: &World) -> Option
             _ => false,
         }
     });
-    holder.map(|declared| format!("the keys of {} are in that folder", declared.address))
+    if let Some(declared) = holder {
+        return Some(format!("the keys of {} are in that folder", declared.address));
+    }
+    // A store may be the folder of the declaration itself, where other files are at home.
+    let holds_declaration =
+        |store: &Path| folders.iter().any(|folder| files::is_below(&world.path(&folder.join("x")), store));
+    let store = loaded.desired.stores.iter().find(|(_, store)| match &store.kind {
+        StoreKind::File { directory } => {
+            let directory = world.path(directory);
+            files::is_below(real, &directory) && !holds_declaration(&directory)
+        }
+        _ => false,
+    });
+    store.map(|(name, _)| format!("it is in the folder of store {name}"))
 }
 
 fn is_one_name(one: &Path, other: &Path) -> bool {
@@ -157,14 +174,40 @@ pub fn invalid(found: &[Diagnostic]) -> Error {
 /// Shows diagnostics on standard error.
 pub fn show(found: &[Diagnostic], global: &Global, world: &World) {
     let styled = world.stderr.is_terminal() && !global.no_color && wants_colour(world);
-    for diagnostic in found {
+    for diagnostic in bounded(found, global) {
         let text = if global.is_json() {
-            json::line(&json::declaration_diagnostic(diagnostic))
+            json::line(&json::declaration_diagnostic(&diagnostic))
         } else {
             format!("{}\n\n", diagnostic.render(styled))
         };
         world.stderr.write(&text);
     }
+}
+
+/// Most errors, and most warnings, that are shown to a person.
+const SHOWN_MAX: usize = 100;
+/// The same for a program.
+const SHOWN_MAX_JSON: usize = 1000;
+
+/// The first of the errors and of the warnings, and how many more of each there are.
+pub fn bounded<'d>(found: &'d [Diagnostic], global: &Global) -> Vec<Cow<'d, Diagnostic>> {
+    let most = if global.is_json() { SHOWN_MAX_JSON } else { SHOWN_MAX };
+    let first = |severity: Severity| found.iter().filter(move |one| one.severity == severity).enumerate();
+    let of = |severity: Severity| first(severity).take(most).map(|(_, one)| one);
+    let mut shown: Vec<&Diagnostic> = of(Severity::Error).chain(of(Severity::Warning)).collect();
+    shown.sort_by(|a, b| a.order().cmp(&b.order()));
+    let more = |severity: Severity, new: fn(Code, Place, String) -> Diagnostic, one: &str, several: &str| {
+        let (index, next) = first(severity).nth(most)?;
+        let more = crate::cli::text::counted(first(severity).count() - index, one, several);
+        Some(new(Code::Limit, Place::file(&next.place.file), format!("and {more}, not shown")))
+    };
+    let errors = more(Severity::Error, Diagnostic::error, "more error", "more errors");
+    let warnings = more(Severity::Warning, Diagnostic::warning, "more warning", "more warnings");
+    shown
+        .into_iter()
+        .map(Cow::Borrowed)
+        .chain([errors, warnings].into_iter().flatten().map(Cow::Owned))
+        .collect()
 }
 
 /// Folders of stores and deliveries count from the working directory that was passed in. Those of issuers stay as they are written until

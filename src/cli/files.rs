@@ -38,9 +38,12 @@ impl Pending {
     }
 
     fn place(path: &Path) -> io::Result<Place> {
+        if is_stream(path) {
+            return through(path).map(Place::Through);
+        }
         match fs::metadata(path) {
             Ok(old) if old.is_dir() => Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder")),
-            Ok(old) if !old.is_file() => Ok(Place::Through(OpenOptions::new().write(true).open(path)?)),
+            Ok(old) if !old.is_file() => Err(io::Error::other("it is a pipe or device, and no regular file")),
             Ok(old) => beside(path, old.permissions().mode() & 0o7777).map(Place::Beside),
             Err(_) => beside(path, 0o644).map(Place::Beside),
         }
@@ -58,6 +61,26 @@ impl Pending {
         };
         written.map_err(|error| trouble("writing", &shown, &error))
     }
+}
+
+/// Whether that is a name for something that is open already, or for nothing at all. Any other pipe may wait for a reader for ever.
+fn is_stream(path: &Path) -> bool {
+    let names = ["/dev/stdout", "/dev/stderr", "/dev/tty", "/dev/null", "/dev/full"];
+    let numbered = ["/dev/fd", "/proc/self/fd"];
+    names.iter().any(|name| path == Path::new(name))
+        || numbered.iter().any(|folder| path.parent() == Some(Path::new(folder)))
+}
+
+/// Opens a stream for writing behind what was written to it already. A pipe without a reader is an error and no wait.
+fn through(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().append(true).custom_flags(no_waiting()).open(path)?;
+    rustix::fs::fcntl_setfl(&file, rustix::fs::OFlags::APPEND)?;
+    Ok(file)
+}
+
+/// The flag without which opening a pipe waits until somebody is at its other end.
+fn no_waiting() -> i32 {
+    i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default()
 }
 
 /// Writes a file atomically: a reader sees the old content or the new, whole.
@@ -118,9 +141,7 @@ pub fn read(path: &Path, shown: &Path) -> Result<Vec<u8>, Error> {
 }
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    // Without it, opening a pipe waits until somebody writes.
-    let no_waiting = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
-    let file = OpenOptions::new().read(true).custom_flags(no_waiting).open(path)?;
+    let file = OpenOptions::new().read(true).custom_flags(no_waiting()).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }

@@ -1,10 +1,10 @@
 //! From the declaration to a plan: what plan, apply, drift, verify and ack have in common. It is guarded and proven for those who carry it
 //! out or show it to be.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::backends::shipped::ShippedReaders;
 use crate::cli::args::{Global, Parallelism, Selection};
@@ -16,7 +16,7 @@ use crate::cli::{progress, unread};
 use crate::desired::Desired;
 use crate::edges::{Trouble, TroubleKind};
 use crate::error::{Error, Kind};
-use crate::ids::{Address, Name};
+use crate::ids::{Address, Name, Thumbprint};
 use crate::observe::observe;
 use crate::observed::Observed;
 use crate::plan::policy::{Pattern, Policy};
@@ -140,6 +140,7 @@ fn unsafe_plan(error: &guard::Unsafe) -> Error {
 /// What the flags ask for, checked against the declaration.
 pub fn policy(selection: &Selection, desired: &Desired, global: &Global) -> Result<Policy, Error> {
     let Selection { only, replace, revoke_previous, rollback, max_issue, max_retire } = selection;
+    refuse_contradictions(selection)?;
     for (address, doing) in replace
         .iter()
         .map(|(address, _)| (address, "replacing"))
@@ -161,6 +162,8 @@ pub fn policy(selection: &Selection, desired: &Desired, global: &Global) -> Resu
                 .hint(ADD_HOLD));
         }
     }
+    let settings = settings(global)?;
+    refuse_backdate(settings.backdate, desired)?;
     Ok(Policy {
         only: only.clone(),
         replace: replace.iter().cloned().collect(),
@@ -170,8 +173,27 @@ pub fn policy(selection: &Selection, desired: &Desired, global: &Global) -> Resu
         max_retire: *max_retire,
         other_time: false,
         withholds_repair: false,
-        settings: settings(global)?,
+        settings,
     })
+}
+
+/// One certificate is asked one thing: two wishes would leave one of them undone.
+fn refuse_contradictions(selection: &Selection) -> Result<(), Error> {
+    let mut asked: BTreeMap<&Address, &Thumbprint> = BTreeMap::new();
+    for (address, thumbprint) in &selection.replace {
+        let error = || Error::new(Kind::Usage, format!("replacing {address}"));
+        if selection.rollback.contains(address) {
+            return Err(error()
+                .because("--rollback names it too, and a rollback makes no new generation")
+                .hint("leave one of the two out"));
+        }
+        if asked.insert(address, thumbprint).is_some_and(|other| other != thumbprint) {
+            return Err(error().because("--replace names it twice, with two thumbprints").hint(
+                "replace the generation that is current; --revoke-previous or revoked: takes off others",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The numbers, with what `--set` changes.
@@ -182,7 +204,21 @@ pub fn settings(global: &Global) -> Result<Settings, Error> {
             .set(name, value)
             .map_err(|error| Error::new(Kind::Usage, "reading --set").caused_by(&error))?;
     }
+    settings.check().map_err(|error| Error::new(Kind::Usage, "reading --set").caused_by(&error))?;
     Ok(settings)
+}
+
+/// Certificates that are backdated further than they are used would be due as soon as they are made. The declaration was checked
+/// against the usual number.
+fn refuse_backdate(backdate: SignedDuration, desired: &Desired) -> Result<(), Error> {
+    let mut declared = desired.certificates.values();
+    let due_at_once = declared.find(|declared| declared.timing.is_due_when_made(&declared.spread, backdate));
+    due_at_once.map_or(Ok(()), |declared| {
+        Err(Error::new(Kind::Usage, "reading --set").because(format!(
+            "setting backdate cannot be \"{backdate:#}\": {} would be due as soon as it is made",
+            declared.address
+        )))
+    })
 }
 
 /// An address nobody declares, with the nearest that somebody does.

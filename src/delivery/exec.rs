@@ -28,8 +28,8 @@ use crate::observed::DeliveryState;
 const TIME_LIMIT: Duration = Duration::from_secs(300);
 /// How much of each of its streams is kept, in bytes; the rest is read and dropped.
 const KEPT_MAX: u64 = 64 * 1024;
-/// Length of the pieces of a secret that are looked for in what it prints, in bytes.
-const PIECE: usize = 16;
+/// Shortest line of a secret that is looked for in what it prints, in bytes.
+const LINE_MIN: usize = 8;
 /// What of certroll's own environment a program is given.
 const PASSED_ON: [&str; 8] = ["PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "XDG_RUNTIME_DIR"];
 /// Where programs are looked for when nobody says.
@@ -171,13 +171,12 @@ fn told(printed: &[u8], secret: &[u8]) -> String {
     if last.is_empty() { "it printed nothing".to_owned() } else { printable(&last) }
 }
 
-/// Whether any longer piece of the secret's lines, or a short line as a whole, stands in the text.
+/// Whether any longer piece of the secret's lines stands in the text, in whatever spelling.
 fn repeats(text: &[u8], secret: &[u8]) -> bool {
-    let holds = |piece: &[u8]| text.windows(piece.len()).any(|window| window == piece);
-    let lines = secret.split(|byte| *byte == b'\n').filter(|line| line.len() >= 8);
+    let lines = secret.split(|byte| *byte == b'\n').filter(|line| line.len() >= LINE_MIN);
     // The heads of PEM blocks are no secret.
-    let mut pieces = lines.filter(|line| !line.starts_with(b"-----")).flat_map(|line| line.chunks(PIECE));
-    pieces.any(|piece| piece.len() >= 8 && holds(piece))
+    let lines: Vec<&[u8]> = lines.filter(|line| !line.starts_with(b"-----")).collect();
+    crate::net::repeats(text, &lines)
 }
 
 /// The thumbprint in what `check` printed: the first line, alone or after `=` as openssl prints it.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use jiff::SignedDuration;
 use jiff::civil::{Date, Time, Weekday};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -171,6 +172,20 @@ pub enum Timing {
     RotationPeriod(Period),
     /// So long before it ends.
     RenewBefore(Lead),
+}
+
+impl Timing {
+    /// Whether a certificate that begins `backdate` before it is made is due at once, with all that the spread may take: half at most.
+    pub fn is_due_when_made(&self, spread: &Period, backdate: SignedDuration) -> bool {
+        match self {
+            Timing::RotationPeriod(period) => {
+                let whole = period.nominal_seconds();
+                whole - spread.nominal_seconds().min(whole / 2) <= backdate.as_secs()
+            }
+            // Counted from the end, which backdating does not move.
+            Timing::RenewBefore(_) => false,
+        }
+    }
 }
 
 /// A weekly time in which writes may happen.

@@ -20,11 +20,11 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::emulator::Emulator;
 use crate::emulator::change::Change;
 use crate::emulator::error::EmulatorError;
 use crate::emulator::wire::Call;
 use crate::emulator::world::Kind;
+use crate::emulator::{Emulator, SEEDED_MAX};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -110,6 +110,10 @@ fn act(emulator: &Emulator, call: &Call) -> Result<Shown, Wrong> {
         }
         (&Method::POST, ["seed"]) => {
             let wanted: SeedRequest = body(call)?;
+            if wanted.applications > SEEDED_MAX {
+                let message = format!("at most {SEEDED_MAX} applications are seeded at once");
+                return Err(Wrong { status: 400, message });
+            }
             let tenant = wanted.tenant.unwrap_or_else(|| emulator.default_tenant());
             json!({"tenant": tenant, "applications": emulator.seed(tenant, wanted.applications)})
         }

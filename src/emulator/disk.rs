@@ -271,6 +271,12 @@ fn is_state_or_absent(path: &Path) -> Result<(), EmulatorError> {
     if start.starts_with(STATE_BEGINS) { Ok(()) } else { refused("it is not a state of the emulator") }
 }
 
+/// Every file that a state at that path consists of, whether or not it is there.
+pub fn files_of(path: &Path) -> Vec<PathBuf> {
+    let others = ["log", "journal", "lock", "new"].map(|suffix| beside(path, suffix));
+    [path.to_path_buf()].into_iter().chain(others).collect()
+}
+
 /// `PATH.suffix`.
 pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

@@ -50,6 +50,7 @@ use world::World;
 
 pub use change::{Change, NewApplication, NewServicePrincipal};
 pub use control::control;
+pub use disk::files_of;
 pub use door::Operator;
 pub use error::EmulatorError;
 pub use faults::{
@@ -57,7 +58,7 @@ pub use faults::{
     TokenPropagation, Unavailable, Which,
 };
 pub use journal::JournalEntry;
-pub use seed::Seeded;
+pub use seed::{SEEDED_MAX, Seeded};
 pub use server::{Server, serve};
 pub use settings::{CustomKeyIdentifier, PolicyLifetime, Settings};
 pub use start::{Start, StartApplication, StartCertificate};

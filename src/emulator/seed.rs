@@ -18,6 +18,9 @@ const TEMPLATE: &[u8] = include_bytes!("foreign.cer");
 /// Where the serial number lies in the template: 16 bytes from here.
 const SERIAL_AT: usize = 15;
 
+/// Most applications that are seeded at once. An object takes some kilobytes of memory.
+pub const SEEDED_MAX: usize = 100_000;
+
 /// Every so many seeded applications carry a certificate of somebody else.
 const FOREIGN_EVERY: usize = 3;
 

@@ -157,13 +157,15 @@ impl TokenError {
         let text = |value: &serde_json::Value| without_secrets(value.as_str().unwrap_or_default(), secrets);
         let description = text(&wire.error_description);
         let id = |value: &serde_json::Value| Some(printable(&text(value))).filter(|id| !id.is_empty());
+        let sent_id = |name| header(headers, name).map(|id| without_secrets(&id, secrets));
         TokenError {
             error: printable(&text(&wire.error)),
-            codes: codes(&wire.error_codes, &description),
+            // Numbers are no secrets: they are read also where the text cannot be shown.
+            codes: codes(&wire.error_codes, wire.error_description.as_str().unwrap_or_default()),
             // The ids at the end are joined by spaces or line breaks, depending on the year; the fields carry them anyway.
             description: description.split("Trace ID:").next().map(whole).unwrap_or_default(),
-            trace_id: id(&wire.trace_id).or_else(|| header(headers, "x-ms-request-id")),
-            correlation_id: id(&wire.correlation_id).or_else(|| header(headers, "client-request-id")),
+            trace_id: id(&wire.trace_id).or_else(|| sent_id("x-ms-request-id")),
+            correlation_id: id(&wire.correlation_id).or_else(|| sent_id("client-request-id")),
             status,
             retry_after: retry_after(headers, now),
         }

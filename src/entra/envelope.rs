@@ -112,8 +112,9 @@ pub(super) fn error_of(
     };
     let mut error = EntraError::new(kind, doing, &without_secrets(&said, secrets));
     error.status = Some(status);
-    error.code = envelope.code.map(|code| without_secrets(&code, secrets));
-    error.request_id = header(headers, "request-id").or(envelope.request_id);
+    let shown = |text: Option<String>| text.map(|text| without_secrets(&text, secrets));
+    error.code = shown(envelope.code);
+    error.request_id = shown(header(headers, "request-id").or(envelope.request_id));
     error.retry_after = retry_after(headers, now);
     error.hint = hint_of(kind).map(str::to_owned);
     error

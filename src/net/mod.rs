@@ -1,6 +1,7 @@
 //! One HTTP exchange with a service, whoever it is: the transport, what its headers say, when to try again, and texts of strangers made
 //! fit to repeat. Knows nothing of any service.
 
+mod echo;
 pub mod headers;
 pub mod https;
 pub mod retry;
@@ -8,6 +9,7 @@ pub mod service;
 pub mod text;
 pub mod transport;
 
+pub(crate) use echo::repeats;
 pub use headers::{header, http_date, retry_after};
 #[cfg(feature = "kubernetes")]
 pub(crate) use https::is_tls;

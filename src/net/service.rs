@@ -335,9 +335,14 @@ impl Answer {
         (200..300).contains(&self.status)
     }
 
-    /// A header as text.
+    /// A header as text, made safe to repeat.
     pub fn header(&self, name: &str) -> Option<String> {
-        header(&self.headers, name)
+        header(&self.headers, name).map(|text| self.without_secrets(&text))
+    }
+
+    fn without_secrets(&self, text: &str) -> String {
+        let hidden: Vec<&str> = self.secrets.iter().map(|secret| secret.as_str()).collect();
+        without_secrets(text, &hidden)
     }
 
     /// The body, read as JSON. The error quotes nothing of it.
@@ -366,8 +371,7 @@ impl Answer {
 
     /// Trouble of that kind with the service's own code and text, made safe to repeat. Without a text, what was asked and the status.
     pub fn trouble(&self, kind: TroubleKind, code: Option<&str>, text: Option<&str>) -> Trouble {
-        let hidden: Vec<&str> = self.secrets.iter().map(|secret| secret.as_str()).collect();
-        let said = |text: &str| printable(&without_secrets(text, &hidden));
+        let said = |text: &str| printable(&self.without_secrets(text));
         let reason = match text.map(said).filter(|text| !text.is_empty()) {
             Some(text) => text,
             None => format!("{} was answered with status {}", self.asked, self.status),

@@ -86,7 +86,7 @@ struct Reader {
     path: String,
     /// The command that reads it.
     args: &'static str,
-    /// How that ends: an unreadable record blocks its certificate, everything else is an error.
+    /// How that ends.
     code: i32,
 }
 
@@ -110,7 +110,7 @@ fn readers() -> Vec<Reader> {
         error(Scene::new(), "emulator-seed.json", "plan"),
         error(with_state, ".certroll/emulator.json", "plan"),
         error(with_provider, "theirs.pem", "validate"),
-        Reader { scene: applied, path: record, args: "plan --detailed-exitcode", code: 3 },
+        Reader { scene: applied, path: record, args: "plan --detailed-exitcode", code: 1 },
     ]
 }
 
@@ -167,4 +167,52 @@ fn aliases_that_multiply_take_no_memory() {
         scene.write(name, format!("certroll: v1\n{bomb}").as_bytes());
         scene.refuses("validate", name, 1);
     }
+}
+
+#[test]
+fn no_number_of_mistakes_on_a_line_or_in_a_file_takes_memory_or_time() {
+    let many = 300_000;
+    let adopted = |values: String| format!("{DECLARATION}    adopt: [{values}a]\n");
+    for (what, text) in [
+        ("values of one line", adopted("a,".repeat(many))),
+        (
+            "values of one line that are not shown",
+            format!("{DECLARATION}    adopt: [{}a]\n", "{password: x},".repeat(50_000)),
+        ),
+        ("letters of two bytes on one line", adopted("é,".repeat(many))),
+        (
+            "keys nobody knows",
+            format!("{DECLARATION}{}", (0..many).map(|key| format!("x{key}: 1\n")).collect::<String>()),
+        ),
+        ("keys that stand there twice", format!("{DECLARATION}{}", "x: 1\n".repeat(many))),
+        (
+            "bad certificates",
+            format!("{DECLARATION}{}", (0..many).map(|key| format!("  x{key}: 1\n")).collect::<String>()),
+        ),
+    ] {
+        let scene = Scene::new();
+        scene.write("certroll.yaml", text.as_bytes());
+        for args in ["validate", "validate --json"] {
+            let ended = scene.run(args);
+            let start: String = ended.said.chars().take(2000).collect();
+            assert_eq!(ended.code, Some(1), "{what}: {start}");
+            assert!(ended.said.len() < 1_000_000, "{what}: {args} says {} bytes", ended.said.len());
+            assert!(ended.said.contains(" more errors, not shown") || args != "validate", "{what}: {start}");
+        }
+    }
+}
+
+#[test]
+fn of_many_mistakes_the_first_hundred_are_shown_and_the_rest_counted() {
+    let scene = Scene::new();
+    let keys: String = (0..130).map(|key| format!("x{key}: 1\n")).collect();
+    scene.write("certroll.yaml", format!("{DECLARATION}{keys}").as_bytes());
+    let ended = scene.run("validate");
+    assert!(
+        ended.said.contains("unknown key `x99`") && !ended.said.contains("unknown key `x100`"),
+        "{}",
+        ended.said
+    );
+    assert!(ended.said.contains("error: and 30 more errors, not shown"), "{}", ended.said);
+    assert!(ended.said.contains("the declaration has 130 errors"), "{}", ended.said);
 }

@@ -106,6 +106,10 @@ const TABLE: &[Case] = &[
     case(64, "a flag that nobody knows", nothing, "plan --bogus"),
     case(64, "no command", nothing, ""),
     case(64, "a setting that nobody knows", nothing, "plan --set a=b"),
+    case(64, "a setting beyond sense", nothing, "plan --set read_interval=9999999h"),
+    case(64, "sign-ins that do not fit into their deadline", nothing, "plan --set sign_in_interval=30m"),
+    case(64, "certificates that would be due as soon as they are made", hourly, "plan --set backdate=3h"),
+    case(1, "a certificate that is due as soon as it is made", too_often, "validate"),
     case(64, "an emulated tenant without --emulator", nothing, "apply --auto-approve"),
     case(64, "nobody to ask", nothing, "apply --emulator"),
     case(
@@ -113,6 +117,30 @@ const TABLE: &[Case] = &[
         "what --only leaves out",
         with_payroll,
         "plan --only contoso/payroll --rollback contoso/billing",
+    ),
+    case(
+        64,
+        "one certificate, two thumbprints to replace",
+        nothing,
+        "plan --replace contoso/billing=9F2C41D000000000000000000000000000000000 --replace contoso/billing=1F2C41D000000000000000000000000000000000",
+    ),
+    case(
+        64,
+        "one certificate to be replaced and rolled back",
+        held_once,
+        "apply --emulator --auto-approve --rollback contoso/billing --replace contoso/billing=9F2C41D000000000000000000000000000000000",
+    ),
+    case(
+        64,
+        "one certificate to be rolled back twice and replaced",
+        held_once,
+        "plan --rollback contoso/billing --replace contoso/billing=9F2C41D000000000000000000000000000000000 --rollback contoso/billing",
+    ),
+    case(
+        64,
+        "more applications than an emulator holds",
+        nothing,
+        "emulator seed --applications 99999999999999",
     ),
     case(64, "two places to write one file", nothing, "init a.yaml -f b.yaml"),
     case(64, "a clock that is to move by nonsense", nothing, "emulator clock tomorrow"),
@@ -146,6 +174,15 @@ fn rotated(at: &Path) {
 fn held_once(at: &Path) {
     rotated(at);
     declare(at, &format!("{BILLING}    hold: {{ until: 2020-01-01, reason: long ago }}\n"));
+}
+
+fn hourly(at: &Path) {
+    declare(at, &format!("{BILLING}    rotation_period: 2h\n    overlap: 1h\n    validity: 50h\n"));
+    done(at, "plan");
+}
+
+fn too_often(at: &Path) {
+    declare(at, &format!("{BILLING}    rotation_period: 1h\n    overlap: 1h\n    validity: 50h\n"));
 }
 
 fn rollback_saved(at: &Path) {

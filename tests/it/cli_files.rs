@@ -44,6 +44,12 @@ impl Scene {
         std::fs::write(path, content).unwrap();
     }
 
+    fn pipe(&self, name: &str) {
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        let path = self.folder.path().join(name);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    }
+
     fn run(&self, line: &str) -> Ran {
         let words: Vec<&str> = ["certroll"].into_iter().chain(line.split(' ')).collect();
         self.bench.run(&words)
@@ -74,6 +80,9 @@ fn a_file_that_cannot_be_written_is_found_out_before_anything_is_done() {
     symlink("secrets/billing", scene.folder.path().join("to-keys")).unwrap();
     std::fs::create_dir_all(scene.folder.path().join("secrets/billing")).unwrap();
     scene.write("acknowledgements.yaml", "certroll: v1\nacknowledgements: []\n");
+    scene.pipe("fifo");
+    symlink("fifo", scene.folder.path().join("to-fifo")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(scene.folder.path().join("socket")).unwrap();
     assert_eq!(scene.run("emulator clock +0d").code, 0, "the emulator has a state");
     let before = scene.listing();
     for path in [
@@ -86,7 +95,13 @@ fn a_file_that_cannot_be_written_is_found_out_before_anything_is_done() {
         "acknowledgements.yaml",
         "emulator-seed.json",
         ".certroll/emulator.json",
+        ".certroll/emulator.json.lock",
+        ".certroll/emulator.json.journal",
+        "secrets/a.json",
         "secrets/billing/a.json",
+        "fifo",
+        "to-fifo",
+        "socket",
         "to-keys/current/billing.pem",
     ] {
         for line in
@@ -188,6 +203,28 @@ fn an_outcome_is_told_although_its_receipt_cannot_be_written() {
 }
 
 #[test]
+fn a_saved_plan_goes_to_a_stream_that_is_open_already() {
+    let scene = Scene::new();
+    let redirected = scene.folder.path().join("redirected");
+    for path in ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"] {
+        for (to_file, stdout) in
+            [(false, Stdio::piped()), (true, std::fs::File::create(&redirected).unwrap().into())]
+        {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_certroll"));
+            let command = command.env_clear().current_dir(scene.folder.path()).stdin(Stdio::null());
+            let output = command.args(["plan", "--out", path]).stdout(stdout).output().unwrap();
+            assert_eq!(output.status.code(), Some(0), "{path}: {}", String::from_utf8_lossy(&output.stderr));
+            let written = if to_file { std::fs::read(&redirected).unwrap() } else { output.stdout };
+            let written = String::from_utf8(written).unwrap();
+            let (text, saved) = written.split_at(written.find("{\n").unwrap());
+            assert!(text.is_empty() || text.contains("Plan: 1 to issue"), "{path}: {text}");
+            assert!(saved.contains("\"steps\""), "{path}: {saved}");
+        }
+    }
+    assert!(std::fs::symlink_metadata("/dev/stdout").unwrap().is_symlink());
+}
+
+#[test]
 fn a_receipt_replaces_the_one_before_and_nothing_beside_it() {
     let scene = Scene::new();
     scene.write("receipt.json", "old");
@@ -203,15 +240,7 @@ fn a_receipt_replaces_the_one_before_and_nothing_beside_it() {
 #[test]
 fn only_a_regular_file_of_a_sane_size_is_a_saved_plan() {
     let scene = Scene::new();
-    let fifo = scene.folder.path().join("fifo");
-    rustix::fs::mknodat(
-        rustix::fs::CWD,
-        &fifo,
-        rustix::fs::FileType::Fifo,
-        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
-        0,
-    )
-    .unwrap();
+    scene.pipe("fifo");
     let large = std::fs::File::create(scene.folder.path().join("large")).unwrap();
     large.set_len(64 * 1024 * 1024 + 1).unwrap();
     for (path, why) in [

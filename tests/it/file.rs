@@ -401,7 +401,9 @@ fn twenty_thousand_certificates_load_in_seconds() {
     assert!(start.elapsed() < std::time::Duration::from_secs(60), "{:?}", start.elapsed());
     let mistaken = text.replace("overlap: 14d", "overlpa: 14d\n    store: q");
     let found = read(&mistaken).unwrap_err();
-    assert_eq!(found.len(), 40_000);
+    let enough = "1000 mistakes were found; what comes here was not looked at";
+    assert_eq!(found.iter().filter(|one| one.message == enough).count(), 1);
+    assert_eq!(found.iter().filter(|one| one.message == "unknown key `overlpa`").count(), 1000);
     assert!(start.elapsed() < std::time::Duration::from_secs(120), "{:?}", start.elapsed());
 }
 

@@ -15,7 +15,7 @@ use crate::error::Error;
 pub fn run(global: &Global, world: &World) -> Result<Ending, Error> {
     let result = declaration::read(global, world);
     if global.is_json() {
-        return Ok(as_json(&result.map(|loaded| loaded.warnings), world));
+        return Ok(as_json(&result.map(|loaded| loaded.warnings), global, world));
     }
     let loaded = result.map_err(|found| {
         declaration::show(&found, global, world);
@@ -38,17 +38,18 @@ pub fn run(global: &Global, world: &World) -> Result<Ending, Error> {
     Ok(Ending::Fine)
 }
 
-fn as_json(result: &Result<Vec<Diagnostic>, Vec<Diagnostic>>, world: &World) -> Ending {
+fn as_json(result: &Result<Vec<Diagnostic>, Vec<Diagnostic>>, global: &Global, world: &World) -> Ending {
     let found = match result {
         Ok(found) | Err(found) => found,
     };
     let of = |severity: Severity| found.iter().filter(|one| one.severity == severity).count();
+    let shown = declaration::bounded(found, global);
     let value = json!({
         "format_version": "1.0",
         "valid": result.is_ok(),
         "error_count": of(Severity::Error),
         "warning_count": of(Severity::Warning),
-        "diagnostics": found.iter().map(declaration_diagnostic).collect::<Vec<_>>(),
+        "diagnostics": shown.iter().map(|one| declaration_diagnostic(one)).collect::<Vec<_>>(),
     });
     world.stdout.write(&pretty(&value));
     if result.is_ok() { Ending::Fine } else { Ending::Error }

@@ -37,6 +37,9 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("folder", "directory"),
 ];
 
+/// Mistakes in one file after which no further one is looked for. Nobody reads them, and each takes memory.
+const FOUND_MAX: usize = 1000;
+
 /// What the key of a map from names is called.
 const A_NAME: &str = "a name";
 
@@ -73,8 +76,20 @@ impl<'a> Checker<'a> {
         &mut self.found[last]
     }
 
+    /// Whether so much is wrong that nothing further is looked at; that is said once.
+    fn is_enough(&mut self, node: NodeRef<'_>) -> bool {
+        if self.found.len() == FOUND_MAX {
+            let message = format!("{FOUND_MAX} mistakes were found; what comes here was not looked at");
+            self.error(Code::Limit, node, message);
+        }
+        self.found.len() > FOUND_MAX
+    }
+
     /// Checks a value; whether it is free of mistakes.
     pub(super) fn check(&mut self, rule: &Rule, at: At<'_, '_>) -> bool {
+        if self.is_enough(at.node) {
+            return false;
+        }
         let before = self.found.len();
         match rule {
             Rule::Text => self.text(at, |_| Ok(())),
@@ -253,6 +268,9 @@ impl<'a> Checker<'a> {
         others: Option<&BTreeMap<String, Keys>>,
         key: NodeRef<'_>,
     ) {
+        if self.is_enough(key) {
+            return;
+        }
         let name = key.text().unwrap_or_default();
         let synonym = SYNONYMS.iter().find(|(word, _)| *word == snake(name)).map(|(_, ours)| *ours);
         let synonym = synonym.filter(|ours| known.clone().any(|known| known == ours));
@@ -284,6 +302,9 @@ impl<'a> Checker<'a> {
 
     /// Checks a key that is a name; whether it is free of mistakes.
     pub(super) fn name(&mut self, check: Option<words::Check>, key: NodeRef<'_>) -> bool {
+        if self.is_enough(key) {
+            return false;
+        }
         let before = self.found.len();
         self.text(At { name: A_NAME, key: None, node: key }, check.unwrap_or(|_| Ok(())));
         self.found.len() == before

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::tree::{NodeRef, Plain};
 use crate::desired::Origin;
-use crate::diagnostic::{Excerpt, Place, Position};
+use crate::diagnostic::{EXCERPT_BYTES_MAX, Excerpt, Place, Position};
 
 /// A file that was read.
 #[derive(Debug)]
@@ -16,9 +16,15 @@ pub(super) struct SourceFile {
     pub(super) folder: PathBuf,
     text: String,
     line_starts: Vec<usize>,
+    /// How many characters begin before each [`STRIDE`] bytes, so that a column is told without counting a long line anew.
+    chars_before: Vec<usize>,
+    /// In order, none touching another.
     hidden: Vec<Range<usize>>,
     quotable: bool,
 }
+
+/// Distance of the bytes up to which characters are counted once.
+const STRIDE: usize = 256;
 
 impl SourceFile {
     /// Takes the text of a file, without byte order mark. Nothing of it is quoted unless it looks like a declaration.
@@ -26,8 +32,9 @@ impl SourceFile {
         let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
         let quotable = looks_like_declaration(&text);
-        let hidden = if quotable { guess_secrets(&text) } else { Vec::new() };
-        SourceFile { label, folder, text, line_starts, hidden, quotable }
+        let hidden = if quotable { merged(guess_secrets(&text)) } else { Vec::new() };
+        let chars_before = chars_before(&text);
+        SourceFile { label, folder, text, line_starts, chars_before, hidden, quotable }
     }
 
     /// The text.
@@ -44,13 +51,14 @@ impl SourceFile {
     /// that look like passwords and for private keys.
     pub(super) fn understood(&mut self, root: NodeRef<'_>) {
         self.quotable = true;
-        self.hidden = private_key_blocks(&self.text);
-        hide_secrets(root, &mut self.hidden);
+        let mut hidden = private_key_blocks(&self.text);
+        hide_secrets(root, &mut hidden);
+        self.hidden = merged(hidden);
     }
 
     /// Whether the bytes hold something that must not be repeated.
     pub(super) fn is_hidden(&self, span: &Range<usize>) -> bool {
-        self.hidden.iter().any(|hidden| hidden.start < span.end && span.start < hidden.end)
+        self.hidden_between(span.start, span.end).next().is_some()
     }
 
     /// Those bytes, as a place with the line quoted.
@@ -62,10 +70,12 @@ impl SourceFile {
         let content = self.text[from..to].trim_end_matches('\r');
         let mark_end = span.end.clamp(start, from + content.len().max(start - from));
         let excerpt = self.quotable.then(|| {
-            let hidden: Vec<_> = self.hidden.iter().filter_map(|range| within(range, from, to)).collect();
+            let near = from.max(start.saturating_sub(EXCERPT_BYTES_MAX))..to.min(start + EXCERPT_BYTES_MAX);
+            let near = self.hidden_between(near.start, near.end);
+            let hidden: Vec<_> = near.filter_map(|range| within(range, from, to)).collect();
             Excerpt::new(content, start - from..mark_end - from, &hidden)
         });
-        let column = self.text[from..start].chars().count() + 1;
+        let column = self.column(from, start);
         Place {
             file: self.label.clone(),
             position: Some(Position {
@@ -81,13 +91,28 @@ impl SourceFile {
     pub(super) fn origin(&self, at: usize) -> Origin {
         let at = self.floor(at);
         let line = self.line_of(at);
-        let column = self.text[self.line_starts[line]..at].chars().count() + 1;
+        let column = self.column(self.line_starts[line], at);
         Origin {
             file: self.label.clone(),
             line: u32::try_from(line + 1).unwrap_or(u32::MAX),
             column: u32::try_from(column).unwrap_or(u32::MAX),
             folder: self.folder.clone(),
         }
+    }
+
+    /// Those of the hidden ranges that reach into the bytes between.
+    fn hidden_between(&self, from: usize, to: usize) -> impl Iterator<Item = &Range<usize>> {
+        let first = self.hidden.partition_point(|range| range.end <= from);
+        self.hidden[first..].iter().take_while(move |range| range.start < to)
+    }
+
+    /// The column, from 1, of a byte in the line that begins at `line_start`.
+    fn column(&self, line_start: usize, at: usize) -> usize {
+        let before = |at: usize| {
+            let counted = at / STRIDE;
+            self.chars_before[counted] + char_starts(&self.text.as_bytes()[counted * STRIDE..at])
+        };
+        before(at) - before(line_start) + 1
     }
 
     fn line_of(&self, at: usize) -> usize {
@@ -102,6 +127,34 @@ impl SourceFile {
         }
         at
     }
+}
+
+fn char_starts(bytes: &[u8]) -> usize {
+    let is_inside = |byte: &u8| byte & 0b1100_0000 == 0b1000_0000;
+    bytes.iter().filter(|byte| !is_inside(byte)).count()
+}
+
+fn chars_before(text: &str) -> Vec<usize> {
+    let mut counted = vec![0];
+    let mut sum = 0;
+    for chunk in text.as_bytes().chunks(STRIDE) {
+        sum += char_starts(chunk);
+        counted.push(sum);
+    }
+    counted
+}
+
+/// The same bytes in as few ranges as there can be, in order.
+fn merged(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    ranges.sort_by_key(|range| range.start);
+    let mut merged: Vec<Range<usize>> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match merged.last_mut().filter(|last| range.start <= last.end) {
+            Some(last) => last.end = last.end.max(range.end),
+            None => merged.push(range),
+        }
+    }
+    merged
 }
 
 /// The part of `range` on a line, counted from the line's start.

@@ -398,7 +398,7 @@ impl Builder {
         }
         let place = span.tag_span().map_or(bytes.clone(), |span| self::bytes(&span, bytes.start));
         let fault = Fault::new(Code::Syntax, place, "YAML tags such as `!name` are not supported");
-        self.faults.push(fault.help("remove the tag; quote the value if it is meant as text"));
+        note(&mut self.faults, fault.help("remove the tag; quote the value if it is meant as text"));
     }
 
     /// Keys are texts, each once, and none of them merges. What is reported here is dropped, so that it is reported once.
@@ -409,27 +409,36 @@ impl Builder {
         for &(key_id, value) in entries {
             let key = NodeRef { tree: &self.tree, id: key_id };
             let Some(text) = key.text() else {
-                self.faults.push(Fault::new(Code::WrongType, key.span(), "a key must be a text"));
+                note(&mut self.faults, Fault::new(Code::WrongType, key.span(), "a key must be a text"));
                 continue;
             };
             if text == "<<" {
                 let mut fault =
                     Fault::new(Code::Syntax, key.span(), "YAML merge keys `<<` are not supported");
                 fault.blocks = true;
-                self.faults.push(fault.help("put shared values under `defaults`, or repeat them"));
+                note(&mut self.faults, fault.help("put shared values under `defaults`, or repeat them"));
                 continue;
             }
             if let Some(first) = seen.get(text) {
                 let message = format!("the key `{text}` stands here twice");
                 let mut fault = Fault::new(Code::Duplicate, key.span(), message);
                 fault.label = Some((first.clone(), "first here"));
-                self.faults.push(fault);
+                note(&mut self.faults, fault);
             } else {
                 seen.insert(text, key.span());
                 kept.push((key_id, value));
             }
         }
         self.tree.nodes[id as usize].value = Value::Map(kept);
+    }
+}
+
+/// Faults of one file after which further ones are not kept. Each takes memory.
+const FAULTS_MAX: usize = 1000;
+
+fn note(faults: &mut Vec<Fault>, fault: Fault) {
+    if faults.len() < FAULTS_MAX || fault.blocks {
+        faults.push(fault);
     }
 }
 

@@ -96,7 +96,12 @@ async fn a_program_that_fails_is_quoted_with_its_exit_status() {
 
 #[tokio::test]
 async fn p3_what_a_program_prints_is_not_repeated_if_it_repeats_the_secret() {
-    for script in ["cat >&2; exit 1", "head -c 400 >&2; exit 1", "tail -c 200 | head -c 100 >&2; exit 1"] {
+    for script in [
+        "cat >&2; exit 1",
+        "head -c 400 >&2; exit 1",
+        "tail -c 200 | head -c 100 >&2; exit 1",
+        "base64 >&2; exit 1",
+    ] {
         let error = tried(shell(script), None).await.unwrap_err();
         assert!(error.reason.contains("repeats the secret"), "{script}: {error}");
         assert!(!format!("{error:?}").contains("MII"), "{script}");

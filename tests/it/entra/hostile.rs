@@ -159,6 +159,37 @@ async fn no_error_holds_a_secret_even_when_the_answer_repeats_the_request() {
 }
 
 #[tokio::test]
+async fn p3_a_secret_is_not_repeated_in_any_spelling_of_it() {
+    for said in [
+        "client_id=x&client_secret=Sup3r%7ESecret%2EValue&grant_type=client_credentials",
+        "client_secret=Sup3r%7eSecret%2evalue",
+        r"{client_secret:Sup3r\\u007eSecret.Value}",
+        "Sup3r&#126;Secret&#x2e;Value",
+        "U3VwM3J+U2VjcmV0LlZhbHVl",
+        "Basic aWQ6U3VwM3J-U2VjcmV0LlZhbHVl",
+        "client_secret=Sup3r~Se",
+        "cret.Value",
+    ] {
+        let echo = format!(
+            r#"{{"error":"X{said}","error_description":"AADSTS7000215: {said}","trace_id":"{said}"}}"#
+        );
+        let mut script = Script::new(vec![Ok(answer(200, "{}"))]);
+        script.token = Some(answer(401, &echo));
+        let script = Arc::new(script);
+        let requests = [(address(0), app(SelectBy::AppId(APP)))];
+        let error = observe(&reader(&script), &requests, &[]).await.unwrap_err();
+        assert_eq!((error.kind, error.code()), (ErrorKind::Authentication, "AADSTS7000215"), "{said}");
+        let text = format!("{error} {error:?}");
+        assert!(text.contains("a text that repeats a part of a secret"), "{said}: {text}");
+        let piece = said.split(['=', ' ']).next_back().unwrap();
+        assert!(
+            !text.contains(piece) && !text.contains("Sup3r") && !text.contains("U2VjcmV0"),
+            "{said}: {text}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn an_answer_without_a_usable_token_is_an_error_of_its_own() {
     for body in [
         "",

@@ -122,11 +122,16 @@ fn clock_move(text: &str) -> Result<ClockMove, String> {
     })
 }
 
+fn seeded(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|count| *count <= crate::emulator::SEEDED_MAX);
+    count.ok_or_else(|| format!("write a count of at most {}", crate::emulator::SEEDED_MAX))
+}
+
 /// Options of `seed`.
 #[derive(Debug, Args)]
 pub struct SeedArgs {
     /// How many applications to add; every third carries a certificate of somebody else
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = seeded)]
     pub applications: usize,
     /// Write declarations for them into this folder
     #[arg(long, value_name = "DIR")]

@@ -7,10 +7,14 @@ use super::super::collect::File;
 use super::super::grammar::{self, KeyFormat, PasswordChoice};
 use super::super::tree::NodeRef;
 use super::form::{self, WrittenForm};
+use super::places::DELIVERY_SLOT;
 use super::{Part, Resolver, kind_place};
 use crate::desired::{Delivery, Format, Password, PfxProfile};
 use crate::diagnostic::{Code, Place};
 use crate::ids::Name;
+
+/// Endings of the files that a delivery of kind `file` writes under its name, in whatever form.
+const ENDINGS: [&str; 8] = ["pem", "pem.b64", "crt", "key", "pfx", "pfx.b64", "cer", "password"];
 
 /// A folder and a name in it, told apart as file systems that ignore case do.
 pub(super) fn file_place(folder: &Path, name: &str) -> String {
@@ -48,6 +52,8 @@ struct Parts {
     slot: String,
     /// All places it writes to, canonical.
     places: Vec<String>,
+    /// A file of its own for the password, canonical.
+    password_place: Option<String>,
     form: WrittenForm,
     default: Format,
     password_slot: PasswordSlot,
@@ -92,11 +98,7 @@ pub(super) fn resolve(
         }
         _ => {}
     }
-    for canonical in &parts.places {
-        let name = site.certificate.as_str();
-        let taken = resolver.places.take(canonical, "delivery slot", name, site.place("kind"));
-        resolver.found.extend(taken);
-    }
+    take_places(resolver, &parts, site);
     let own = |key: &str| !["kind", "format", "profile", "password"].contains(&key);
     let settings = site.node.entries().filter_map(|(key, value)| Some((key.text()?, value)));
     let mut settings: BTreeMap<String, serde_json::Value> =
@@ -111,6 +113,19 @@ pub(super) fn resolve(
         form,
         origin: site.file.source.origin(site.node.span().start),
     })
+}
+
+/// Takes every place a delivery writes to. Of several that are taken already, one is enough to say.
+fn take_places(resolver: &mut Resolver<'_>, parts: &Parts, site: &Site<'_>) {
+    let places = parts.places.iter().map(|place| (place, "kind"));
+    let places = places.chain(parts.password_place.iter().map(|place| (place, "password_secret")));
+    let mut taken = None;
+    for (canonical, key) in places {
+        let name = site.certificate.as_str();
+        let other = resolver.places.take(canonical, DELIVERY_SLOT, name, site.place(key));
+        taken = taken.or(other);
+    }
+    resolver.found.extend(taken);
 }
 
 /// A variable of a CI system holds one text; a program has one standard input.
@@ -156,6 +171,7 @@ fn parts(resolver: &mut Resolver<'_>, written: &grammar::Delivery, site: &Site<'
                     .flatten()
                     .map(|name| at(name))
                     .collect(),
+                password_place: None,
                 form: form_of(Some(*format), profile, password),
                 default: Format::Pem,
                 password_slot: slot(password_secret),
@@ -167,11 +183,17 @@ fn parts(resolver: &mut Resolver<'_>, written: &grammar::Delivery, site: &Site<'
             let folder = resolver.path(site.file, directory, site.place("directory"))?;
             let name = name.clone().unwrap_or_else(|| site.certificate.to_string());
             check_file_name(resolver, &name, site.place("name"));
-            let names = [Some(&name), password_secret.as_ref()].into_iter().flatten();
+            if let Some(password) = password_secret {
+                check_file_name(resolver, password, site.place("password_secret"));
+            }
+            let at = |name: &str| file_place(&folder.canonical, name);
+            // Whatever the form is: it may change, and what was written in the old one is then removed.
+            let files = ENDINGS.iter().map(|ending| at(&format!("{name}.{ending}")));
             Some(Parts {
                 kind: "file",
                 slot: format!("file {directory}/{name}"),
-                places: names.map(|name| file_place(&folder.canonical, name)).collect(),
+                places: [at(&name)].into_iter().chain(files).collect(),
+                password_place: password_secret.as_deref().map(at),
                 form: form_of(*format, profile, password),
                 default: Format::Pem,
                 password_slot: beside(password_secret),
@@ -188,6 +210,7 @@ fn parts(resolver: &mut Resolver<'_>, written: &grammar::Delivery, site: &Site<'
                 kind: "exec",
                 places: vec![slot_name.clone()],
                 slot: slot_name,
+                password_place: None,
                 form: form_of(Some(*format), profile, password),
                 default: Format::Pem,
                 password_slot: slot(password_secret),
@@ -249,6 +272,7 @@ fn github(resolver: &mut Resolver<'_>, written: &grammar::Delivery, site: &Site<
         kind: "github_actions",
         slot: format!("github_actions {host}{holder}{scope} {secret}"),
         places: [Some(secret), password_secret.as_ref()].into_iter().flatten().map(|name| at(name)).collect(),
+        password_place: None,
         form: form_of(Some(*format), profile, password),
         default: Format::Pem,
         password_slot: slot(password_secret),
@@ -289,6 +313,7 @@ fn gitlab(resolver: &mut Resolver<'_>, written: &grammar::Delivery, site: &Site<
             .flatten()
             .map(|name| at(name))
             .collect(),
+        password_place: None,
         form: form_of(Some(*format), profile, password),
         default: Format::Pem,
         password_slot: slot(password_secret),
@@ -301,6 +326,7 @@ fn kubernetes(resolver: &mut Resolver<'_>, written: &grammar::Delivery, site: &S
         kind: "kubernetes",
         slot: String::new(),
         places: Vec::new(),
+        password_place: None,
         form: WrittenForm::default(),
         default: Format::Pem,
         password_slot: PasswordSlot::Implied,

@@ -7,6 +7,9 @@ use crate::diagnostic::{Code, Diagnostic, Place};
 /// What the place of a certificate's key is called.
 pub(super) const STORE_ENTRY: &str = "store entry";
 
+/// What a place that a delivery writes to is called.
+pub(super) const DELIVERY_SLOT: &str = "delivery slot";
+
 /// For one that was copied under a new name.
 const RENAMED: &str = "or, if it is one certificate under a new name, keep only the new one and declare moved: [ { from, to } ]";
 
@@ -45,7 +48,10 @@ impl Places {
     /// Takes a place for a certificate, or says who has it. `what` names the sort of place: "store entry".
     pub(super) fn take(&mut self, canonical: &str, what: &str, by: &str, place: Place) -> Option<Diagnostic> {
         if let Some(other) = self.taken.get(canonical) {
-            let message = format!("certificates `{}` and `{by}` would share a {what}", other.by);
+            let message = match other.by == by {
+                true => format!("certificate `{by}` would write two things to one {what}"),
+                false => format!("certificates `{}` and `{by}` would share a {what}", other.by),
+            };
             let error = Diagnostic::error(Code::Conflict, place, message)
                 .label(other.place.clone(), "the same place, taken here")
                 .help("give one of them another name");

@@ -3,6 +3,7 @@
 use crate::desired::Timing;
 use crate::diagnostic::{Code, Severity};
 use crate::period::{Lead, Period};
+use crate::settings::Settings;
 
 /// The periods of one certificate, inherited and defaulted.
 #[derive(Debug)]
@@ -45,7 +46,8 @@ pub(super) fn check(periods: &Periods<'_>) -> Vec<Finding> {
         Timing::RenewBefore(Lead::Period(lead)) => renew_before(lead, periods, &mut findings),
         Timing::RenewBefore(Lead::Percent(percent)) => {
             // In seconds, because a percentage of a calendar period has no other unit.
-            let seconds = validity.nominal_seconds() / 100 * i64::from(*percent);
+            let life = validity.nominal_seconds() + Settings::default().backdate.as_secs();
+            let seconds = life / 100 * i64::from(*percent);
             let hours = u16::try_from(seconds / 3600).unwrap_or(u16::MAX);
             renew_before(&Period::hours(hours), periods, &mut findings);
             let named = format!("renew_before {percent}% ({hours}h of {validity})");
@@ -73,6 +75,16 @@ fn rotation_period(period: &Period, periods: &Periods<'_>, findings: &mut Vec<Fi
             "write how long a certificate is used, such as 180d",
         ));
         return;
+    }
+    let backdate = Settings::default().backdate;
+    if periods.timing.is_due_when_made(spread, backdate) {
+        findings.push(error(
+            &["rotation_period", "spread"],
+            format!(
+                "rotation_period {period} is too short: certificates begin {backdate:#} before they are made"
+            ),
+            "the certificate would be due as soon as it is made",
+        ));
     }
     if !period.then_always_shorter_than(overlap, validity) {
         findings.push(error(

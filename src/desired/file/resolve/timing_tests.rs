@@ -61,6 +61,12 @@ fn the_boundaries_are_where_the_page_says() {
     assert!(error("P1Y", "every 180d", "PT59M", "0d"));
     assert!(!error("P1Y", "every 180d", "1h", "0d"));
     assert!(error("P1Y", "every 0d", "14d", "0d"));
+    assert!(error("50h", "every 1h", "1h", "0d"), "a certificate begins an hour before it is made");
+    assert!(!error("50h", "every PT61M", "1h", "0d"));
+    assert!(error("50h", "every PT90M", "1h", "PT30M"), "the spread may take all that is left");
+    assert!(!error("50h", "every 3h", "1h", "2h"), "the spread takes no more than half");
+    assert!(error("48h", "before 98%", "1h", "0d"), "98% of 49 hours");
+    assert!(!error("48h", "before 97%", "1h", "0d"));
 }
 
 /// CC-14: fewer than 14 days between the planned rotation and expiry.
