@@ -386,3 +386,23 @@ fn a_seed_that_fails_half_way_leaves_nothing() {
     scene.write("emulator-seed.json", SEED);
     assert!(scene.run("plan").stdout.contains("1 to issue"), "the mended file is read");
 }
+
+#[test]
+fn an_unattended_run_leaves_a_repair_to_a_person_and_goes_on_with_the_rotation_that_is_due() {
+    let scene = Scene::new();
+    assert_eq!(scene.apply("--auto-approve").code, 0);
+    let verified: Value = serde_json::from_str(&scene.run("verify --json").stdout).unwrap();
+    let thumbprint = verified["certificates"][0]["thumbprint"].as_str().unwrap();
+    let delete = format!("emulator break delete-credential --application Billing --thumbprint {thumbprint}");
+    assert_eq!(scene.run(&delete).code, 0);
+    let refused = "a repair needs --allow-repair or a reviewed plan";
+    let ran = scene.apply("--auto-approve");
+    assert!(ran.code == 4 && ran.stdout.contains(refused) && !ran.stdout.contains("rotated"), "{ran:?}");
+    // To wait for somebody would be to wait until the key has expired.
+    assert_eq!(scene.run("emulator clock +200d").code, 0);
+    let ran = scene.apply("--auto-approve");
+    assert!(ran.code == 4 && ran.stdout.contains(refused), "{ran:?}");
+    assert!(ran.stdout.contains("contoso/billing  rotated, proven"), "{ran:?}");
+    let ran = scene.run("plan --detailed-exitcode");
+    assert_eq!(ran.code, 0, "nothing is left to repair: {ran:?}");
+}

@@ -101,7 +101,6 @@ scripts! {
     limits
     limits_on_retiring
     looking_writes_nothing
-    missing_and_due
     more_with_v
     moved_and_removed
     moved_to_another_name

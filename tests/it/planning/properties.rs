@@ -64,6 +64,16 @@ proptest! {
         );
     }
 
+    /// P1 and P5 where nobody looks on and nothing is published again: the rest of the plan rests on no repair.
+    #[test]
+    fn p1_and_p5_hold_without_the_repairs(world in worlds()) {
+        let world = world.run(|policy| policy.withholds_repair = true);
+        let plan = plan_of(&world);
+        let repairs = plan.certificates.iter().any(|certificate| certificate.is_repair());
+        let verdict = check_any(&world, &plan).and_then(|()| no_lock_out(&world)).and_then(|()| hands_off(&world));
+        prop_assert!(!repairs && verdict.is_ok(), "{verdict:?}\n{}", tell(&world, &plan));
+    }
+
     /// P8: the same input gives the same document, in whatever order it is read.
     #[test]
     fn p8_the_order_of_reading_changes_nothing(world in worlds(), removes in any::<bool>(), by in 1..7usize) {
