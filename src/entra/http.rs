@@ -19,9 +19,9 @@ use super::token::{Token, TokenSource};
 use super::wire::Page;
 use crate::key::SignatureAlgorithm;
 use crate::net::header;
-use crate::net::printable;
 use crate::net::{Attempts, RetrySettings};
 use crate::net::{Sent, TransportError};
+use crate::net::{place_of, printable};
 
 /// Pages of one list beyond which something is wrong: ten million objects.
 const PAGES_MAX: usize = 10_000;
@@ -319,10 +319,10 @@ pub(super) fn blame(error: &mut EntraError, least: Least) {
     }
 }
 
-/// Decodes an answer. The parser's position is kept, its quotes are cut and made printable.
+/// Decodes an answer. The error quotes nothing of it.
 pub(super) fn parse<'de, T: Deserialize<'de>>(doing: &str, body: &'de [u8]) -> Result<T, EntraError> {
     serde_json::from_slice(body).map_err(|error| {
-        let reason = format!("the answer cannot be understood: {error}");
+        let reason = format!("the answer cannot be understood ({})", place_of(&error));
         EntraError::new(ErrorKind::InvalidAnswer, doing, &reason)
     })
 }

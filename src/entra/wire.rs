@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::ids::{KeyId, Sha1, Sha256, TargetId, TargetKind};
-use crate::net::printable;
+use crate::net::{place_of, printable};
 use crate::observed::{Credential, Identifier, Reserved};
 
 /// A page of a list.
@@ -114,8 +114,7 @@ impl Object {
                 reason,
             }
         };
-        let wire: WireObject =
-            serde_json::from_str(json).map_err(|error| broken(printable(&error.to_string())))?;
+        let wire: WireObject = serde_json::from_str(json).map_err(|error| broken(place_of(&error)))?;
         let Some(app_id) = wire.app_id else { return Err(broken("it has no appId".to_owned())) };
         Ok(Object::of(kind, wire, app_id))
     }

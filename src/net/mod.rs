@@ -16,7 +16,7 @@ pub(crate) use https::is_tls;
 pub use https::{HttpsOptions, HttpsTransport, Trust};
 pub use retry::{Attempts, RetrySettings};
 pub use service::{Answer, Ask, NoAnswer, Service, Way};
-pub use text::{printable, without_secrets};
+pub use text::{place_of, printable, without_secrets};
 #[cfg(feature = "kubernetes")]
 pub(crate) use transport::causes;
 pub use transport::{

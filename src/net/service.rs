@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use super::headers::{header, retry_after};
 use super::retry::{Attempts, RetrySettings};
-use super::text::{printable, without_secrets};
+use super::text::{place_of, printable, without_secrets};
 use super::transport::{Sent, Transport, TransportError, TransportErrorKind, is_loopback};
 use crate::edges::{Trouble, TroubleKind};
 use crate::runtime::{Clock, Random};
@@ -348,9 +348,7 @@ impl Answer {
     /// The body, read as JSON. The error quotes nothing of it.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Trouble> {
         serde_json::from_slice(&self.body).map_err(|error| {
-            // The parser's own words may quote a value.
-            let place = format!("line {}, column {}", error.line(), error.column());
-            let reason = format!("the answer to {} cannot be understood ({place})", self.asked);
+            let reason = format!("the answer to {} cannot be understood ({})", self.asked, place_of(&error));
             Trouble::new(TroubleKind::Invalid, self.doing.as_str(), reason)
         })
     }

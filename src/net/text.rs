@@ -38,3 +38,8 @@ pub fn without_secrets(text: &str, secrets: &[&str]) -> String {
 
 /// What stands in the place of a text that cannot be shown.
 const WITHHELD: &str = "[a text that repeats a part of a secret]";
+
+/// Where in a JSON text reading ended. The parser's own words may quote a value.
+pub fn place_of(error: &serde_json::Error) -> String {
+    format!("line {}, column {}", error.line(), error.column())
+}

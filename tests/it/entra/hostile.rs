@@ -189,6 +189,21 @@ async fn p3_a_secret_is_not_repeated_in_any_spelling_of_it() {
     }
 }
 
+/// The parser's own words quote the value it did not expect.
+#[tokio::test]
+async fn p3_an_answer_that_cannot_be_understood_is_not_quoted() {
+    for page in [
+        format!(r#"{{"value":"{TOKEN}"}}"#),
+        one_application(&format!(r#","keyCredentials":"{TOKEN}""#)),
+        one_application(&format!(
+            r#","appRoleAssignmentRequired":"{TOKEN}","disabledByMicrosoftStatus":["{TOKEN}"]"#
+        )),
+    ] {
+        let (outcome, _) = observe_with(vec![Ok(answer(200, &page))]).await;
+        assert!(!format!("{outcome:?}").contains(TOKEN), "{outcome:?}");
+    }
+}
+
 #[tokio::test]
 async fn an_answer_without_a_usable_token_is_an_error_of_its_own() {
     for body in [
