@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::dice::Dice;
+use super::oracles::MUTE;
 use super::story::{Event, Story};
 
 /// What each certificate of a world is like; shorter lives than usual, so that more happens in a year.
@@ -214,7 +215,8 @@ impl Generator {
                     event = event.with("acknowledge", "required");
                 }
                 if store != "vault" && self.dice.percent(40) {
-                    places.push(format!("{}_PLACE", name.to_uppercase()));
+                    let kind = if self.dice.percent(30) { MUTE } else { "PLACE" };
+                    places.push(format!("{}_{kind}", name.to_uppercase()));
                     if self.dice.percent(30) {
                         places.push(format!("{}_OTHER", name.to_uppercase()));
                     }

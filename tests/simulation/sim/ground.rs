@@ -16,7 +16,7 @@ use certroll::issuer::Issuer;
 use certroll::issuer::self_signed::SelfSigned;
 use certroll::key::{Secret, SignatureAlgorithm, Signer};
 use certroll::observe::observe;
-use certroll::observed::{Observed, StoreState};
+use certroll::observed::{DeliveryState, Observed, StoreState};
 use certroll::plan::asked::denied;
 use certroll::plan::document::Document;
 use certroll::plan::policy::Policy;
@@ -29,6 +29,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::coverage::tag;
+use super::oracles::MUTE;
 use super::process::Process;
 
 /// What a process is connected to.
@@ -59,7 +60,10 @@ struct GuardedPlace(Arc<Process>);
 
 #[async_trait]
 impl DeliveryReader for GuardedPlace {
-    async fn observe(&self, delivery: &Delivery) -> certroll::observed::DeliveryState {
+    async fn observe(&self, delivery: &Delivery) -> DeliveryState {
+        if delivery.slot.ends_with(MUTE) {
+            return DeliveryState::NeverTells { reason: "nobody can look there".to_owned() };
+        }
         self.0.world.places.reached_through(self.0.trouble.clone()).observe(delivery).await
     }
 }

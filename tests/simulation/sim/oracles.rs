@@ -429,6 +429,9 @@ pub fn key_id_of(entry: &RawValue) -> String {
     value["keyId"].as_str().unwrap_or_default().to_owned()
 }
 
+/// How the names of places end that never tell what they hold.
+pub const MUTE: &str = "MUTE";
+
 /// The slot of a delivery place of the declaration, by its short name.
 pub fn slot(place: &str) -> String {
     format!("github_actions contoso/infra {place}")
