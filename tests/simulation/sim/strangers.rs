@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::consumer::Consumers;
-use super::declaration::{Removed, TENANTS, Target};
+use super::declaration::{Declaration, Removed, TENANTS, Target};
 use super::dice::Dice;
 use super::oracles::slot;
 use super::story::Event;
@@ -20,6 +20,7 @@ impl World {
         if event.verb != "restart" {
             self.state().disturbances += 1;
         }
+        let before = self.state().declaration.clone();
         match event.verb.as_str() {
             "object" => self.object(event),
             "certificate" => {
@@ -45,6 +46,17 @@ impl World {
             "places" => self.places(event),
             "stranger" => self.stranger(event),
             other => panic!("no such event: {other}"),
+        }
+        if matches!(event.verb.as_str(), "certificate" | "revoke") {
+            self.commits_or_not(before);
+        }
+    }
+
+    /// Two certificates may not name one key: whoever writes that is told by `validate`, and commits nothing.
+    fn commits_or_not(&self, before: Declaration) {
+        if self.desired().is_err_and(|found| found.contains("both name")) {
+            self.log("  refused by validate");
+            self.state().declaration = before;
         }
     }
 
