@@ -183,6 +183,57 @@ fn a_signal_while_a_service_does_not_answer_ends_any_command_at_once_with_130() 
     }
 }
 
+/// An apply whose delivery takes so many seconds, signalled so often once that has begun: how long it then takes, its code, what it says.
+fn signalled_while_delivering(takes: u32, signals: u32) -> (Scene, Duration, Option<i32>, String) {
+    let scene = Scene::new();
+    let at = scene.folder.path();
+    let deliver = "    deliver: [ { kind: exec, command: [/bin/sh, push.sh], format: pem } ]\n";
+    std::fs::write(at.join("certroll.yaml"), declaration(&format!("app_id: {APP}")) + deliver).unwrap();
+    let push = format!("cat > /dev/null\ntouch begun\nsleep {takes}\ntouch done\n");
+    std::fs::write(at.join("push.sh"), push).unwrap();
+    let quick = ["--set", "read_interval=10ms", "--set", "sign_in_interval=10ms"];
+    let mut command = scene.command(&[&["apply", "--auto-approve"], &quick[..]].concat());
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let patience = Instant::now();
+    while !at.join("begun").exists() {
+        assert!(patience.elapsed() < Duration::from_secs(60), "nothing was delivered");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let began = Instant::now();
+    let pid = rustix::process::Pid::from_raw(child.id().try_into().unwrap()).unwrap();
+    for _ in 0..signals {
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let code = child.wait().unwrap().code();
+    let took = began.elapsed();
+    let mut stderr = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    (scene, took, code, stderr)
+}
+
+#[test]
+fn what_is_under_way_when_a_signal_comes_is_let_end() {
+    let (scene, took, code, stderr) = signalled_while_delivering(1, 1);
+    assert_eq!(code, Some(130), "{stderr}");
+    assert!(scene.folder.path().join("done").exists(), "{took:?} {stderr}");
+}
+
+#[test]
+fn what_does_not_end_within_five_seconds_of_a_signal_is_left_and_told() {
+    let (_scene, took, code, stderr) = signalled_while_delivering(40, 1);
+    assert_eq!(code, Some(130), "{stderr}");
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    assert!(stderr.contains("while a write was in flight"), "{stderr}");
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let (_scene, took, code, stderr) = signalled_while_delivering(40, 2);
+    assert_eq!(code, Some(130), "{stderr}");
+    assert!(took < Duration::from_secs(3), "{took:?}");
+}
+
 #[test]
 fn verify_signs_in_as_set() {
     let scene = Scene::new().issued();
