@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use crate::desired::{Declared, Desired, Ignore, Issuer, Origin};
+use crate::desired::{Declared, Desired, Ignore, Issuer, Origin, PublicKeyFile};
 pub use crate::drift_rules::{Rule, Severity};
 use crate::ids::{Address, KeyId, Name, Owner, Sha1, TargetId, Thumbprint};
 use crate::observed::{Credential, Holding, Observed, ObservedTenant, StoreState, Target, TargetState};
@@ -357,16 +357,27 @@ impl Look<'_> {
 
     fn lifetime(&mut self, declared: &Declared, target: &Target) {
         let Some(policy) = &target.lifetime_policy else { return };
-        if policy.max_seconds < declared.validity.nominal_seconds() {
-            let text = format!(
-                "policy {} allows {} days, and the file asks for {}",
-                policy.policy_id,
-                policy.max_seconds / 86_400,
-                declared.validity
-            );
-            let hint = Some("declare a shorter validity; certroll cuts the credential until then".to_owned());
-            self.findings.push(Finding { hint, ..about(declared, Rule::Policy, text) });
-        }
+        let allows = format!("policy {} allows {} days", policy.policy_id, policy.max_seconds / 86_400);
+        let (text, hint) = match &declared.issuer {
+            // What a provider sends is as long as it is, and what a product makes, too.
+            Issuer::ExternalPublicKey { files } => {
+                let life = |file: &&PublicKeyFile| {
+                    file.certificate.not_after.duration_since(file.certificate.not_before).as_secs()
+                };
+                let longest = files.iter().max_by_key(life);
+                let Some(file) = longest.filter(|file| life(file) > policy.max_seconds) else { return };
+                let text = format!("{allows}, and {} is for {}", file.path, life(&file) / 86_400);
+                (text, "certroll cuts the credential: ask the provider for the next key before that ends")
+            }
+            Issuer::ExternalRotator { .. } => return,
+            _ if policy.max_seconds < declared.validity.nominal_seconds() => (
+                format!("{allows}, and the file asks for {}", declared.validity),
+                "declare a shorter validity; certroll cuts the credential until then",
+            ),
+            _ => return,
+        };
+        let hint = Some(hint.to_owned());
+        self.findings.push(Finding { hint, ..about(declared, Rule::Policy, text) });
     }
 
     /// What the store holds; nothing when it cannot be told, which is a finding.

@@ -150,6 +150,24 @@ fn what_differs_has_a_rule_of_its_own() {
             findings: &["warning policy"],
         },
         Row {
+            story: "a policy that allows less than a provider's file is for",
+            world: || {
+                let file = provider_file("2029.cer", "2027-02-20", "P2Y");
+                world()
+                    .credential(live(&file, Some("backup")))
+                    .target(|target| {
+                        let policy_id = "short".to_owned();
+                        target.lifetime_policy =
+                            Some(LifetimePolicy { policy_id, max_seconds: 400 * 86_400 });
+                    })
+                    .declare(|declared| {
+                        (declared.issuer, declared.store) =
+                            (Issuer::ExternalPublicKey { files: vec![file] }, None);
+                    })
+            },
+            findings: &["warning policy"],
+        },
+        Row {
             story: "nobody can sign in with the application",
             world: || healthy().target(|target| target.sign_in_impossible = Some("it is disabled".into())),
             findings: &["warning sign-in-impossible"],

@@ -119,7 +119,10 @@ fn the_list_of_mutants_fits_the_code() {
     let misfit = |mutant: &Mutant| {
         let code = std::fs::read_to_string(root().join(&mutant.file)).unwrap();
         let empty = mutant.right.is_empty() || mutant.right == mutant.wrong || mutant.caught_by.is_empty();
-        mutant.place(&code).err().or_else(|| empty.then(|| format!("{}: is no mistake", mutant.name)))
+        let comma = mutant.right.ends_with(',');
+        let misfit = mutant.place(&code).err();
+        let misfit = misfit.or_else(|| empty.then(|| format!("{}: is no mistake", mutant.name)));
+        misfit.or_else(|| comma.then(|| format!("{}: an expression ends before its comma", mutant.name)))
     };
     let misfits: Vec<String> = mutants.iter().filter_map(misfit).collect();
     assert!(misfits.is_empty(), "{}", misfits.join("\n"));
@@ -233,7 +236,16 @@ fn build(copy: &Path) -> Vec<PathBuf> {
         seed(&target);
     }
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["test", "--locked", "--no-run", "--lib", "--test", "it", "--message-format", "json"]);
+    cargo.args([
+        "test",
+        "--locked",
+        "--no-run",
+        "--lib",
+        "--test",
+        "it",
+        "--message-format",
+        "json-render-diagnostics",
+    ]);
     let messages = succeeded(cargo.current_dir(copy).env("CARGO_TARGET_DIR", target)).stdout;
     let messages = String::from_utf8(messages).unwrap();
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
