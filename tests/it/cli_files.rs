@@ -120,6 +120,18 @@ fn a_file_that_cannot_be_written_is_found_out_before_anything_is_done() {
     assert_eq!(ran.code, 1, "it would be read as the acknowledgements: {}", ran.stderr);
 }
 
+/// The store is the folder of the declaration itself: a plan may stand beside the declaration, and never among keys.
+#[test]
+fn no_file_is_written_among_keys_wherever_the_store_is() {
+    let scene = Scene::new();
+    scene.write("certroll.yaml", &DECLARATION.replace("directory: secrets", "directory: ."));
+    std::fs::create_dir(scene.folder.path().join("billing")).unwrap();
+    let ran = scene.run("plan --out billing/plan.json");
+    assert_eq!(ran.code, 1, "{}", ran.stdout);
+    assert!(ran.stderr.contains("the keys of contoso/billing are in that folder"), "{}", ran.stderr);
+    assert_eq!(scene.run("plan --out plan.json").code, 0);
+}
+
 #[test]
 fn no_file_is_written_among_signing_requests_and_their_certificates() {
     let scene = Scene::new();
