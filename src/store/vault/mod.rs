@@ -4,6 +4,7 @@
 //! fields at `NAME` survive. See `docs/stores/hashicorp_vault.md` for every call and what a death after it leaves.
 
 mod book;
+mod deletion;
 mod pending;
 
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use crate::observed::{
     Current, Generation, Holding, KeyState, ObservedStore, Removal, Shape, Staging, StoreState,
 };
 use crate::vault::Vault;
-use crate::vault::kv::{Fields, Kv, Version, not_version_2};
+use crate::vault::kv::{Fields, Kv, not_version_2};
 
 /// Start of the name of the field that certroll keeps its own in; the SHA-256 thumbprint follows, so that it can be seen without a value.
 const OWN_FIELD: &str = "certroll-";
@@ -244,28 +245,6 @@ impl VaultStore {
             certificates.filter(|all| all.first().is_some_and(|leaf| leaf.thumbprints.sha256 == *sha256));
         Ok(found.next().map(|mut all| Issued { certificate: all.remove(0), chain: all }))
     }
-
-    /// Whether consumers will find nothing one day. What is set at the mount shows in the times of versions alone; what was set at the
-    /// path after the newest version was written counts from the next one.
-    fn warnings(&self, view: &View) -> Vec<String> {
-        let Ok(holding) = view.holding() else { return Vec::new() };
-        let Some(record) = holding.current_generation().map(|generation| &generation.record) else {
-            return Vec::new();
-        };
-        let (Some(start), Some(end)) = (record.not_before, record.not_after) else { return Vec::new() };
-        let newest = view.live.versions.get(&view.live.current_version);
-        let goes = newest.and_then(Version::deleted_at).filter(|at| *at < end);
-        let limit =
-            go_duration(&view.live.delete_version_after).filter(|limit| *limit < end.duration_since(start));
-        let when = match (goes, limit) {
-            (Some(at), _) => format!("the version that consumers read on {at}"),
-            (None, Some(_)) => format!("versions of this path after {}", view.live.delete_version_after),
-            (None, None) => return Vec::new(),
-        };
-        vec![format!(
-            "the vault deletes {when} (delete_version_after), before the certificate ends: consumers would find nothing"
-        )]
-    }
 }
 
 fn is_own(field: &str) -> bool {
@@ -286,28 +265,6 @@ fn of_rotation(holding: &Holding, record: &PublicRecord) -> Option<Generation> {
     holding.generations.iter().find(same).cloned()
 }
 
-/// A duration as Go writes it (`768h0m0s`); `None` for none.
-fn go_duration(text: &str) -> Option<jiff::SignedDuration> {
-    let mut seconds = 0_i64;
-    let mut digits = String::new();
-    for c in text.chars() {
-        match c {
-            '0'..='9' => digits.push(c),
-            'h' | 'm' | 's' => {
-                let each = match c {
-                    'h' => 3600,
-                    'm' => 60,
-                    _ => 1,
-                };
-                seconds = seconds.checked_add(digits.parse::<i64>().ok()?.checked_mul(each)?)?;
-                digits.clear();
-            }
-            _ => return None,
-        }
-    }
-    (seconds > 0).then(|| jiff::SignedDuration::from_secs(seconds))
-}
-
 #[async_trait]
 impl StoreReader for VaultStore {
     fn shape(&self, _entry: &StoreBinding) -> Shape {
@@ -324,7 +281,7 @@ impl StoreReader for VaultStore {
     async fn observe(&self, entry: &StoreBinding) -> ObservedStore {
         let shape = self.shape(entry);
         let view = self.view(entry).await;
-        let seen = view.and_then(|view| Ok((view.holding()?, self.warnings(&view))));
+        let seen = view.and_then(|view| Ok((view.holding()?, deletion::warnings(&view))));
         let (state, warnings) = match seen {
             Ok((holding, warnings)) if holding == Holding::default() => (StoreState::Absent, warnings),
             Ok((holding, warnings)) => (StoreState::Known(holding), warnings),
