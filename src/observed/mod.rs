@@ -313,6 +313,16 @@ pub enum KeyState {
 }
 
 impl Holding {
+    /// The generation of the record's rotation whose key is there. Of several the first counts, whoever looks.
+    pub fn of_rotation(&self, record: &PublicRecord) -> Option<Generation> {
+        let same = |generation: &&Generation| {
+            generation.record.rotation_id.is_some()
+                && generation.record.rotation_id == record.rotation_id
+                && generation.key == KeyState::Held
+        };
+        self.generations.iter().find(same).cloned()
+    }
+
     /// The generation consumers read now, if it has a record.
     pub fn current_generation(&self) -> Option<&Generation> {
         match &self.current {

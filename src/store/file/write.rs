@@ -58,7 +58,7 @@ impl Entry<'_> {
         issued: &Issued,
         record: &PublicRecord,
     ) -> Result<Generation, Fault> {
-        if let Some(staged) = self.held_of_rotation(record)? {
+        if let Some(staged) = self.holding()?.of_rotation(record) {
             return Ok(staged);
         }
         if record.thumbprints != Some(issued.certificate.thumbprints) || !issued.certificate.matches_key(key)
@@ -77,17 +77,6 @@ impl Entry<'_> {
         self.appear(&generations, handle, key, (CERTIFICATE, certificate_text(issued).as_bytes()), record)
     }
 
-    /// The generation of the record's rotation whose key is there.
-    fn held_of_rotation(&self, record: &PublicRecord) -> Result<Option<Generation>, Fault> {
-        let mut generations = self.holding()?.generations;
-        generations.retain(|held| {
-            held.record.rotation_id.is_some()
-                && held.record.rotation_id == record.rotation_id
-                && held.key == KeyState::Held
-        });
-        Ok(generations.into_iter().next())
-    }
-
     /// Keeps a key and its signing request until the certificate comes.
     pub(super) fn request(
         &self,
@@ -95,7 +84,7 @@ impl Entry<'_> {
         csr: &[u8],
         record: &PublicRecord,
     ) -> Result<Pending, Fault> {
-        if let Some(generation) = self.held_of_rotation(record)? {
+        if let Some(generation) = self.holding()?.of_rotation(record) {
             let csr = self.requested(&generation)?;
             return Ok(Pending { generation, csr });
         }

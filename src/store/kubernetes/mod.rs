@@ -188,16 +188,6 @@ impl KubernetesStore {
     }
 }
 
-/// Of several generations of one rotation the one that waited first counts, whoever looks.
-fn of_rotation(holding: &Holding, record: &PublicRecord) -> Option<Generation> {
-    let same = |generation: &&Generation| {
-        generation.record.rotation_id.is_some()
-            && generation.record.rotation_id == record.rotation_id
-            && generation.key == KeyState::Held
-    };
-    holding.generations.iter().find(same).cloned()
-}
-
 #[async_trait]
 impl StoreReader for KubernetesStore {
     fn shape(&self, _entry: &StoreBinding) -> Shape {
@@ -247,7 +237,7 @@ impl StoreWriter for KubernetesStore {
         record: &PublicRecord,
     ) -> Result<Generation, StoreError> {
         let mut view = self.view(entry).await?;
-        if let Some(staged) = of_rotation(&view.holding()?, record) {
+        if let Some(staged) = view.holding()?.of_rotation(record) {
             return Ok(staged);
         }
         let sha256 = issued.certificate.thumbprints.sha256;

@@ -206,7 +206,7 @@ impl VaultStore {
         let mut book = view.book.clone();
         book.put(Page { next: vec![at], ..Page::new(&kept.record, certificates) });
         self.put_book(entry, view, book).await?;
-        Ok(of_rotation(&view.holding()?, record))
+        Ok(view.holding()?.of_rotation(record))
     }
 
     /// The fields of the entry that are not ours, to be written again.
@@ -253,16 +253,6 @@ fn is_own(field: &str) -> bool {
 
 fn thumbprint(fields: &[String]) -> Option<Sha256> {
     fields.iter().find_map(|field| field.strip_prefix(OWN_FIELD)?.parse().ok())
-}
-
-/// Of several generations of one rotation the one that waited first counts, whoever looks.
-fn of_rotation(holding: &Holding, record: &PublicRecord) -> Option<Generation> {
-    let same = |generation: &&Generation| {
-        generation.record.rotation_id.is_some()
-            && generation.record.rotation_id == record.rotation_id
-            && generation.key == KeyState::Held
-    };
-    holding.generations.iter().find(same).cloned()
 }
 
 #[async_trait]
@@ -330,7 +320,7 @@ impl StoreWriter for VaultStore {
         record: &PublicRecord,
     ) -> Result<Generation, StoreError> {
         let mut view = self.view(entry).await?;
-        if let Some(staged) = of_rotation(&view.holding()?, record) {
+        if let Some(staged) = view.holding()?.of_rotation(record) {
             return Ok(staged);
         }
         if let Some(taken_up) = self.take_up_stray(entry, &mut view, record).await? {

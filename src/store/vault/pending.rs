@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::book::{Page, View};
-use super::{OWN_FIELD, VaultStore, of_rotation};
+use super::{OWN_FIELD, VaultStore};
 use crate::desired::StoreBinding;
 use crate::issuer::Issued;
 use crate::key::PrivateKey;
@@ -26,7 +26,7 @@ impl VaultStore {
         record: &PublicRecord,
     ) -> Result<Pending, StoreError> {
         let mut view = self.view(entry).await?;
-        if let Some(generation) = of_rotation(&view.holding()?, record) {
+        if let Some(generation) = view.holding()?.of_rotation(record) {
             let page = view.book.of(&generation.record);
             let csr = page.ok_or_else(|| self.missing("keeping a signing request in", entry))?.request()?;
             return Ok(Pending { generation, csr });
@@ -57,7 +57,7 @@ impl VaultStore {
         let doing = "attaching a certificate in";
         let refused = |reason: &str| self.error(StoreErrorKind::Refused, doing, entry, reason);
         let mut view = self.view(entry).await?;
-        let attached = of_rotation(&view.holding()?, record);
+        let attached = view.holding()?.of_rotation(record);
         if let Some(attached) = attached.filter(|held| held.record.thumbprints == record.thumbprints) {
             return Ok(attached);
         }
