@@ -6,6 +6,7 @@ mod read;
 
 use zeroize::Zeroizing;
 
+pub(crate) use self::read::identity_in;
 pub use self::read::{Identity, IdentityError, read_pem, read_pfx};
 use crate::certificate::Certificate;
 use crate::desired::{Form, Format, Password};

@@ -1,7 +1,13 @@
 //! Reading a key with its certificate from PEM and PFX: what the tool itself signs in with.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
 use super::pfx::{self, OpenError};
 use crate::certificate::{Certificate, CertificateError};
+use crate::ids::Sha256;
+use crate::issuer::Issued;
 use crate::key::{KeyError, PrivateKey, Secret};
 use crate::pem::{self, Block, PemError};
 
@@ -148,6 +154,55 @@ pub fn read_pfx(bytes: &[u8], password: Option<&Secret>) -> Result<Identity, Ide
     };
     let certificates = contents.certificates.iter().map(|der| Certificate::from_der(der));
     identity(key, certificates.collect::<Result<_, _>>()?)
+}
+
+/// How many further values are tried as the password of a PFX.
+const PASSWORDS_MAX: usize = 16;
+/// Longest value that is tried as one, in bytes.
+const PASSWORD_BYTES_MAX: usize = 256;
+
+/// Key and certificate of that thumbprint among values somebody else wrote: one text with key and certificate, two texts, or a PFX (bytes, or
+/// base64 on any number of lines) with no password or one of the other values.
+pub(crate) fn identity_in<V: AsRef<[u8]>>(values: &[V], sha256: &Sha256) -> Option<(PrivateKey, Issued)> {
+    let is_it = |identity: &Identity| identity.certificate.thumbprints.sha256 == *sha256;
+    let values = || values.iter().map(AsRef::as_ref);
+    let whole = || values().find_map(|text| read_pem(text).ok().filter(is_it));
+    let pair = || {
+        let leads = |text: &[u8]| {
+            let all = Certificate::all_from_pem(text).unwrap_or_default();
+            all.first().is_some_and(|leaf| leaf.thumbprints.sha256 == *sha256)
+        };
+        let certificates = values().find(|text| leads(text))?;
+        values().find_map(|key| {
+            let both = Zeroizing::new([certificates, b"\n".as_slice(), key].concat());
+            read_pem(&both).ok().filter(is_it)
+        })
+    };
+    let container = || {
+        values().find_map(|value| {
+            let der = pfx_bytes(value)?;
+            let password = |value: &[u8]| {
+                let text = std::str::from_utf8(value).ok()?.trim_end_matches(['\r', '\n']);
+                let length = 1..=PASSWORD_BYTES_MAX;
+                length.contains(&text.len()).then(|| Secret::new(text.to_owned()))
+            };
+            let passwords = values().filter_map(password).take(PASSWORDS_MAX).map(Some);
+            let mut tried = std::iter::once(None).chain(passwords);
+            tried.find_map(|password| read_pfx(&der, password.as_ref()).ok().filter(is_it))
+        })
+    };
+    let Identity { key, certificate, chain } = whole().or_else(pair).or_else(container)?;
+    Some((key, Issued { certificate, chain }))
+}
+
+/// The bytes of a PFX, which is one DER sequence.
+fn pfx_bytes(value: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    if value.first() == Some(&0x30) {
+        return Some(Zeroizing::new(value.to_vec()));
+    }
+    let mut text = Zeroizing::new(value.to_vec());
+    text.retain(|byte| !byte.is_ascii_whitespace());
+    STANDARD.decode(&*text).ok().map(Zeroizing::new).filter(|der| der.first() == Some(&0x30))
 }
 
 fn check_size(bytes: &[u8]) -> Result<(), IdentityError> {

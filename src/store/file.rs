@@ -101,8 +101,7 @@ impl FileStore {
             let (Some(folder), _) = place.find()? else {
                 return Err(Fault::new(StoreErrorKind::Missing, "there is no such entry"));
             };
-            let stem = name::stem(&place.entry);
-            let reading = layout::read(&folder, stem)?;
+            let reading = layout::read(&folder, name::stem(&place.entry))?;
             let held = layout::same(&reading.holding, &generation)?;
             if purpose == Use::Sign
                 && let Some(thumbprints) = held.record.thumbprints
@@ -112,7 +111,7 @@ impl FileStore {
                 let folder = layout::generation_folder(&folder, &held.handle)?;
                 rendered::check_current(&folder, &thumbprints.sha1.to_string())?;
             }
-            contents::key_and_certificate(&folder, held, stem)
+            contents::key_and_certificate(&folder, held)
         };
         let doing = || format!("reading a key of {}/{}", entry.store, entry.entry);
         self.work.does(read).await.map_err(|fault| error(doing(), fault))
@@ -357,20 +356,12 @@ impl StoreReader for FileStore {
 
     async fn issued(&self, entry: &StoreBinding, generation: &Generation) -> Result<Issued, StoreError> {
         let doing = format!("reading a certificate of {}/{}", entry.store, entry.entry);
-        let (place, handle) = (self.place(entry), generation.handle.clone());
+        let (place, generation) = (self.place(entry), generation.clone());
         let read = move || match place.find()?.0 {
-            Some(folder) => {
-                layout::generation_folder(&folder, &handle).and_then(|folder| contents::issued(&folder))
-            }
+            Some(folder) => contents::certificate_of(&folder, &generation, name::stem(&place.entry)),
             None => Err(Fault::new(StoreErrorKind::Missing, "there is no such entry")),
         };
-        let issued = self.work.does(read).await.map_err(|fault| error(doing.clone(), fault))?;
-        if Some(issued.certificate.thumbprints) != generation.record.thumbprints {
-            let reason =
-                format!("the certificate of generation {} is not the recorded one", generation.handle);
-            return Err(error(doing, Fault::new(StoreErrorKind::Corrupt, reason)));
-        }
-        Ok(issued)
+        self.work.does(read).await.map_err(|fault| error(doing, fault))
     }
 
     async fn requested(&self, entry: &StoreBinding, generation: &Generation) -> Result<Vec<u8>, StoreError> {

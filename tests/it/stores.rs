@@ -71,6 +71,19 @@ impl Bench for TwoSlotBench {
         Box::new(move || service.write_by_hand("cloudm", [("password".into(), b"by hand".to_vec())].into()))
     }
 
+    fn put_by_hand(&self, pem: &str) -> bool {
+        let identity = read_pem(pem.as_bytes()).unwrap();
+        let seen = format!("certroll-sha256-{}", identity.certificate.thumbprints.sha256);
+        let fields = [
+            (seen.as_str(), Vec::new()),
+            ("certroll-key", identity.key.expose_pkcs8().to_vec()),
+            ("certroll-certificates", identity.certificate.to_pem().into_bytes()),
+            ("app.pem", pem.as_bytes().to_vec()),
+        ];
+        self.service.write_by_hand("cloudm", fields.map(|(name, value)| (name.to_owned(), value)).into());
+        true
+    }
+
     fn rivals_within_calls(&self) -> bool {
         true
     }
@@ -117,6 +130,10 @@ impl Bench for VaultBench {
     fn rival(&self) -> Box<dyn FnOnce() + Send> {
         let (service, certificate) = (self.service.clone(), self.rival.clone());
         Box::new(move || service.import_by_hand("cloudm", keys::key(10), &certificate))
+    }
+
+    fn put_by_hand(&self, _: &str) -> bool {
+        false
     }
 
     fn rivals_within_calls(&self) -> bool {

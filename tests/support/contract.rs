@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use certroll::certificate::{Certificate, KeyKind};
-use certroll::desired::StoreBinding;
+use certroll::desired::{Form, Format, StoreBinding};
+use certroll::form::render;
 use certroll::ids::{RotationId, Sha256, TargetId, TargetKind, Thumbprints};
 use certroll::issuer::{Issued, Issuer, SubjectKey};
 use certroll::key::{Secret, SignatureAlgorithm};
@@ -43,6 +44,8 @@ pub trait Bench: Send + Sync {
     fn snapshot(&self) -> String;
     /// Whether an inner call hands out or uses a private key.
     fn touches_key(&self, call: &str) -> bool;
+    /// Makes a key with its certificate (one PEM text) what consumers read, as people do without certroll. `false` where nobody can.
+    fn put_by_hand(&self, pem: &str) -> bool;
     /// Whether generations are made by a request that somebody else signs, although the store could stage.
     fn by_request(&self) -> bool {
         false
@@ -80,6 +83,9 @@ impl<B: Bench> Bench for ByRequest<B> {
     }
     fn touches_key(&self, call: &str) -> bool {
         self.0.touches_key(call)
+    }
+    fn put_by_hand(&self, pem: &str) -> bool {
+        self.0.put_by_hand(pem)
     }
     fn by_request(&self) -> bool {
         true
@@ -382,7 +388,60 @@ pub async fn run<B: Bench>(make: impl Fn() -> B) {
     rivals_are_noticed(&make).await;
     rolls_back(&make()).await;
     signs_with_the_right_key(&make()).await;
+    what_is_adopted_is_like_any_other(&make()).await;
     survives_every_death(&make).await;
+}
+
+/// Somebody made it, and it is copied to other places, put back into Entra, signed in with, succeeded, rolled back to and removed.
+async fn what_is_adopted_is_like_any_other(bench: &dyn Bench) {
+    let key = keys::key(5);
+    let theirs = keys::self_signed(SUBJECT, Rotation::First.start(), 6, &key).await;
+    let (store, entry) = (bench.store(), bench.entry());
+    let form = Form { format: Format::Pem, ..entry.form.clone() };
+    let pem = render(&form, &key, &theirs, None, "cloudm").unwrap().remove(0).contents;
+    if !bench.put_by_hand(std::str::from_utf8(&pem).unwrap()) {
+        assert!(!store.shape(&entry).exportable, "a key that leaves the store can also be put there");
+        return;
+    }
+    let current = observe_well(bench).await.current;
+    assert!(matches!(current, Some(Current::Unrecorded { .. })), "{current:?}");
+    let record = PublicRecord {
+        rotation_id: None,
+        phase: RecordedPhase::Promoted,
+        promoted_at: Some(Rotation::First.start()),
+        ..staged(Rotation::First, &theirs.certificate)
+    };
+    store.write_record(&entry, &record).await.unwrap();
+    let adopted = observe_well(bench).await.current_generation().cloned().unwrap();
+    assert_eq!((&adopted.record, adopted.key), (&record, KeyState::Held));
+    is_usable(bench, &adopted, &theirs).await;
+
+    let second = prepare(bench, Rotation::Second, 2).await.unwrap();
+    let second = promote(bench, Rotation::Second, &second, Some(&current_of(&adopted))).await.unwrap();
+    assert_eq!(bench.consume().await.unwrap().thumbprints, thumbprints(&second));
+    let old = observe_well(bench).await.generation(&theirs.certificate.thumbprints.sha256).cloned().unwrap();
+    assert_eq!(old.key, KeyState::Held, "what was adopted is gone as soon as it is succeeded");
+    is_usable(bench, &old, &theirs).await;
+
+    let again = PublicRecord { promoted_at: Some(Rotation::Second.promoted_at()), ..old.record.clone() };
+    let expected = Some(current_of(&second));
+    let back =
+        store.promote(&entry, &old, expected.as_ref(), password(&entry).as_ref(), &again).await.unwrap();
+    assert_eq!(bench.consume().await.unwrap(), theirs.certificate);
+    is_usable(bench, &back, &theirs).await;
+    promote(bench, Rotation::Second, &second, Some(&current_of(&back))).await.unwrap();
+    assert_ne!(store.remove(&entry, &back).await.unwrap(), KeyState::Held);
+    assert_eq!(bench.consume().await.unwrap().thumbprints, thumbprints(&second));
+}
+
+async fn is_usable(bench: &dyn Bench, generation: &Generation, issued: &Issued) {
+    let (store, entry) = (bench.store(), bench.entry());
+    assert_eq!(certificate(bench, generation).await, issued.certificate);
+    let signer = store.signer(&entry, generation).await.unwrap();
+    let signature = signer.sign(SignatureAlgorithm::Ps256, b"message").await.unwrap();
+    assert!(keys::verifies_ps256(&issued.certificate, b"message", &signature));
+    let key = store.export(&entry, generation).await.unwrap();
+    assert!(issued.certificate.matches_key(&key));
 }
 
 async fn absent_is_known(bench: &dyn Bench) {

@@ -1,11 +1,11 @@
 //! What the files of a generation say: certificate, record and, the only place that reads one, the key.
 
 use super::disk::{Fault, Folder};
-use super::layout::{CERTIFICATE, KEY, generation_folder};
+use super::layout::{CERTIFICATE, KEY, generation_folder, public_certificate};
 use crate::certificate::Certificate;
-use crate::form::{read_pem, read_pfx};
+use crate::form::identity_in;
 use crate::issuer::Issued;
-use crate::key::{PrivateKey, Secret};
+use crate::key::PrivateKey;
 use crate::observed::Generation;
 use crate::observed::record::PublicRecord;
 use crate::store::StoreErrorKind;
@@ -24,6 +24,23 @@ pub(super) fn issued(folder: &Folder) -> Result<Issued, Fault> {
     }
     let certificate = certificates.remove(0);
     Ok(Issued { certificate, chain: certificates })
+}
+
+/// The same of whatever generation an entry holds. Of an adopted one the files without a key are looked into first.
+pub(super) fn certificate_of(entry: &Folder, held: &Generation, stem: &str) -> Result<Issued, Fault> {
+    let folder = generation_folder(entry, &held.handle)?;
+    let found = match held.record.rotation_id {
+        Some(_) => issued(&folder)?,
+        None => match public_certificate(&folder, stem)? {
+            Some(found) => found,
+            None => adopted(&folder, held)?.1,
+        },
+    };
+    if Some(found.certificate.thumbprints) != held.record.thumbprints {
+        let reason = format!("the certificate of generation {} is not the recorded one", held.handle);
+        return Err(Fault::new(StoreErrorKind::Corrupt, reason));
+    }
+    Ok(found)
 }
 
 /// The text of [`CERTIFICATE`].
@@ -52,17 +69,12 @@ pub(super) fn read_key(folder: &Folder) -> Result<PrivateKey, Fault> {
     }
 }
 
-/// Key and certificate of a generation, once it is sure that they belong together. `stem` names the files of an adopted
-/// generation, whose key is where somebody else put it.
-pub(super) fn key_and_certificate(
-    entry: &Folder,
-    held: &Generation,
-    stem: &str,
-) -> Result<(PrivateKey, Issued), Fault> {
+/// Key and certificate of a generation, once it is sure that they belong together.
+pub(super) fn key_and_certificate(entry: &Folder, held: &Generation) -> Result<(PrivateKey, Issued), Fault> {
     let folder = generation_folder(entry, &held.handle)?;
     let (key, issued) = match held.record.rotation_id {
         Some(_) => (read_key(&folder)?, issued(&folder)?),
-        None => adopted(&folder, stem)?,
+        None => adopted(&folder, held)?,
     };
     let recorded = Some(issued.certificate.thumbprints) == held.record.thumbprints;
     if !recorded || !issued.certificate.matches_key(&key) {
@@ -73,25 +85,20 @@ pub(super) fn key_and_certificate(
     Ok((key, issued))
 }
 
-/// What somebody else put there: a combined PEM, or a PFX that has no password or one beside it.
-fn adopted(folder: &Folder, stem: &str) -> Result<(PrivateKey, Issued), Fault> {
-    let found = if let Some(text) = folder.read(&format!("{stem}.pem"))? {
-        read_pem(&text)
-    } else if let Some(bytes) = folder.read(&format!("{stem}.pfx"))? {
-        let password = folder.read(&format!("{stem}.password"))?;
-        let password = password
-            .and_then(|text| std::str::from_utf8(&text).ok().map(|t| Secret::new(t.trim_end().to_owned())));
-        read_pfx(&bytes, password.as_ref())
-    } else {
-        let reason = format!("{} holds neither {stem}.pem nor {stem}.pfx", folder.path().display());
-        return Err(Fault::new(StoreErrorKind::Missing, reason)
-            .hint("an adopted key can be used from these two only"));
-    };
-    let identity = found.map_err(|error| {
-        Fault::new(
-            StoreErrorKind::Corrupt,
-            format!("the adopted key in {}: {error}", folder.path().display()),
-        )
-    })?;
-    Ok((identity.key, Issued { certificate: identity.certificate, chain: identity.chain }))
+/// What somebody else put there, in whatever files: PEM, together or apart, or a PFX that has no password or one beside it.
+fn adopted(folder: &Folder, held: &Generation) -> Result<(PrivateKey, Issued), Fault> {
+    let shown = folder.path().display();
+    let (mut values, mut unread) = (Vec::new(), None);
+    for name in folder.names()? {
+        match folder.read(&name) {
+            Ok(value) => values.extend(value),
+            Err(fault) => unread = Some(fault),
+        }
+    }
+    let found = held.record.thumbprints.and_then(|thumbprints| identity_in(&values, &thumbprints.sha256));
+    found.ok_or_else(|| {
+        let missing = Fault::new(StoreErrorKind::Missing, format!("the adopted key is in no file of {shown}"));
+        let hint = "certroll reads PEM without encryption, and PFX without a password or with one in a file beside it";
+        unread.unwrap_or_else(|| missing.hint(hint))
+    })
 }

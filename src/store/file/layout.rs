@@ -19,7 +19,7 @@
 use super::disk::{Fault, Folder, Kind};
 use super::rendered::Rendered;
 use crate::certificate::Certificate;
-use crate::ids::Thumbprints;
+use crate::issuer::Issued;
 use crate::observed::record::{PublicRecord, RECORD_FORMAT, RecordedPhase};
 use crate::observed::{Current, Damage, Generation, Holding, KeyState};
 use crate::store::StoreErrorKind;
@@ -276,7 +276,10 @@ fn current(
         return Ok(Current::Recorded(thumbprints.sha256));
     }
     match generations.folder(handle)? {
-        Some(folder) => Ok(Current::Unrecorded { thumbprints: public_thumbprints(&folder, stem)? }),
+        Some(folder) => {
+            let found = public_certificate(&folder, stem)?;
+            Ok(Current::Unrecorded { thumbprints: found.map(|found| found.certificate.thumbprints) })
+        }
         None => Err(dangling(entry, handle)),
     }
 }
@@ -286,16 +289,17 @@ fn dangling(entry: &Folder, handle: &str) -> Fault {
     Fault::new(StoreErrorKind::Corrupt, reason).hint("restore the folder, or remove the link to start anew")
 }
 
-/// The thumbprints of a current that has no record, from a certificate file that holds no key by its name.
-fn public_thumbprints(folder: &Folder, stem: &str) -> Result<Option<Thumbprints>, Fault> {
+/// The certificate with its chain that somebody else put there, from a file that holds no key by its name.
+pub(super) fn public_certificate(folder: &Folder, stem: &str) -> Result<Option<Issued>, Fault> {
     for name in [CERTIFICATE.to_owned(), format!("{stem}.cer"), format!("{stem}.crt")] {
         let Some(bytes) = folder.read(&name)? else { continue };
-        let certificate = match bytes.first() {
-            Some(0x30) => Certificate::from_der(&bytes).ok(),
-            _ => Certificate::from_pem(&bytes).ok(),
+        let read = match bytes.first() {
+            Some(0x30) => Certificate::from_der(&bytes).map(|only| vec![only]),
+            _ => Certificate::all_from_pem(&bytes),
         };
-        if let Some(certificate) = certificate {
-            return Ok(Some(certificate.thumbprints));
+        let mut all = read.unwrap_or_default().into_iter();
+        if let Some(certificate) = all.next() {
+            return Ok(Some(Issued { certificate, chain: all.collect() }));
         }
     }
     Ok(None)

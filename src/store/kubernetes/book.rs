@@ -120,12 +120,12 @@ pub(super) struct View {
 impl View {
     fn is_held(&self, page: &Page) -> bool {
         let Some(sha256) = page.sha256() else { return false };
-        if page.adopted.is_some() {
-            return self.adopted() == Some(sha256);
+        if page.adopted.is_some() && self.adopted() == Some(sha256) {
+            return true;
         }
         match self.next.as_ref().and_then(Meta::data_fields) {
             Some(fields) => fields.contains(&kept_field(&sha256)),
-            None => page.record.phase != RecordedPhase::Retired,
+            None => page.adopted.is_none() && page.record.phase != RecordedPhase::Retired,
         }
     }
 

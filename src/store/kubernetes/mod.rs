@@ -18,6 +18,7 @@ use super::kept::{Kept, certificates_pem, issued};
 use super::{StoreError, StoreErrorKind, StoreReader, StoreWriter};
 use crate::certificate::Certificate;
 use crate::desired::StoreBinding;
+use crate::form::identity_in;
 use crate::ids::{Sha256, Thumbprints};
 use crate::issuer::Issued;
 use crate::key::{LocalSigner, PrivateKey, Secret, Signer};
@@ -148,14 +149,24 @@ impl KubernetesStore {
             return Err(self.missing(doing, entry));
         }
         let values = self.secrets.read(&entry.entry).await?.ok_or_else(|| self.missing(doing, entry))?;
-        let found = KubernetesStore::find(&values, sha256).ok_or_else(|| self.missing(doing, entry))?;
+        let all: Vec<_> = values.all().collect();
+        let identity = identity_in(&all, sha256);
+        let found = match &identity {
+            Some((_, issued)) => Some(issued.clone()),
+            None => KubernetesStore::find(&values, sha256),
+        };
+        let found = found.ok_or_else(|| self.missing(doing, entry))?;
         let mut book = view.book.clone();
         book.put(Page {
             record: record.clone(),
             certificates: certificates_pem(&found).to_string(),
             adopted: Some(values.meta().data_history()),
         });
-        self.put_book(entry, view, book).await
+        // A Secret has no versions: what is not kept now is gone with the next promotion, and nobody could go back to it.
+        let Some((key, issued)) = identity else { return self.put_book(entry, view, book).await };
+        let kept = Kept::new(&key, &issued, record).to_text()?;
+        let kept = Zeroizing::new(kept.as_bytes().to_vec());
+        self.write_next(entry, view, book, |write| write.set(kept_field(sha256), kept)).await
     }
 
     /// Keeps what the rendered fields will be, then writes them for consumers.

@@ -19,6 +19,7 @@ use super::kept::{FieldNames, Kept, certificates_pem, issued};
 use super::{Pending, StoreError, StoreErrorKind, StoreReader, StoreWriter};
 use crate::certificate::Certificate;
 use crate::desired::StoreBinding;
+use crate::form::identity_in;
 use crate::ids::Sha256;
 use crate::issuer::Issued;
 use crate::key::{LocalSigner, PrivateKey, Secret, Signer};
@@ -151,10 +152,16 @@ impl VaultStore {
         let gone = || self.error(StoreErrorKind::Missing, doing, entry, "the generation's key is gone");
         let (live, version) = *view.copies(&sha256).last().ok_or_else(gone)?;
         let kept = self.kept(&self.named(entry, live), version, &sha256).await?;
-        let (kept, fields) = kept.ok_or_else(|| {
-            let reason = "the value holds nothing of certroll's: it was changed by hand";
-            self.error(StoreErrorKind::Corrupt, doing, entry, reason)
-        })?;
+        let Some((kept, fields)) = kept else {
+            let found = match generation.record.rotation_id {
+                Some(_) => None,
+                None => self.adopted(&self.named(entry, live), version, &sha256).await?,
+            };
+            return found.ok_or_else(|| {
+                let reason = "the value holds nothing of certroll's: it was changed by hand";
+                self.error(StoreErrorKind::Corrupt, doing, entry, reason)
+            });
+        };
         if view.current()? == Some(Current::Recorded(sha256)) {
             kept.check_rendered(|name| fields.get(name).and_then(Value::as_str))?;
         }
@@ -236,14 +243,28 @@ impl VaultStore {
         view: &View,
         sha256: &Sha256,
     ) -> Result<Option<Issued>, StoreError> {
-        let Some((_, fields)) = self.kv.read(&entry.entry, Some(view.live.current_version)).await? else {
-            return Ok(None);
-        };
+        let version = view.live.current_version;
+        let Some((_, fields)) = self.kv.read(&entry.entry, Some(version)).await? else { return Ok(None) };
         let texts = fields.values().filter_map(Value::as_str);
         let certificates = texts.filter_map(|text| Certificate::all_from_pem(text.as_bytes()).ok());
         let mut found =
             certificates.filter(|all| all.first().is_some_and(|leaf| leaf.thumbprints.sha256 == *sha256));
-        Ok(found.next().map(|mut all| Issued { certificate: all.remove(0), chain: all }))
+        match found.next() {
+            Some(mut all) => Ok(Some(Issued { certificate: all.remove(0), chain: all })),
+            None => Ok(self.adopted(&entry.entry, version, sha256).await?.map(|(_, issued)| issued)),
+        }
+    }
+
+    /// The key with its certificate that somebody else wrote into the fields of a version.
+    async fn adopted(
+        &self,
+        name: &str,
+        version: u64,
+        sha256: &Sha256,
+    ) -> Result<Option<(PrivateKey, Issued)>, StoreError> {
+        let Some((_, fields)) = self.kv.read(name, Some(version)).await? else { return Ok(None) };
+        let texts: Vec<&str> = fields.values().filter_map(Value::as_str).collect();
+        Ok(identity_in(&texts, sha256))
     }
 }
 

@@ -99,6 +99,11 @@ impl Bench for FileBench {
         Box::new(move || put_by_hand(&entry, &rival, &[]))
     }
 
+    fn put_by_hand(&self, pem: &str) -> bool {
+        lay_out_by_hand(&self.path(""), pem, &["certificate.pem"]);
+        true
+    }
+
     fn rivals_within_calls(&self) -> bool {
         // Somebody who takes no lock can slip in between looking and the rename; docs/stores/file.md says so.
         false
@@ -116,12 +121,16 @@ impl Bench for FileBench {
 
 /// Somebody lays out a generation without a record and points to it. `public` names files to put the certificate in.
 fn put_by_hand(entry: &Path, issued: &Issued, public: &[&str]) {
+    lay_out_by_hand(entry, &(issued.certificate.to_pem() + &pem_of_key(10)), public);
+}
+
+fn lay_out_by_hand(entry: &Path, pem: &str, public: &[&str]) {
     let folder = entry.join("generations/by-hand");
     std::fs::create_dir_all(&folder).unwrap();
-    let key = pem_of_key(10);
-    std::fs::write(folder.join("cloudm.pem"), issued.certificate.to_pem() + &key).unwrap();
+    std::fs::write(folder.join("cloudm.pem"), pem).unwrap();
+    let certificate = Certificate::from_pem(pem.as_bytes()).unwrap();
     for name in public {
-        std::fs::write(folder.join(name), issued.certificate.to_pem()).unwrap();
+        std::fs::write(folder.join(name), certificate.to_pem()).unwrap();
     }
     let _ = std::fs::remove_file(entry.join("current"));
     std::os::unix::fs::symlink("generations/by-hand", entry.join("current")).unwrap();

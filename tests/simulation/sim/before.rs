@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use certroll::certificate::SignatureHash;
-use certroll::emulator::{Change, Kind, NewApplication, NewServicePrincipal, Settings};
+use certroll::emulator::{Change, Faults, Kind, NewApplication, NewServicePrincipal, Settings};
 use certroll::issuer::self_signed::SelfSigned;
 use certroll::issuer::{CertificateRequest, Issued, Issuer as _, SubjectKey};
 use certroll::key::PrivateKey;
@@ -95,7 +95,11 @@ impl World {
                            "key": STANDARD.encode(issued.certificate.der())});
         let Value::Object(entry) = entry else { return };
         let add = |object, kind| Change::AddCredential { object, kind, entry: Map::clone(&entry) };
+        // It has been there for days: no replica is behind.
+        let faults = self.emulator.faults();
+        self.emulator.set_faults(Faults { stale_reads: None, ..faults.clone() });
         self.change(target, add);
+        self.emulator.set_faults(faults);
     }
 
     /// `brings NAME on=TARGET in=files days=90`: a key made by hand, on the target already, and in the place certroll is to keep it in
@@ -114,7 +118,9 @@ impl World {
             Some("vault") => self.vault.import_by_hand(&event.who, key, &issued.certificate),
             Some(slots @ ("slots" | "cas")) => {
                 let service = if slots == "slots" { &self.slots } else { &self.cas };
+                let seen = format!("certroll-sha256-{}", issued.certificate.thumbprints.sha256);
                 let fields = [
+                    (seen.as_str(), Vec::new()),
                     ("certroll-key", key.expose_pkcs8().to_vec()),
                     ("certroll-certificates", issued.certificate.to_pem().into_bytes()),
                 ];

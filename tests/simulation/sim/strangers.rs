@@ -368,6 +368,8 @@ impl World {
             }
         };
         match event.get("does").unwrap_or_default() {
+            // The double would be the only one of that name, and what the declaration means.
+            "deletes" | "retitles" if self.state().doubles.contains_key(&event.who) => {}
             "adds" => add("legacy-ci".into()),
             "rotates" => self.rotates(&target, event),
             "claims" => add(format!("certroll:platform-team/{of} · claimed")),

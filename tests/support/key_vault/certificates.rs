@@ -309,10 +309,15 @@ impl KeyVaultService {
 
     /// Somebody imports a certificate and key of their own.
     pub fn import_by_hand(&self, name: &str, key: &PrivateKey, certificate: &Certificate) {
+        let body = STANDARD.encode(key.expose_pkcs8());
+        let pem = format!(
+            "{}-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n",
+            certificate.to_pem()
+        );
         let key = key.expose_pkcs8().to_vec();
         let mut state = self.state();
-        let type_ = "application/x-pkcs12".into();
-        state.append("https://x", name, Map::new(), certificate.clone(), key, Some("by hand".into()), type_);
+        let type_ = "application/x-pem-file".into();
+        state.append("https://x", name, Map::new(), certificate.clone(), key, Some(pem), type_);
     }
 
     /// Somebody starts an operation of their own.

@@ -464,7 +464,9 @@ impl StoreWriter for TwoSlot {
     async fn write_record(&self, entry: &StoreBinding, record: &PublicRecord) -> Result<(), StoreError> {
         let view = self.view(entry)?;
         let known = view.holding()?.generations.iter().any(|g| g.record.thumbprints == record.thumbprints);
-        if !known {
+        let live = view.live.fields.get(&view.live.newest).and_then(|fields| thumbprint(fields));
+        let adopted = live.is_some() && live == record.thumbprints.map(|thumbprints| thumbprints.sha256);
+        if !known && !adopted {
             return Err(error(StoreErrorKind::Missing, "there is no such generation"));
         }
         self.put_record(entry, &view, record)

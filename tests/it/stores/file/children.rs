@@ -121,6 +121,10 @@ impl Bench for ChildBench {
         self.inner.rival()
     }
 
+    fn put_by_hand(&self, pem: &str) -> bool {
+        self.inner.put_by_hand(pem)
+    }
+
     fn rivals_within_calls(&self) -> bool {
         false
     }

@@ -3,7 +3,10 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use certroll::desired::{Form, Format, Password, PfxProfile};
+use certroll::form::render;
 use certroll::ids::RotationId;
+use certroll::key::Secret;
 use certroll::observed::record::PublicRecord;
 use certroll::observed::{Current, Holding, KeyState, StoreState};
 use certroll::store::{StoreErrorKind, StoreReader};
@@ -168,6 +171,15 @@ async fn an_adopted_current_gets_its_first_record_and_can_be_rolled_back_to() {
     let signer = store.signer(&entry, &old).await.unwrap();
     assert_eq!(signer.certificate(), &bench.rival.certificate);
 
+    // It can be put back into Entra and copied to further places, also where its certificate lies beside the key alone.
+    for _ in 0..2 {
+        let issued = store.issued(&entry, &old).await.unwrap();
+        assert_eq!(issued.certificate, bench.rival.certificate);
+        let key = store.export(&entry, &old).await.unwrap();
+        assert!(issued.certificate.matches_key(&key));
+        _ = std::fs::remove_file(bench.path("generations/by-hand/certificate.pem"));
+    }
+
     let second = contract::stage(&*store, &entry, Rotation::Second, 2).await.unwrap();
     let second =
         store.promote(&entry, &second, holding.current.as_ref(), None, &second.record).await.unwrap();
@@ -184,6 +196,43 @@ async fn an_adopted_current_gets_its_first_record_and_can_be_rolled_back_to() {
     store.promote(&entry, &second, current.as_ref(), None, &second.record).await.unwrap();
     assert_eq!(store.remove(&entry, &old).await.unwrap(), KeyState::Destroyed);
     assert!(!bench.path("generations/by-hand/cloudm.pem").exists());
+}
+
+#[tokio::test]
+async fn an_adopted_key_is_used_from_whatever_files_it_is_in() {
+    let secret = Secret::new("correct horse battery staple".into());
+    let with_password = Password::SecretFile("unused".into());
+    for (format, password, beside) in [
+        (Format::PemPair, Password::None, None),
+        (Format::Pfx, Password::None, None),
+        (Format::Pfx, with_password.clone(), Some("correct horse battery staple\n")),
+        (Format::PfxBase64, with_password.clone(), Some("correct horse battery staple")),
+        (Format::Pfx, with_password, None),
+    ] {
+        let bench = FileBench::new().await;
+        put_by_hand(&bench.path(""), &bench.rival, &["certificate.pem"]);
+        let folder = bench.path("generations/by-hand");
+        std::fs::remove_file(folder.join("cloudm.pem")).unwrap();
+        let form = Form { format, profile: PfxProfile::Modern2023, password };
+        let given = (form.password != Password::None).then_some(&secret);
+        for file in render(&form, &keys::key(10), &bench.rival, given, "anything").unwrap() {
+            std::fs::write(folder.join(file.name), &file.contents).unwrap();
+        }
+        beside.into_iter().for_each(|text| std::fs::write(folder.join("passphrase"), text).unwrap());
+        let adopted = contract::staged(Rotation::First, &bench.rival.certificate);
+        let adopted = PublicRecord { rotation_id: None, ..adopted };
+        let (store, entry) = (bench.store(), bench.entry());
+        store.write_record(&entry, &adopted).await.unwrap();
+        let held = bench.holding().await.current_generation().unwrap().clone();
+        let exported = store.export(&entry, &held).await;
+        if given.is_some() && beside.is_none() {
+            let error = exported.unwrap_err();
+            assert_eq!(error.kind, StoreErrorKind::Missing);
+            assert!(error.hint.unwrap().contains("PFX without a password"), "{}", error.reason);
+            continue;
+        }
+        assert!(bench.rival.certificate.matches_key(&exported.unwrap()), "{format:?}");
+    }
 }
 
 #[tokio::test]

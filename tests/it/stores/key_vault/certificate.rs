@@ -70,6 +70,12 @@ impl Bench for CertificateBench {
         Box::new(move || service.import_by_hand("cloudm", &keys::key(10), &certificate))
     }
 
+    fn put_by_hand(&self, pem: &str) -> bool {
+        let identity = read_pem(pem.as_bytes()).unwrap();
+        self.service.import_by_hand("cloudm", &identity.key, &identity.certificate);
+        true
+    }
+
     fn rivals_within_calls(&self) -> bool {
         true
     }

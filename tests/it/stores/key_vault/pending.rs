@@ -63,6 +63,10 @@ impl Bench for PendingBench {
         Box::new(move || service.import_by_hand("cloudm", &keys::key(10), &certificate))
     }
 
+    fn put_by_hand(&self, _: &str) -> bool {
+        false
+    }
+
     fn rivals_within_calls(&self) -> bool {
         true
     }
