@@ -29,7 +29,8 @@ pub struct Observation {
 
 /// Reads what `desired` speaks of: all of it, or the addresses in `selection` and the stores of certificates on the same objects.
 ///
-/// `slots` counts the calls to stores and delivery places under way; the directory reader counts its requests itself.
+/// `slots` counts the calls to stores and delivery places under way. It is not what `readers` count their requests with: a call would
+/// wait for the slot it holds.
 pub async fn observe(
     desired: &Desired,
     readers: &dyn Readers,

@@ -74,7 +74,8 @@ pub struct Job<'a> {
     pub events: &'a dyn Events,
     /// Asks the run to stop.
     pub cancel: &'a Cancel,
-    /// Requests in flight at a time. The directories of `writers` take theirs from the same semaphore.
+    /// Calls to stores, issuers and delivery places under way at a time. Not the semaphore that `writers` take the slots of their requests
+    /// from: a call would wait for the slot it holds.
     pub slots: Arc<Semaphore>,
 }
 

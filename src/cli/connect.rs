@@ -44,7 +44,8 @@ pub struct Ground {
     pub connections: Connections,
     /// The clock of the run: the machine's, or the emulator's.
     pub clock: Arc<dyn Clock>,
-    /// Requests in flight.
+    /// Calls to stores, issuers and delivery places under way. A call is one or more requests, and those have slots of their own: a
+    /// call that held the slot its request waits for would wait for ever.
     pub slots: Arc<Semaphore>,
     /// Whether the tenants are emulated.
     pub emulator: bool,
@@ -81,9 +82,9 @@ pub async fn ground(
             served::clock(url, transport.as_ref(), Arc::clone(&world.clock)).await?
         }
     };
-    let slots = Arc::new(Semaphore::new(usize::from(parallelism)));
+    let slots = || Arc::new(Semaphore::new(usize::from(parallelism)));
     let assertion = settings(global)?.assertion;
-    let way = Way { place, world, assertion, clock: Arc::clone(&clock), slots: Arc::clone(&slots) };
+    let way = Way { place, world, assertion, clock: Arc::clone(&clock), in_flight: slots() };
     // Who says whether emulated tenants are meant is who writes.
     let reach = way.reach(desired, global)?.with_plugins(meant.is_some());
     let connections =
@@ -96,7 +97,7 @@ pub async fn ground(
             )),
         });
     let in_process = matches!(way.place, Place::InProcess(_));
-    Ok(Ground { connections, clock, slots, emulator, in_process })
+    Ok(Ground { connections, clock, slots: slots(), emulator, in_process })
 }
 
 /// `apply` says with `--emulator` that emulated tenants are meant, so that nobody takes one for the other.
@@ -229,7 +230,8 @@ struct Way<'a> {
     world: &'a World,
     assertion: SignatureAlgorithm,
     clock: Arc<dyn Clock>,
-    slots: Arc<Semaphore>,
+    /// Requests in flight, to whomever.
+    in_flight: Arc<Semaphore>,
 }
 
 impl Way<'_> {
@@ -257,7 +259,7 @@ impl Way<'_> {
             transport: transports.transport(None).map_err(unusable)?,
             clock: Arc::clone(&self.world.clock),
             random: Arc::clone(&self.world.random),
-            in_flight: Arc::clone(&self.slots),
+            in_flight: Arc::clone(&self.in_flight),
             retry: RetrySettings::default(),
         };
         let clouds = desired.tenants.values().map(|tenant| tenant.cloud);
@@ -295,7 +297,7 @@ impl Way<'_> {
             Place::Microsoft { trust } | Place::Server { trust, .. } => https(trust.clone())?,
         };
         let random: Arc<dyn Random> = Arc::clone(&self.world.random);
-        Ok(Line::new(transport, Arc::clone(&self.clock), random, endpoints, Arc::clone(&self.slots)))
+        Ok(Line::new(transport, Arc::clone(&self.clock), random, endpoints, Arc::clone(&self.in_flight)))
     }
 
     /// What an operator sets instead of a cloud's own hosts.

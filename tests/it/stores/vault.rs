@@ -1,5 +1,6 @@
 //! The store in HashiCorp Vault and OpenBao keeps the contract: against a vault of the test's own and a real one.
 
+mod crowd;
 mod real;
 mod real_pki;
 mod real_rights;
