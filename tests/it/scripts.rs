@@ -130,6 +130,8 @@ scripts! {
     rotate_with_overlap
     run_too_seldom
     saml_is_left_alone
+    signed_by_a_ca
+    signed_by_vault
     spread
     store_damaged
     store_troubles
@@ -257,11 +259,9 @@ impl Story {
         let rest = |skip: usize| line.splitn(skip + 1, ' ').nth(skip).unwrap_or_default();
         match words[0] {
             "certroll" => self.certroll(&words),
-            "clock" if words[1].starts_with('+') => {
-                self.certroll_quietly(&["certroll", "emulator", "clock", words[1]]);
-            }
             "clock" => {
                 self.certroll_quietly(&["certroll", "emulator", "clock", words[1]]);
+                self.kv2.set_clock(self.emulator().now());
             }
             "app" => self.application(words[1]),
             "credential" => self.credential(&words),

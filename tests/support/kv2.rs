@@ -9,6 +9,7 @@ use certroll::certificate::Certificate;
 use certroll::issuer::{CertificateRequest, Issuer, SubjectKey};
 use certroll::net::{HttpsOptions, HttpsTransport, Transport, TransportError, Trust};
 use http::{Request, Response};
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 pub const TOKEN: &str = "hvs.root-of-the-test";
@@ -40,16 +41,22 @@ struct State {
 }
 
 /// The server.
-pub struct Kv2(Mutex<State>);
+pub struct Kv2(Mutex<State>, Mutex<Option<Timestamp>>);
 
 impl Default for Kv2 {
     fn default() -> Kv2 {
         let delete_version_after = "0s".to_owned();
-        Kv2(Mutex::new(State { may_see_mounts: true, delete_version_after, ..State::default() }))
+        let state = State { may_see_mounts: true, delete_version_after, ..State::default() };
+        Kv2(Mutex::new(state), Mutex::default())
     }
 }
 
 impl Kv2 {
+    /// The time its CA signs at, where it is not this machine's.
+    pub fn set_clock(&self, now: Timestamp) {
+        *self.1.lock().unwrap() = Some(now);
+    }
+
     /// Refuses everything, as a vault does that was restarted and not unsealed.
     pub fn seal(&self, sealed: bool) {
         self.0.lock().unwrap().sealed = sealed;
@@ -263,18 +270,19 @@ fn sign_in(path: &str, body: &Value) -> Response<Vec<u8>> {
 impl Transport for Kv2 {
     async fn send(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, TransportError> {
         if request.uri().path() == "/v1/pki/sign/entra" {
-            return Ok(sign(&request).await);
+            let now = self.1.lock().unwrap().unwrap_or_else(Timestamp::now);
+            return Ok(sign(&request, now).await);
         }
         Ok(self.0.lock().unwrap().respond(&request))
     }
 }
 
 /// The PKI engine at `pki` with a role `entra`: takes the subject of the request, and caps the life at a year and a day.
-async fn sign(request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
+async fn sign(request: &Request<Vec<u8>>, now: Timestamp) -> Response<Vec<u8>> {
     let body: Value = serde_json::from_slice(request.body()).unwrap();
     let pem = certroll::pem::blocks(body["csr"].as_str().unwrap().as_bytes()).unwrap();
     let seconds: i64 = body["ttl"].as_str().unwrap().trim_end_matches('s').parse().unwrap();
-    let now = super::keys::request("CN=x", jiff::Timestamp::now(), 1);
+    let now = super::keys::request("CN=x", now, 1);
     let wanted = CertificateRequest {
         validity: format!("PT{}H", (seconds / 3600).min(366 * 24)).parse().unwrap(),
         serial: *b"certroll test CA",
