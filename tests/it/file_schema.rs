@@ -56,6 +56,9 @@ fn every_example_is_valid() {
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(problems(&text), Vec::<String>::new(), "{}", path.display());
     }
+    assert_eq!(problems(include_str!("file_cases/language.yaml")), Vec::<String>::new());
+    assert_eq!(problems(include_str!("file_cases/every_key.yaml")), Vec::<String>::new());
+    assert_eq!(problems(STARTER), Vec::<String>::new());
 }
 
 #[test]

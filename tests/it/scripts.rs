@@ -48,7 +48,7 @@ use uuid::Uuid;
 use crate::support::ca::TestCa;
 use crate::support::ci;
 use crate::support::cli::{Bench, Ran};
-use crate::support::key_vault::{CLIENT, CLIENT_SECRET, KeyVaultService, TENANT};
+use crate::support::key_vault::KeyVaultService;
 use crate::support::keys;
 use crate::support::kv2::{self, Kv2, TOKEN};
 use crate::support::secrets::{self, Secrets};
@@ -325,12 +325,7 @@ impl Story {
             "stop" => self.ci[words[1]].stop(true),
             "start" => self.ci[words[1]].stop(false),
             "by_hand" => self.ci[words[1]].by_hand(words[2]),
-            "authority" => {
-                let (certificate, key) = (TestCa::new().certificate().to_pem(), keys::key(11));
-                std::fs::write(self.path(words[1]), certificate).unwrap();
-                let key = certroll::pem::encode("PRIVATE KEY", key.expose_pkcs8()).to_string();
-                self.bench.env.insert("CERTROLL_SECRET_CA_KEY".into(), key);
-            }
+            "authority" => self.bench.lay_down_ca(words[1]),
             other => panic!("no such command: {other}"),
         }
     }
@@ -354,17 +349,7 @@ impl Story {
         if what == "key-vault" {
             let vault = Arc::new(KeyVaultService::default());
             let url = serve(Arc::clone(&vault) as Arc<dyn Transport>);
-            vault.state().authority = format!("{url}/{TENANT}");
-            for (setting, value) in [
-                ("ADDRESS", url.as_str()),
-                ("LOGIN_HOST", &url),
-                ("SCOPE", "https://vault.azure.net/.default"),
-                ("TENANT_ID", TENANT),
-                ("CLIENT_ID", CLIENT),
-                ("CLIENT_SECRET", CLIENT_SECRET),
-            ] {
-                self.bench.env.insert(format!("CERTROLL_CONN_KV_{setting}"), value.to_owned());
-            }
+            self.bench.env.extend(vault.connection(&url));
             self.key_vault = Some(vault);
             return;
         }

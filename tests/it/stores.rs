@@ -1,5 +1,6 @@
 //! Every store keeps the contract, each in its own shape.
 
+mod examples;
 mod file;
 mod key_vault;
 #[cfg(feature = "kubernetes")]

@@ -13,6 +13,8 @@ use certroll::key::{KeyError, PrivateKey};
 use certroll::runtime::Random;
 use tokio::sync::watch;
 
+use super::ca::TestCa;
+use super::keys;
 use super::world::PoolRandom;
 
 /// What a command left behind.
@@ -34,6 +36,22 @@ pub fn examples_in(name: &str) -> Vec<String> {
         found.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     found.sort();
     found
+}
+
+/// What an example says that rotates at once.
+pub const ROTATED: [&str; 2] = ["1 rotated, proven", "nothing to do"];
+
+/// Runs the example in that folder once for each text that the outcome has to hold. `before` sets up what a person would.
+pub fn applies(name: &str, before: impl Fn(&mut Bench), outcomes: &[&str]) {
+    let (_folder, mut bench) = Bench::of_example(name);
+    let validated = bench.run(&["certroll", "validate"]);
+    assert_eq!(validated.code, 0, "{}", validated.stderr);
+    for expected in outcomes {
+        before(&mut bench);
+        let ran = bench.run(&["certroll", "apply", "--emulator", "--auto-approve"]);
+        assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+        assert!(ran.stdout.contains(expected), "{}", ran.stdout);
+    }
 }
 
 /// Where commands run.
@@ -119,6 +137,15 @@ impl Bench {
         }
         let bench = Bench::new(folder.path());
         (folder, bench)
+    }
+
+    /// A CA's certificate in a file, its key in CERTROLL_SECRET_CA_KEY.
+    pub fn lay_down_ca(&mut self, path: &str) {
+        let path = self.folder.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, TestCa::new().certificate().to_pem()).unwrap();
+        let key = certroll::pem::encode("PRIVATE KEY", keys::key(11).expose_pkcs8()).to_string();
+        self.env.insert("CERTROLL_SECRET_CA_KEY".into(), key);
     }
 
     /// Runs one command; the first word is the program's name.

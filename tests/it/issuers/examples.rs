@@ -7,41 +7,19 @@ use certroll::net::Transport;
 use jiff::Timestamp;
 
 use crate::support::ca::TestCa;
-use crate::support::cli::{Bench, examples_in};
+use crate::support::cli::{Bench, ROTATED, applies, examples_in};
 use crate::support::keys;
 use crate::support::kv2::{Kv2, TOKEN};
 use crate::support::serve::serve;
 
-/// Runs the example once for each text that the outcome has to hold. `before` sets up what a person would.
-fn applies(name: &str, before: impl Fn(&mut Bench), outcomes: &[&str]) {
-    let (_folder, mut bench) = Bench::of_example(&format!("issue/{name}"));
-    let validated = bench.run(&["certroll", "validate"]);
-    assert_eq!(validated.code, 0, "{}", validated.stderr);
-    for expected in outcomes {
-        before(&mut bench);
-        let ran = bench.run(&["certroll", "apply", "--emulator", "--auto-approve"]);
-        assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
-        assert!(ran.stdout.contains(expected), "{}", ran.stdout);
-    }
-}
-
-const ROTATED: [&str; 2] = ["1 rotated, proven", "nothing to do"];
-
 #[test]
 fn the_example_self_signed_works() {
-    applies("self-signed", |_| {}, &ROTATED);
+    applies("issue/self-signed", |_| {}, &ROTATED);
 }
 
 #[test]
 fn the_example_ca_file_works() {
-    let make_ca = |bench: &mut Bench| {
-        let folder = bench.folder.join("ca");
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("issuing.pem"), TestCa::new().certificate().to_pem()).unwrap();
-        let key = certroll::pem::encode("PRIVATE KEY", keys::key(11).expose_pkcs8()).to_string();
-        bench.env.insert("CERTROLL_SECRET_CA_KEY".into(), key);
-    };
-    applies("ca-file", make_ca, &ROTATED);
+    applies("issue/ca-file", |bench| bench.lay_down_ca("ca/issuing.pem"), &ROTATED);
 }
 
 #[test]
@@ -58,7 +36,7 @@ fn the_example_csr_works() {
         let answer = bench.folder.join("requests/contoso.terraform-m365.cer");
         std::fs::write(answer, issued.certificate.to_pem()).unwrap();
     };
-    applies("csr", sign, &["waiting for a certificate", "1 rotated, proven", "nothing to do"]);
+    applies("issue/csr", sign, &["waiting for a certificate", "1 rotated, proven", "nothing to do"]);
 }
 
 #[test]
@@ -68,17 +46,17 @@ fn the_example_vault_pki_works() {
         bench.env.insert("VAULT_ADDR".into(), address.clone());
         bench.env.insert("VAULT_TOKEN".into(), TOKEN.into());
     };
-    applies("vault-pki", reach, &ROTATED);
+    applies("issue/vault-pki", reach, &ROTATED);
 }
 
 #[test]
 fn the_example_external_public_key_works() {
-    applies("external-public-key", |_| {}, &["1 published, not proven", "nothing to do"]);
+    applies("issue/external-public-key", |_| {}, &["1 published, not proven", "nothing to do"]);
 }
 
 #[test]
 fn the_example_external_rotator_works() {
-    applies("external-rotator", |_| {}, &["nothing to do", "nothing to do"]);
+    applies("issue/external-rotator", |_| {}, &["nothing to do", "nothing to do"]);
 }
 
 #[test]

@@ -55,6 +55,22 @@ pub struct State {
 /// The server.
 pub struct KeyVaultService(Mutex<State>);
 
+impl KeyVaultService {
+    /// What an operator sets for the connection `kv`, once the vault and its login service are served there.
+    pub fn connection(&self, url: &str) -> [(String, String); 6] {
+        self.state().authority = format!("{url}/{TENANT}");
+        [
+            ("ADDRESS", url),
+            ("LOGIN_HOST", url),
+            ("SCOPE", "https://vault.azure.net/.default"),
+            ("TENANT_ID", TENANT),
+            ("CLIENT_ID", CLIENT),
+            ("CLIENT_SECRET", CLIENT_SECRET),
+        ]
+        .map(|(setting, value)| (format!("CERTROLL_CONN_KV_{setting}"), value.to_owned()))
+    }
+}
+
 impl Default for KeyVaultService {
     fn default() -> KeyVaultService {
         KeyVaultService(Mutex::new(State {

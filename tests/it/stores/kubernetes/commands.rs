@@ -1,4 +1,4 @@
-//! Whole commands on a cluster: the example, and whose plugin is run when.
+//! Whole commands on a cluster: whose plugin is run when.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::support::serve::serve;
 
 /// The example with a cluster of its own, whose kubeconfig is altered so.
 fn example(altered: impl Fn(String) -> String) -> (tempfile::TempDir, Bench, Arc<Secrets>) {
-    let (folder, mut bench) = Bench::of_example("kubernetes");
+    let (folder, mut bench) = Bench::of_example("keep/kubernetes");
     let secrets = Arc::new(Secrets::default());
     let url = serve(Arc::clone(&secrets) as Arc<dyn Transport>);
     let path = bench.folder.join("kubeconfig");
@@ -20,20 +20,6 @@ fn example(altered: impl Fn(String) -> String) -> (tempfile::TempDir, Bench, Arc
 }
 
 const APPLY: [&str; 4] = ["certroll", "apply", "--emulator", "--auto-approve"];
-
-#[test]
-fn the_example_kubernetes_works() {
-    let (_folder, bench, secrets) = example(|kubeconfig| kubeconfig);
-    let validated = bench.run(&["certroll", "validate"]);
-    assert_eq!(validated.code, 0, "{}", validated.stderr);
-    for expected in ["1 rotated, proven", "nothing to do"] {
-        let ran = bench.run(&APPLY);
-        assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
-        assert!(ran.stdout.contains(expected), "{}", ran.stdout);
-    }
-    assert!(secrets.shown("billing-certificate").starts_with("kubernetes.io/tls"));
-    assert!(secrets.shown("billing").contains("keystore.p12"));
-}
 
 #[test]
 fn p7_a_plugin_of_the_kubeconfig_is_run_by_apply_alone_and_sees_no_variable_of_certrolls() {
