@@ -86,6 +86,7 @@ impl World {
                 self.set(&target, properties);
             }
             self.locks(&target, false);
+            self.may(&target, &["Application.ReadWrite.All", "Policy.Read.All"]);
             self.change(&target, |object, kind| Change::Restore { object, kind });
         }
         // A hold is over some day.
