@@ -198,7 +198,7 @@ impl DeliveryReader for ExecDelivery {
     }
 
     /// Whether there is such a program at all. It is not run.
-    async fn may_write(&self) -> May {
+    async fn may_write(&self, _delivery: &Delivery) -> Result<May, DeliveryError> {
         let program = self.command.first().map(String::as_str).unwrap_or_default();
         let path = self.environment.get("PATH").map(String::as_str).unwrap_or_default();
         let places: Vec<PathBuf> = match program.contains('/') {
@@ -208,12 +208,12 @@ impl DeliveryReader for ExecDelivery {
         let runs = |place: &PathBuf| {
             place.is_file() && rustix::fs::access(place, rustix::fs::Access::EXEC_OK).is_ok()
         };
-        match places.iter().any(runs) {
+        Ok(match places.iter().any(runs) {
             true => May::NotTold,
             false => {
                 May::no(format!("there is no program {} that can be started", shown(&self.command)), WHERE)
             }
-        }
+        })
     }
 }
 

@@ -52,8 +52,8 @@ impl DeliveryReader for FileDelivery {
         }
     }
 
-    async fn may_write(&self) -> May {
-        may_write(&self.folder)
+    async fn may_write(&self, _delivery: &Delivery) -> Result<May, DeliveryError> {
+        Ok(may_write(&self.folder))
     }
 }
 

@@ -11,7 +11,8 @@ use crate::edges::{Trouble, TroubleKind};
 use crate::issuer::Issued;
 use crate::key::{PrivateKey, Secret};
 use crate::kubernetes::fields::{self, PasswordField};
-use crate::kubernetes::{Cluster, Secrets};
+use crate::kubernetes::{Cluster, Needed, Secrets};
+use crate::may::May;
 use crate::observed::DeliveryState;
 
 /// A Secret of that cluster.
@@ -46,6 +47,15 @@ impl DeliveryReader for KubernetesDelivery {
             },
             Err(trouble) => DeliveryState::Unreadable { reason: trouble.to_string() },
         }
+    }
+
+    async fn may_write(&self, delivery: &Delivery) -> Result<May, DeliveryError> {
+        let (secrets, name) = self.place(delivery);
+        let mut needed = vec![Needed { verb: "patch", name: Some(&name) }];
+        if secrets.metadata(&name).await?.is_none() {
+            needed.push(Needed { verb: "create", name: None });
+        }
+        Ok(secrets.may(&needed).await?)
     }
 }
 

@@ -33,8 +33,9 @@ pub trait DeliveryReader: Send + Sync {
     async fn observe(&self, delivery: &Delivery) -> DeliveryState;
 
     /// Whether a generation may be delivered, as far as the place tells without a write.
-    async fn may_write(&self) -> May {
-        May::NotTold
+    async fn may_write(&self, delivery: &Delivery) -> Result<May, DeliveryError> {
+        let _ = delivery;
+        Ok(May::NotTold)
     }
 }
 

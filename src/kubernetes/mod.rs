@@ -12,12 +12,15 @@ mod transport;
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use http::{Method, header};
 use serde::Serialize;
+use serde_json::json;
 
 pub use self::connect::Cluster;
 use self::object::{Meta, Partial, Values, Write, refused, says};
 use crate::edges::{Trouble, TroubleKind};
+use crate::may::May;
 use crate::net::{Answer, Ask};
 
 /// How our own fields are signed.
@@ -31,6 +34,19 @@ const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;v=v1;g=me
 pub(crate) struct Secrets {
     cluster: Arc<Cluster>,
     namespace: String,
+}
+
+/// A right that is needed: what is done, to the Secret of that name or to any.
+pub(crate) struct Needed<'a> {
+    pub(crate) verb: &'a str,
+    pub(crate) name: Option<&'a str>,
+}
+
+/// What the server says of one.
+enum Reviewed {
+    Allowed,
+    Lacks(String),
+    NotTold,
 }
 
 impl Secrets {
@@ -81,6 +97,62 @@ impl Secrets {
         let doing = format!("writing Secret {}", self.place(name));
         let write = write.named(name).seen(seen);
         self.write(Method::PATCH, Some(name), "application/apply-patch+yaml", &write, &doing).await
+    }
+
+    /// Whether the signed-in user may do that to these Secrets, as the server says of it (SelfSubjectAccessReview, which changes nothing).
+    pub(crate) async fn may(&self, needed: &[Needed<'_>]) -> Result<May, Trouble> {
+        let mut lacking: Vec<String> = Vec::new();
+        for told in join_all(needed.iter().map(|one| self.review(one))).await {
+            match told? {
+                Reviewed::Allowed => {}
+                Reviewed::NotTold => return Ok(May::NotTold),
+                Reviewed::Lacks(what) => lacking.push(what),
+            }
+        }
+        Ok(match lacking.as_slice() {
+            [] => May::Yes,
+            _ => May::no(
+                format!("{} may not {}", self.signs_in(), lacking.join("; ")),
+                "add that to a Role of the namespace and bind it to that user",
+            ),
+        })
+    }
+
+    async fn review(&self, needed: &Needed<'_>) -> Result<Reviewed, Trouble> {
+        #[derive(serde::Deserialize)]
+        struct Review {
+            status: Status,
+        }
+        #[derive(serde::Deserialize)]
+        struct Status {
+            #[serde(default)]
+            allowed: bool,
+        }
+        let what = match needed.name {
+            Some(name) => format!("{} Secret {}", needed.verb, self.place(name)),
+            None => format!("{} Secrets in {}", needed.verb, self.namespace),
+        };
+        let doing = format!("asking whether certroll may {what}");
+        let service = self.cluster.service().await?;
+        let mut attributes =
+            json!({ "namespace": self.namespace, "verb": needed.verb, "resource": "secrets" });
+        if let Some(name) = needed.name {
+            attributes["name"] = name.into();
+        }
+        let review = json!({
+            "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+            "spec": { "resourceAttributes": attributes },
+        });
+        let path = ["apis", "authorization.k8s.io", "v1", "selfsubjectaccessreviews"];
+        let ask = Ask::new(Method::POST, service.url(path.into_iter()), &doing);
+        let answer = service.send(ask.body("application/json", to_json(&review, &doing)?)).await?;
+        match answer.status {
+            _ if answer.is_success() => {}
+            403 | 404 => return Ok(Reviewed::NotTold),
+            _ => return Err(refused(&answer)),
+        }
+        let Review { status } = answer.json()?;
+        Ok(if status.allowed { Reviewed::Allowed } else { Reviewed::Lacks(what) })
     }
 
     fn path<'s>(&'s self, name: Option<&'s str>) -> impl Iterator<Item = &'s str> {

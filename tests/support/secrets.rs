@@ -33,6 +33,8 @@ struct State {
     writes: u64,
     forbidden: bool,
     keeps_accept: bool,
+    /// What the user may not do: verb and, if not to any, name.
+    denied: BTreeSet<(String, String)>,
 }
 
 /// The server.
@@ -133,6 +135,17 @@ impl State {
         let bearer = request.headers().get("authorization").and_then(|value| value.to_str().ok());
         if bearer.is_some_and(|bearer| bearer != format!("Bearer {TOKEN}")) {
             return status(401, "Unauthorized", "Unauthorized", json!({}));
+        }
+        if request.uri().path() == "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews" {
+            let body: Value = serde_json::from_slice(request.body()).unwrap();
+            let asked = &body["spec"]["resourceAttributes"];
+            assert_eq!(asked["resource"], json!("secrets"));
+            let text = |key: &str| asked[key].as_str().unwrap_or_default().to_owned();
+            let allowed = !self.forbidden && !self.denied.contains(&(text("verb"), text("name")));
+            return answer(
+                201,
+                &json!({ "kind": "SelfSubjectAccessReview", "status": { "allowed": allowed } }),
+            );
         }
         let path = request.uri().path().trim_start_matches("/api/v1/namespaces/");
         let Some((namespace, rest)) = path.split_once("/secrets") else {
@@ -303,6 +316,11 @@ impl Secrets {
     /// Refuses everything to this user.
     pub fn forbid(&self, forbidden: bool) {
         self.0.lock().unwrap().forbidden = forbidden;
+    }
+
+    /// The user may not do that to that Secret; no name for any.
+    pub fn deny(&self, verb: &str, name: &str) {
+        self.0.lock().unwrap().denied.insert((verb.to_owned(), name.to_owned()));
     }
 
     /// Something on the way drops the wish for metadata alone.

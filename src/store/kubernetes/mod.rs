@@ -24,7 +24,8 @@ use crate::issuer::Issued;
 use crate::key::{LocalSigner, PrivateKey, Secret, Signer};
 use crate::kubernetes::fields::{self, PasswordField};
 use crate::kubernetes::object::{Values, Write};
-use crate::kubernetes::{Cluster, Secrets};
+use crate::kubernetes::{Cluster, Needed, Secrets};
+use crate::may::May;
 use crate::observed::record::{PublicRecord, RecordedPhase};
 use crate::observed::{
     Current, Generation, Holding, KeyState, ObservedStore, Removal, Shape, Staging, StoreState,
@@ -235,6 +236,18 @@ impl StoreReader for KubernetesStore {
 
     fn signs_in(&self) -> Option<String> {
         Some(self.secrets.signs_in())
+    }
+
+    async fn may_write(&self, entry: &StoreBinding) -> Result<May, StoreError> {
+        let next = KubernetesStore::next_name(entry);
+        let view = self.view(entry).await?;
+        let both = [(entry.entry.as_str(), &view.live), (next.as_str(), &view.next)];
+        let mut needed: Vec<Needed<'_>> =
+            both.iter().map(|(name, _)| Needed { verb: "patch", name: Some(name) }).collect();
+        if both.iter().any(|(_, found)| found.is_none()) {
+            needed.push(Needed { verb: "create", name: None });
+        }
+        Ok(self.secrets.may(&needed).await?)
     }
 }
 

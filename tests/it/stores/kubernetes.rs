@@ -13,6 +13,7 @@ use certroll::certificate::Certificate;
 use certroll::desired::{Format, StoreBinding};
 use certroll::form::read_pem;
 use certroll::kubernetes::Cluster;
+use certroll::may::May;
 use certroll::net::{
     HttpsOptions, HttpsTransport, RetrySettings, Service, Transport, TransportError, Trust, Way,
 };
@@ -377,6 +378,28 @@ async fn a_deleted_secret_is_unreadable_and_never_empty() {
         StoreState::Unreadable { reason } => assert!(reason.contains("was deleted"), "{reason}"),
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_be_written_is_told_without_writing() {
+    let secrets = Arc::new(Secrets::default());
+    let server = Server::over(secrets.clone());
+    let entry = binding("cloudm", Format::Pem);
+    let trouble = Trouble::quiet();
+    let store = server.store(&trouble);
+    assert_eq!(store.may_write(&entry).await.unwrap(), May::Yes);
+    secrets.deny("create", "");
+    let lacks = |may: May| match may {
+        May::No { reason, .. } => reason,
+        other => panic!("{other:?}"),
+    };
+    let told = lacks(store.may_write(&entry).await.unwrap());
+    assert!(told.ends_with("may not create Secrets in apps"), "{told}");
+    secrets.deny("patch", "cloudm-next");
+    let told = lacks(store.may_write(&entry).await.unwrap());
+    assert!(told.contains("may not patch Secret apps/cloudm-next; create Secrets in apps"), "{told}");
+    assert!(!trouble.journal().iter().any(|call| call.contains("secrets") && !call.starts_with("GET ")));
+    assert_eq!(server.get("cloudm-next")["kind"], json!("Status"), "asking made something");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -180,10 +180,11 @@ async fn place(delivery: &Delivery, readers: &ShippedReaders) -> Vec<Finding> {
             Finding::new(&about, Health::Ok, "can look at it")
         }
     };
-    let writes = match place.may_write().await {
-        May::Yes => Finding::new(&about, Health::Ok, "may write"),
-        May::NotTold => Finding::not_told(&about, "may write"),
-        May::No { reason, hint } => {
+    let writes = match place.may_write(delivery).await {
+        Err(error) => Finding::failed(&about, &error.into()),
+        Ok(May::Yes) => Finding::new(&about, Health::Ok, "may write"),
+        Ok(May::NotTold) => Finding::not_told(&about, "may write"),
+        Ok(May::No { reason, hint }) => {
             let text = format!("apply cannot deliver: {reason}");
             Finding { hint: Some(hint), ..Finding::new(&about, Health::Warning, text) }
         }

@@ -6,6 +6,7 @@ use certroll::connections::Operator;
 use certroll::desired::Format;
 use certroll::ids::Name;
 use certroll::kubernetes::Cluster;
+use certroll::may::May;
 use certroll::store::kubernetes::KubernetesStore;
 use certroll::store::{StoreErrorKind, StoreReader, StoreWriter};
 use serde_json::{Value, json};
@@ -76,6 +77,13 @@ async fn the_documented_rights_are_enough_on_a_real_server_and_no_more() {
     assert!(trouble.journal().iter().all(|call| call.starts_with("GET ") && call.ends_with(" metadata")));
     let refused = contract::stage(&store, &entry, Rotation::Second, 2).await.unwrap_err();
     assert_eq!(refused.kind, StoreErrorKind::Denied, "{refused}");
+
+    let May::No { reason, .. } = store.may_write(&entry).await.unwrap() else { panic!("it may write") };
+    assert!(
+        reason.contains(&format!("may not patch Secret default/{name}; patch Secret default/{name}-next")),
+        "{reason}"
+    );
+    assert_eq!(applier.store(&Trouble::quiet()).may_write(&entry).await.unwrap(), May::Yes);
 
     // The whole of a rotation.
     let store = applier.store(&Trouble::quiet());
