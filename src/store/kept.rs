@@ -149,8 +149,8 @@ impl Kept {
     }
 }
 
-/// What only HashiCorp Vault needs.
-#[cfg(feature = "hashicorp-vault")]
+/// What only stores need that keep a key before its certificate.
+#[cfg(any(feature = "azure-key-vault", feature = "hashicorp-vault"))]
 impl Kept {
     /// A key whose certificate is still awaited.
     pub(super) fn pending(key: &PrivateKey, record: &PublicRecord) -> Kept {
@@ -161,7 +161,11 @@ impl Kept {
             rendered: BTreeMap::new(),
         }
     }
+}
 
+/// What only HashiCorp Vault needs.
+#[cfg(feature = "hashicorp-vault")]
+impl Kept {
     /// The names of the fields that were rendered.
     pub(super) fn rendered_names(&self) -> impl Iterator<Item = &str> {
         self.rendered.keys().map(String::as_str)

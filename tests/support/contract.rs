@@ -233,7 +233,7 @@ async fn prepare(bench: &dyn Bench, rotation: Rotation, attempt: usize) -> Resul
     if store.shape(&entry).staging != Staging::AppendIsLive {
         return stage(&*store, &entry, rotation, attempt).await;
     }
-    let wanted = KeyRequest { key: KeyKind::Rsa2048, subject: SUBJECT.into() };
+    let wanted = KeyRequest { key: KeyKind::Rsa2048, subject: SUBJECT.into(), signs: None };
     let pending = store.request(&entry, &wanted, &requested(rotation)).await?;
     if pending.generation.record.thumbprints.is_none() {
         assert_eq!(store.requested(&entry, &pending.generation).await?, pending.csr);
