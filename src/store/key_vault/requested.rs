@@ -89,8 +89,10 @@ impl SlotStore {
             let reason = format!("Key Vault counts in months, and {} is no number of them", signs.validity);
             self.error(StoreErrorKind::Refused, doing, entry, &reason)
         })?;
-        let (view, name) = (self.view(entry).await?, SlotStore::next_name(entry));
+        // In this order: what is completed by now is among the versions.
+        let name = SlotStore::next_name(entry);
         let pending = self.vault.pending(&name).await?;
+        let view = self.view(entry).await?;
         if let Some(generation) = view.holding()?.of_rotation(record) {
             let newest = view.next.last().is_some_and(|newest| newest.version.id == generation.handle);
             match pending.completed.filter(|_| newest) {
