@@ -97,7 +97,7 @@ scripts! {
     key_never_leaves
     key_vault_makes_the_key
     keys_in_key_vault
-    signed_for_a_key_vault
+    signed_for_other_stores
     keys_in_kubernetes
     keys_in_vault
     life_is_limited

@@ -148,7 +148,6 @@ pub(super) fn meaning<'a>(
     let deliveries = if here { deliveries(resolver, scope) } else { Vec::new() };
     if let Some(store) = &store {
         stays_in_the_vault(resolver, scope, &issuer, store);
-        waits_in_the_store(resolver, scope, &issuer, store);
     }
     let issuer = match &store {
         Some(store) => vault_signs::check(resolver, scope, issuer, store),
@@ -453,22 +452,6 @@ fn stays_in_the_vault(
         let error = resolver.error(Code::Conflict, exportable(), message);
         error.help.push("name an `issuer` that signs requests: `vault_pki`, `ca_file` or `csr`".into());
     }
-}
-
-/// Where somebody else signs, the store keeps a key that has no certificate yet.
-fn waits_in_the_store(
-    resolver: &mut Resolver<'_>,
-    scope: &Scope<'_, '_>,
-    issuer: &Issuer,
-    store: &StoreBinding,
-) {
-    let of_kubernetes = matches!(store.options.object.as_deref(), Some("tls" | "opaque"));
-    if !of_kubernetes || !matches!(issuer, Issuer::Csr { .. }) || scope.is_broken("store") {
-        return;
-    }
-    let message = "a Secret of Kubernetes keeps no key whose certificate is awaited, as issuer csr needs it";
-    let error = resolver.error(Code::Conflict, scope.place(&["issuer"]), message);
-    error.help.push("use another store: `file`, `hashicorp_vault` or `azure_key_vault`".into());
 }
 
 fn windows(resolver: &mut Resolver<'_>, scope: &Scope<'_, '_>) -> Vec<Window> {
