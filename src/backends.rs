@@ -68,6 +68,7 @@ impl Backends {
         }
         if cfg!(feature = "azure-key-vault") {
             stores.insert("azure_key_vault");
+            issuers.insert("key_vault");
         }
         let mut deliveries = BTreeSet::from(["file", "exec"]);
         if cfg!(feature = "ci-deliveries") {

@@ -110,6 +110,11 @@ pub struct Certificate {
     pub public_key: PublicKey,
 }
 
+/// Subject (RFC 4514) and public key that a signing request (DER) asks for; `None` for what is no request.
+pub fn asked_for(request: &[u8]) -> Option<(String, PublicKey)> {
+    read::request(request)
+}
+
 impl Certificate {
     /// Reads one certificate, the whole input and nothing else. Never panics, whatever the bytes. Says nothing of
     /// whether the certificate is good for anything: any key, any dates, any signature.

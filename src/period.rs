@@ -66,6 +66,16 @@ impl Period {
         self.text.clone()
     }
 
+    /// Its length in months, if it is a whole number of them whenever it starts, and not none.
+    pub fn whole_months(&self) -> Option<u32> {
+        let months = i64::from(self.span.get_years()) * 12 + i64::from(self.span.get_months());
+        let only = Span::new().years(self.span.get_years()).months(self.span.get_months());
+        if self.span.fieldwise() != only.fieldwise() {
+            return None;
+        }
+        u32::try_from(months).ok().filter(|months| *months > 0)
+    }
+
     /// Whether the period has no length.
     pub fn is_zero(&self) -> bool {
         self.span.is_zero()

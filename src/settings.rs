@@ -23,6 +23,8 @@ pub struct Settings {
     pub sign_ins: u32,
     /// Time between sign-ins.
     pub sign_in_interval: SignedDuration,
+    /// How long a run waits for a store to have a certificate signed that the store makes itself.
+    pub sign_deadline: SignedDuration,
     /// How long proving may take.
     pub prove_deadline: SignedDuration,
     /// A generation published longer ago than this that still cannot sign in is blocked rather than *not yet*.
@@ -63,6 +65,7 @@ impl Default for Settings {
             read_deadline: SignedDuration::from_mins(5),
             sign_ins: 3,
             sign_in_interval: SignedDuration::from_secs(10),
+            sign_deadline: SignedDuration::from_mins(2),
             prove_deadline: SignedDuration::from_mins(10),
             prove_give_up: SignedDuration::from_hours(24),
             settle: SignedDuration::from_mins(15),
@@ -134,6 +137,7 @@ impl Settings {
             ("read_deadline", Duration(&mut self.read_deadline, hours(24))),
             ("sign_ins", Count(&mut self.sign_ins)),
             ("sign_in_interval", Duration(&mut self.sign_in_interval, hours(1))),
+            ("sign_deadline", Duration(&mut self.sign_deadline, hours(24))),
             ("prove_deadline", Duration(&mut self.prove_deadline, hours(24))),
             ("prove_give_up", Duration(&mut self.prove_give_up, hours(720))),
             ("settle", Duration(&mut self.settle, hours(24))),
@@ -266,6 +270,7 @@ mod tests {
             read_deadline,
             sign_ins,
             sign_in_interval,
+            sign_deadline,
             prove_deadline,
             prove_give_up,
             settle,
@@ -289,6 +294,7 @@ mod tests {
             duration("read_deadline", read_deadline),
             counts("sign_ins", sign_ins),
             duration("sign_in_interval", sign_in_interval),
+            duration("sign_deadline", sign_deadline),
             duration("prove_deadline", prove_deadline),
             duration("prove_give_up", prove_give_up),
             duration("settle", settle),

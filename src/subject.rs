@@ -149,6 +149,16 @@ impl Subject {
     }
 }
 
+/// Whether two texts name the same subject, in whatever order their parts stand: not everybody keeps the order.
+pub fn is_same_name(one: &str, other: &str) -> bool {
+    let parts = |text: &str| {
+        let mut parts = text.parse::<Subject>().ok()?.attributes;
+        parts.sort_by_key(|attribute| attribute.kind);
+        Some(parts)
+    };
+    one == other || parts(one).is_some_and(|parts_of_one| Some(parts_of_one) == parts(other))
+}
+
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = self.attributes.iter().map(|a| format!("{}={}", a.kind.as_str(), escape(&a.value)));

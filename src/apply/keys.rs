@@ -3,9 +3,9 @@
 //! A key made here is in this process from its making until its store has it, and is dropped before anything else happens.
 
 use crate::apply::chain::Chain;
-use crate::apply::context::earlier;
+use crate::apply::context::{earlier, later};
 use crate::apply::outcome::{Done, Shown, Stop};
-use crate::certificate::{KeyKind, SignatureHash};
+use crate::certificate::{KeyKind, PublicKey, SignatureHash};
 use crate::desired::{Form, Issuer, Password};
 use crate::edges::{Trouble, TroubleKind};
 use crate::ids::{KeyId, Thumbprints};
@@ -18,7 +18,7 @@ use crate::plan::PlannedStep;
 use crate::plan::records::Recorded;
 use crate::plan::step::{GenerationRef, RecordWrite, Step};
 use crate::random::{generate_password, serial_number};
-use crate::store::{KeyRequest, Pending};
+use crate::store::{KeyRequest, Pending, Signs};
 
 /// What is to be issued.
 pub(crate) struct ToIssue<'s> {
@@ -65,8 +65,11 @@ impl Chain<'_> {
         }
         let record = self.recorded()?.requested(which.rotation_id, key, subject);
         let (store, entry) = self.store()?;
-        let pending = if store.shape(entry).staging == Staging::AppendIsLive {
-            let asked = KeyRequest { key, subject: subject.to_owned() };
+        let declared = self.declared()?;
+        let signs = declared.issuer.signs_in_store().map(str::to_owned);
+        let signs = signs.map(|issuer| Signs { issuer, validity: declared.validity.clone() });
+        let pending = if signs.is_some() || store.shape(entry).staging == Staging::AppendIsLive {
+            let asked = KeyRequest { key, subject: subject.to_owned(), signs };
             self.run.changing_in_slot(store.request(entry, &asked, &record)).await?
         } else if let Some(generation) = self.find(which).cloned() {
             let csr = self.run.looking_in_slot(store.requested(entry, &generation)).await?;
@@ -124,16 +127,42 @@ impl Chain<'_> {
     async fn issue_for_pending(&mut self, wanted: &ToIssue<'_>) -> Result<(), Stop> {
         let csr = self.ask_for_request(wanted.which, wanted.key, wanted.subject).await?;
         let pending = self.generation(wanted.which)?;
-        let issuer = self.run.job.writers.issuer(self.declared()?)?;
-        let request = self.certificate_request(wanted);
-        let issued = self.run.changing_in_slot(issuer.issue(&request, SubjectKey::Request(&csr))).await?;
-        let issued = issued.map_err(Trouble::from)?;
+        let issued = self.have_signed(wanted, &csr).await?;
+        let bits = u32::from(wanted.key.bits());
+        if issued.certificate.public_key != PublicKey::Rsa(bits) {
+            let made = &issued.certificate.public_key;
+            return Err(self.wrong_certificate(&format!("its key is {made}, and RSA {bits} was asked for")));
+        }
         let record = with_certificate(PublicRecord { key_id: None, ..pending.record.clone() }, &issued);
         let (store, entry) = self.store()?;
         let attached = self.run.changing_in_slot(store.attach(entry, &pending, &issued, &record)).await?;
         self.remember(attached.map_err(Trouble::from)?);
         self.csr = None;
         Ok(())
+    }
+
+    /// Has a request signed. Where the store's own issuer signs, that takes a moment or days: some of it is waited for, holding no slot.
+    async fn have_signed(&self, wanted: &ToIssue<'_>, csr: &[u8]) -> Result<Issued, Stop> {
+        let declared = self.declared()?;
+        let issuer = self.run.job.writers.issuer(declared)?;
+        let settings = self.run.job.settings;
+        let deadline = later(self.run.now(), settings.sign_deadline);
+        loop {
+            let request = self.certificate_request(wanted);
+            let issued = self.run.changing_in_slot(issuer.issue(&request, SubjectKey::Request(csr))).await?;
+            let trouble = match issued.map_err(Trouble::from) {
+                Ok(issued) => return Ok(issued),
+                Err(trouble) => trouble,
+            };
+            if trouble.kind != TroubleKind::NotYet || declared.issuer.signs_in_store().is_none() {
+                return Err(Stop::Failed(trouble));
+            }
+            if self.run.now() >= deadline {
+                return Err(Stop::NotYet(trouble));
+            }
+            self.progress("issue", &trouble.reason);
+            self.run.wait(settings.read_interval).await?;
+        }
     }
 
     fn certificate_request(&self, wanted: &ToIssue<'_>) -> CertificateRequest {

@@ -38,6 +38,8 @@ pub(super) fn open(
         }
         #[cfg(feature = "hashicorp-vault")]
         issuer @ Declares::VaultPki { .. } => Ok(Arc::new(vault_pki(issuer, reach)?)),
+        #[cfg(feature = "azure-key-vault")]
+        Declares::KeyVault { .. } => Ok(Arc::new(key_vault(declared, reach)?)),
         other => Err(not_in_this_version("issuing a certificate", other.as_str())),
     }
 }
@@ -57,6 +59,11 @@ pub(super) async fn may_issue(declared: &Declared, reach: &Reach) -> Result<(Opt
         issuer @ Declares::VaultPki { .. } => {
             let pki = vault_pki(issuer, reach)?;
             Ok((Some(pki.signs_in()), pki.may_issue().await?))
+        }
+        #[cfg(feature = "azure-key-vault")]
+        Declares::KeyVault { .. } => {
+            let issuer = key_vault(declared, reach)?;
+            Ok((Some(issuer.signs_in()), issuer.may_issue().await?))
         }
         _ => Ok((None, May::Yes)),
     }
@@ -134,6 +141,20 @@ fn vault_pki(issuer: &Declares, reach: &Reach) -> Result<crate::issuer::vault_pk
     let vault = super::vault::open(reach, connection.as_ref())?;
     let (namespace, issuer_ref) = (namespace.as_deref(), issuer_ref.as_deref());
     Ok(crate::issuer::vault_pki::VaultPki::new(vault, mount, role, namespace, issuer_ref))
+}
+
+/// The vault of the certificate's store, which makes the key.
+#[cfg(feature = "azure-key-vault")]
+fn key_vault(
+    declared: &Declared,
+    reach: &Reach,
+) -> Result<crate::issuer::key_vault::KeyVaultIssuer, Trouble> {
+    let (Declares::KeyVault { vault, issuer, connection }, Some(store)) = (&declared.issuer, &declared.store)
+    else {
+        return Err(not_in_this_version("issuing a certificate", declared.issuer.as_str()));
+    };
+    let vault = super::key_vault::open(reach, connection.as_ref(), vault)?;
+    Ok(crate::issuer::key_vault::KeyVaultIssuer::new(vault, issuer, &store.entry))
 }
 
 #[allow(clippy::disallowed_methods, reason = "reads the declared CA's certificates")]

@@ -55,6 +55,13 @@ pub(super) fn rsa_public_key_of_request(der: &[u8]) -> Option<Vec<u8>> {
     Some(key.as_ref().to_vec())
 }
 
+/// Subject and public key of a signing request.
+pub(super) fn request(der: &[u8]) -> Option<(String, PublicKey)> {
+    let (_, parsed) = X509CertificationRequest::from_der(der).ok()?;
+    let info = &parsed.certification_request_info;
+    Some((name(&info.subject), public_key(&info.subject_pki)))
+}
+
 /// RFC 5280, sections 4.2.1.3, 4.2.1.9 and 4.2.1.12: an extension that is not there forbids nothing.
 pub(super) fn wrong_use(der: &[u8]) -> Option<&'static str> {
     let unreadable = "its extensions cannot be read";

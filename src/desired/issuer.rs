@@ -119,6 +119,19 @@ impl Issuer {
         !matches!(self, Issuer::ExternalPublicKey { .. } | Issuer::ExternalRotator { .. })
     }
 
+    /// Who signs for the store, where the store has key and certificate made in one go; none where certroll asks the issuer itself.
+    pub fn signs_in_store(&self) -> Option<&str> {
+        match self {
+            Issuer::KeyVault { issuer, .. } => Some(issuer),
+            Issuer::SelfSigned
+            | Issuer::CaFile { .. }
+            | Issuer::VaultPki { .. }
+            | Issuer::Csr { .. }
+            | Issuer::ExternalPublicKey { .. }
+            | Issuer::ExternalRotator { .. } => None,
+        }
+    }
+
     /// What of the issuer decides the certificate, for people: another fingerprint makes other words.
     pub fn words(&self) -> String {
         match self {

@@ -11,6 +11,8 @@ use crate::period::Period;
 pub mod ca_file;
 pub mod csr;
 pub mod external_public_key;
+#[cfg(feature = "azure-key-vault")]
+pub mod key_vault;
 pub mod self_signed;
 #[cfg(feature = "hashicorp-vault")]
 pub mod vault_pki;

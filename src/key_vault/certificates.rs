@@ -16,6 +16,7 @@ use crate::certificate::{Certificate, KeyKind};
 use crate::edges::{Trouble, TroubleKind};
 use crate::issuer::Issued;
 use crate::key::SignatureAlgorithm;
+use crate::net::printable;
 
 /// What is imported: a PFX with an empty password, or a PEM text.
 pub(crate) struct Import<'a> {
@@ -27,20 +28,36 @@ pub(crate) struct Import<'a> {
     pub(crate) tags: &'a Tags,
 }
 
-/// What a key is asked for that never leaves.
+/// What a key that the vault makes is asked for.
 pub(crate) struct NewKey<'a> {
     pub(crate) key: KeyKind,
     /// Whether it is made in an HSM.
     pub(crate) hsm: bool,
+    pub(crate) exportable: bool,
     pub(crate) subject: &'a str,
+    /// `Self`, a registered issuer, or [`UNKNOWN`].
+    pub(crate) issuer: &'a str,
+    /// How long the certificate is to be valid, in months; counts only where the vault has it signed.
+    pub(crate) months: u32,
+    /// What the secret behind it is to hold, as in [`Import`].
+    pub(crate) content_type: &'a str,
+    /// Of the version that the operation makes.
+    pub(crate) tags: &'a Tags,
 }
 
-/// An operation that waits for its certificate.
+/// The issuer of an operation whose request is signed elsewhere.
+pub(crate) const UNKNOWN: &str = "Unknown";
+
+/// An operation that waits for its certificate, or has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Operation {
     pub(crate) request_id: String,
     /// The signing request, DER.
     pub(crate) csr: Vec<u8>,
+    /// Who signs.
+    pub(crate) issuer: String,
+    /// Its status in the vault's own words, printable.
+    pub(crate) status: String,
 }
 
 /// The pending operation of a name.
@@ -48,6 +65,8 @@ pub(crate) struct Operation {
 pub(crate) struct Pending {
     /// In progress.
     pub(crate) operation: Option<Operation>,
+    /// The last one, if it made a version: the newest.
+    pub(crate) completed: Option<Operation>,
     /// Why the last one came to nothing.
     pub(crate) failed: Option<String>,
 }
@@ -57,11 +76,21 @@ struct Waiting {
     #[serde(default)]
     status: String,
     #[serde(default)]
+    status_details: Option<String>,
+    #[serde(default)]
     request_id: String,
     #[serde(default)]
     csr: Option<String>,
     #[serde(default)]
+    issuer: Option<Signer>,
+    #[serde(default)]
     error: Option<super::Said>,
+}
+
+#[derive(Deserialize)]
+struct Signer {
+    #[serde(default)]
+    name: String,
 }
 
 impl KeyVault {
@@ -111,7 +140,19 @@ impl KeyVault {
         Ok(actions.iter().any(renews))
     }
 
-    /// The operation of a name that waits.
+    /// Whether an issuer of that name is registered.
+    pub(crate) async fn is_registered(&self, issuer: &str) -> Result<bool, Trouble> {
+        let doing = format!("looking for issuer {issuer} in {}", self.service.name());
+        let path = ["certificates", "issuers", issuer];
+        let answer = self.ask(&VaultAsk::new(Method::GET, &path, &doing)).await?;
+        match answer.status {
+            200 => Ok(true),
+            404 => Ok(false),
+            _ => Err(refused(&answer)),
+        }
+    }
+
+    /// The operation of a name: one that waits, or what became of the last one.
     pub(crate) async fn pending(&self, name: &str) -> Result<Pending, Trouble> {
         let doing = format!("reading the pending operation of certificate {name} in {}", self.service.name());
         let path = ["certificates", name, "pending"];
@@ -146,23 +187,26 @@ impl KeyVault {
         Ok(imported?.into())
     }
 
-    /// Has the vault make a key that never leaves, and waits for its signing request. An operation that is pending already is
+    /// Has the vault make a key, and returns its signing request. An operation that is pending already is
     /// [`TroubleKind::Conflict`].
     pub(crate) async fn create_pending(&self, name: &str, new: &NewKey<'_>) -> Result<Operation, Trouble> {
         let doing = format!("requesting a key in certificate {name} in {}", self.service.name());
         let kty = if new.hsm { "RSA-HSM" } else { "RSA" };
         let body = json!({ "policy": {
-            "key_props": { "exportable": false, "kty": kty, "key_size": new.key.bits(), "reuse_key": false },
-            "secret_props": { "contentType": "application/x-pkcs12" },
-            "x509_props": { "subject": new.subject, "key_usage": ["digitalSignature"], "validity_months": 12 },
-            "issuer": { "name": "Unknown" },
+            "key_props": { "exportable": new.exportable, "kty": kty, "key_size": new.key.bits(), "reuse_key": false },
+            "secret_props": { "contentType": new.content_type },
+            "x509_props": { "subject": new.subject, "key_usage": ["digitalSignature"], "validity_months": new.months },
+            "issuer": { "name": new.issuer },
             "lifetime_actions": [],
-        } });
+        }, "attributes": { "enabled": true }, "tags": new.tags });
         let path = ["certificates", name, "create"];
         let ask = VaultAsk { body: Some(&body), ..VaultAsk::new(Method::POST, &path, &doing) };
         let found = pending_of(self.data(&ask).await?, &doing)?;
         let none = |reason: String| Trouble::new(TroubleKind::Refused, doing.as_str(), reason);
-        found.operation.ok_or_else(|| none(found.failed.unwrap_or_else(|| "it gave no request".to_owned())))
+        found
+            .operation
+            .or(found.completed)
+            .ok_or_else(|| none(found.failed.unwrap_or_else(|| "it gave no request".to_owned())))
     }
 
     /// Gives a pending operation up. One that is gone already is done.
@@ -226,20 +270,26 @@ impl KeyVault {
 
 /// Statuses are written in several ways, even within the documentation.
 fn pending_of(waiting: Waiting, doing: &str) -> Result<Pending, Trouble> {
+    let details = waiting.status_details.filter(|details| !details.is_empty());
+    let details = details.map(|details| format!(", {details}")).unwrap_or_default();
+    let csr = waiting.csr.and_then(|csr| STANDARD.decode(csr.trim()).ok());
+    let operation = csr.map(|csr| Operation {
+        request_id: waiting.request_id,
+        csr,
+        issuer: waiting.issuer.map(|issuer| issuer.name).unwrap_or_default(),
+        status: printable(&format!("{}{details}", waiting.status)),
+    });
     match waiting.status.to_ascii_lowercase().as_str() {
-        "completed" => Ok(Pending::default()),
+        "completed" => Ok(Pending { completed: operation, ..Pending::default() }),
         "inprogress" => {
-            let csr = waiting.csr.and_then(|csr| STANDARD.decode(csr.trim()).ok());
             let invalid =
                 || Trouble::new(TroubleKind::Invalid, doing, "the operation has no signing request");
-            let csr = csr.ok_or_else(invalid)?;
-            let operation = Operation { request_id: waiting.request_id, csr };
-            Ok(Pending { operation: Some(operation), failed: None })
+            Ok(Pending { operation: Some(operation.ok_or_else(invalid)?), ..Pending::default() })
         }
         status => {
             let said = waiting.error.map(|error| format!(": {} {}", error.code, error.message));
-            let failed = crate::net::printable(&format!("{status}{}", said.unwrap_or_default()));
-            Ok(Pending { operation: None, failed: Some(failed) })
+            let failed = printable(&format!("{status}{}", said.unwrap_or(details)));
+            Ok(Pending { failed: Some(failed), ..Pending::default() })
         }
     }
 }

@@ -70,6 +70,16 @@ impl Kept {
         }
     }
 
+    /// A key whose certificate is still awaited.
+    pub(super) fn pending(key: &PrivateKey, record: &PublicRecord) -> Kept {
+        Kept {
+            key: STANDARD.encode(key.expose_pkcs8()),
+            certificates: String::new(),
+            record: record.clone(),
+            rendered: BTreeMap::new(),
+        }
+    }
+
     /// Reads it back. The error quotes nothing of it.
     pub(super) fn parse(text: &str) -> Result<Kept, StoreError> {
         serde_json::from_str(text)
@@ -152,16 +162,6 @@ impl Kept {
 /// What only HashiCorp Vault needs.
 #[cfg(feature = "hashicorp-vault")]
 impl Kept {
-    /// A key whose certificate is still awaited.
-    pub(super) fn pending(key: &PrivateKey, record: &PublicRecord) -> Kept {
-        Kept {
-            key: STANDARD.encode(key.expose_pkcs8()),
-            certificates: String::new(),
-            record: record.clone(),
-            rendered: BTreeMap::new(),
-        }
-    }
-
     /// The names of the fields that were rendered.
     pub(super) fn rendered_names(&self) -> impl Iterator<Item = &str> {
         self.rendered.keys().map(String::as_str)
@@ -206,6 +206,15 @@ pub(super) fn issued(pem: &str) -> Result<Issued, StoreError> {
     let mut all = all.into_iter();
     let certificate = all.next().ok_or_else(|| corrupt("there is no certificate where one was kept"))?;
     Ok(Issued { certificate, chain: all.collect() })
+}
+
+/// A signing request (DER) that was kept as PEM.
+#[cfg(any(feature = "hashicorp-vault", feature = "kubernetes"))]
+pub(super) fn request(text: &str) -> Result<Vec<u8>, StoreError> {
+    let blocks = crate::pem::blocks(text.as_bytes());
+    let mut blocks =
+        blocks.map_err(|error| corrupt(&format!("the signing request that was kept: {error}")))?;
+    Ok(blocks.swap_remove(0).contents.to_vec())
 }
 
 pub(super) fn corrupt(reason: &str) -> StoreError {

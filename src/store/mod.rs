@@ -23,6 +23,7 @@ use crate::key::{PrivateKey, Secret, Signer};
 use crate::may::May;
 use crate::observed::record::PublicRecord;
 use crate::observed::{Current, Generation, KeyState, ObservedStore, Shape};
+use crate::period::Period;
 
 /// What kind of trouble a store is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +103,17 @@ pub struct KeyRequest {
     pub key: KeyKind,
     /// Subject of the request, RFC 4514.
     pub subject: String,
+    /// Who signs, where the store has the certificate made as well; none where certroll has the request signed.
+    pub signs: Option<Signs>,
+}
+
+/// Who signs for a store that has the certificate made as well, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signs {
+    /// As the store calls it.
+    pub issuer: String,
+    /// Calendar length of the certificate's validity.
+    pub validity: Period,
 }
 
 /// Looking only. Nothing here returns or asks for a private key.
@@ -150,8 +162,9 @@ pub trait StoreWriter: StoreReader {
         record: &PublicRecord,
     ) -> Result<Generation, StoreError>;
 
-    /// Makes a key that stays in the store and returns its signing request; a second call returns the pending one.
-    /// Only stores that hold pending keys; the others are this.
+    /// Has the store make a key and returns its signing request; a second call returns the pending one. Where `request.signs` says who,
+    /// the store has the certificate made as well, and what was made is attached like any other.
+    /// Only stores that make keys; the others are this.
     async fn request(
         &self,
         entry: &StoreBinding,

@@ -45,8 +45,11 @@ fn files(case: &Path) -> Memory {
 fn transcript(case: &Path) -> String {
     let name = case.file_stem().unwrap().to_str().unwrap();
     let mut options = LoadOptions::new(["."]);
-    if !name.starts_with("unbuilt") {
-        options.backends = Backends::all();
+    options.backends = Backends::all();
+    if name.starts_with("unbuilt") {
+        // As a build without the feature for HashiCorp Vault has it.
+        options.backends.stores.remove("hashicorp_vault");
+        options.backends.issuers.remove("vault_pki");
     }
     let found =
         load(&with_keys(files(case)), &options).err().unwrap_or_else(|| panic!("{name} has no error"));

@@ -18,6 +18,7 @@
 //! | `serve vault` | starts a Vault of the test's own, reached by VAULT_ADDR and VAULT_TOKEN |
 //! | `sign REQUEST FILE starts=DATE [days=365] [key=other]` | a CA signs a request, or something else |
 //! | `serve key-vault` | starts an Azure Key Vault of the test's own, reached by the connection `kv` |
+//! | `signing asks=N fails=TEXT shortens=MONTHS` | how often it is asked before it has signed, and what becomes of that |
 //! | `look vault PATH` | what consumers find there, without the values |
 //! | `serve kubernetes` | starts an API server of the test's own, reached by KUBECONFIG |
 //! | `look kubernetes NAME` | what consumers find in the Secret, without the values |
@@ -48,7 +49,7 @@ use uuid::Uuid;
 use crate::support::ca::TestCa;
 use crate::support::ci;
 use crate::support::cli::{Bench, Ran};
-use crate::support::key_vault::KeyVaultService;
+use crate::support::key_vault::{KeyVaultService, Signing};
 use crate::support::keys;
 use crate::support::kv2::{self, Kv2, TOKEN};
 use crate::support::secrets::{self, Secrets};
@@ -94,7 +95,9 @@ scripts! {
     hold_and_rollback
     key_and_form_change
     key_never_leaves
+    key_vault_makes_the_key
     keys_in_key_vault
+    signed_for_other_stores
     keys_in_kubernetes
     keys_in_vault
     life_is_limited
@@ -300,6 +303,7 @@ impl Story {
                 self.bench.env.insert(name.to_owned(), value.to_owned());
             }
             "sign" => self.sign(&words),
+            "signing" => self.signing(&words),
             "serve" => self.serve(words[1]),
             "look" if self.ci.contains_key(words[1]) => {
                 let found = self.ci[words[1]].shown(words[2]);
@@ -358,6 +362,20 @@ impl Story {
         self.bench.env.insert("VAULT_TOKEN".into(), token.clone());
     }
 
+    /// How the Key Vault and the CA registered there behave from now on.
+    fn signing(&self, words: &[&str]) {
+        let mut state = self.key_vault.as_ref().unwrap().state();
+        state.signing = Signing { now: state.signing.now, ..Signing::default() };
+        for (key, value) in words[1..].iter().map(|word| word.split_once('=').unwrap()) {
+            match key {
+                "asks" => state.signing.asks = value.parse().unwrap(),
+                "fails" => state.signing.fails = Some(value.to_owned().leak()),
+                "shortens" => state.signing.shortens = value.parse().unwrap(),
+                other => panic!("no such behaviour: {other}"),
+            }
+        }
+    }
+
     /// The one path that a pattern with `*` for a whole part matches.
     fn only_match(&self, pattern: &str) -> PathBuf {
         let step = |found: Vec<PathBuf>, part: &str| match part {
@@ -384,6 +402,10 @@ impl Story {
     fn certroll(&mut self, words: &[&str]) {
         let words = self.meant(words);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        if let Some(vault) = &self.key_vault {
+            // A vault has no clock of its own: it is as late there as here.
+            vault.state().signing.now = Some(self.emulator().now());
+        }
         let Ran { code, stdout, stderr } = self.bench.run(&words);
         self.bench.typed = None;
         self.learn_thumbprints();

@@ -191,7 +191,7 @@ async fn a_strangers_pending_operation_is_not_taken_for_ours() {
     assert_eq!(observed.warnings, ["a pending operation without a record is in progress"]);
     let stranger = keys::self_signed("CN=x", Rotation::First.start(), 1, &keys::key(9)).await;
     let record = contract::staged(Rotation::First, &stranger.certificate);
-    let wanted = KeyRequest { key: KeyKind::Rsa2048, subject: contract::SUBJECT.into() };
+    let wanted = KeyRequest { key: KeyKind::Rsa2048, subject: contract::SUBJECT.into(), signs: None };
     let before = service.snapshot();
     let error = store.request(&entry, &wanted, &record).await.unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::Rival);

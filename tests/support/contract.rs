@@ -8,13 +8,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use certroll::certificate::{Certificate, KeyKind};
 use certroll::desired::{Form, Format, StoreBinding};
+use certroll::edges::TroubleKind;
 use certroll::form::render;
 use certroll::ids::{RotationId, Sha256, TargetId, TargetKind, Thumbprints};
 use certroll::issuer::{Issued, Issuer, SubjectKey};
 use certroll::key::{Secret, SignatureAlgorithm};
 use certroll::observed::record::{Delivered, PublicRecord, RECORD_FORMAT, RecordedPhase};
 use certroll::observed::{Current, Generation, Holding, KeyState, Removal, Staging, StoreState};
-use certroll::store::{KeyRequest, Pending, StoreError, StoreErrorKind, StoreWriter};
+use certroll::store::{KeyRequest, Pending, Signs, StoreError, StoreErrorKind, StoreWriter};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
@@ -49,6 +50,10 @@ pub trait Bench: Send + Sync {
     /// Whether generations are made by a request that somebody else signs, although the store could stage.
     fn by_request(&self) -> bool {
         false
+    }
+    /// Who signs, where the store has key and certificate made in one go.
+    fn signs(&self) -> Option<Arc<dyn Issuer>> {
+        None
     }
 }
 
@@ -127,10 +132,28 @@ async fn waits_for_its_certificate(bench: &dyn Bench) {
     assert_eq!(bench.snapshot(), before);
 
     // One that is not wanted any more goes with its key, and the rotation can begin anew.
-    assert_eq!(store.remove(&entry, &waiting).await.unwrap(), KeyState::Destroyed);
+    let expected = match store.shape(&entry).removal {
+        Removal::Destroys => KeyState::Destroyed,
+        Removal::Disables => KeyState::Disabled,
+    };
+    assert_eq!(store.remove(&entry, &waiting).await.unwrap(), expected);
     let gone = of(&observe_well(bench).await, Rotation::First);
-    assert!(gone.is_none_or(|gone| gone.key == KeyState::Destroyed && gone.record.phase == RecordedPhase::Retired));
+    assert!(gone.is_none_or(|gone| gone.key == expected && gone.record.phase == RecordedPhase::Retired));
     assert_eq!(store.keep_request(&entry, &other, &offered, &record).await.unwrap().csr, offered);
+}
+
+/// Every call of a key whose certificate is awaited; after each `done` is called with its name in the documentation.
+pub async fn calls_while_it_waits(store: &dyn StoreWriter, entry: &StoreBinding, done: impl Fn(&str)) {
+    let (key, record) = (keys::key(1), requested(Rotation::First));
+    let csr = signing_request(&key, SUBJECT);
+    let pending = store.keep_request(entry, &key, &csr, &record).await.unwrap();
+    done("keep_request");
+    store.remove(entry, &pending.generation).await.unwrap();
+    done("remove, while it waits");
+    let pending = store.keep_request(entry, &key, &csr, &record).await.unwrap();
+    done("keep_request");
+    attach(store, entry, Rotation::First, pending).await.unwrap();
+    done("attach");
 }
 
 /// Two rotations of one certificate, half a year apart.
@@ -230,15 +253,45 @@ async fn prepare(bench: &dyn Bench, rotation: Rotation, attempt: usize) -> Resul
         }
         return attach(&*store, &entry, rotation, pending).await;
     }
+    if let Some(issuer) = bench.signs() {
+        return have_made(&*store, &*issuer, &entry, rotation).await;
+    }
     if store.shape(&entry).staging != Staging::AppendIsLive {
         return stage(&*store, &entry, rotation, attempt).await;
     }
-    let wanted = KeyRequest { key: KeyKind::Rsa2048, subject: SUBJECT.into() };
+    let wanted = KeyRequest { key: KeyKind::Rsa2048, subject: SUBJECT.into(), signs: None };
     let pending = store.request(&entry, &wanted, &requested(rotation)).await?;
     if pending.generation.record.thumbprints.is_none() {
         assert_eq!(store.requested(&entry, &pending.generation).await?, pending.csr);
     }
     attach(&*store, &entry, rotation, pending).await
+}
+
+/// Has the store make key and certificate, as a chain of `apply` does, and attaches what was made.
+async fn have_made(
+    store: &dyn StoreWriter,
+    issuer: &dyn Issuer,
+    entry: &StoreBinding,
+    rotation: Rotation,
+) -> Result<Generation, StoreError> {
+    let request = keys::request(SUBJECT, rotation.start(), 1);
+    let signs = Some(Signs { issuer: "Self".into(), validity: request.validity.clone() });
+    let wanted = KeyRequest { key: KeyKind::Rsa2048, subject: SUBJECT.into(), signs };
+    let pending = store.request(entry, &wanted, &requested(rotation)).await?;
+    if pending.generation.record.thumbprints.is_some() {
+        return Ok(pending.generation);
+    }
+    for _ in 0..5 {
+        match issuer.issue(&request, SubjectKey::Request(&pending.csr)).await {
+            Ok(issued) => {
+                let record = staged(rotation, &issued.certificate);
+                return store.attach(entry, &pending.generation, &issued, &record).await;
+            }
+            Err(error) if error.0.kind == TroubleKind::NotYet => {}
+            Err(error) => return Err(error.0.into()),
+        }
+    }
+    panic!("the store never signs");
 }
 
 async fn attach(

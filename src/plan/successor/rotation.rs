@@ -174,7 +174,7 @@ fn chain(
     let declared = situation.declared;
     let appends = situation.shape.is_some_and(|shape| shape.staging == Staging::AppendIsLive);
     let by_hand = signature::of(situation, started, generation);
-    let requests = appends || by_hand.is_some();
+    let requests = appends || by_hand.is_some() || declared.issuer.signs_in_store().is_some();
     let mut reasons = std::iter::once(because).chain(std::iter::repeat(Because::PartOfRotation));
     let mut push = |steps: &mut Vec<PlannedStep>, step| {
         let because = reasons.next().unwrap_or(Because::PartOfRotation);

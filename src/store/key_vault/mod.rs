@@ -3,6 +3,7 @@
 mod notes;
 mod objects;
 mod pending;
+mod requested;
 mod slots;
 mod view;
 mod waiting;
@@ -55,6 +56,11 @@ impl KeyVaultStore {
     }
 }
 
+/// The name at which generations wait that nobody is to read, for the name that consumers read.
+pub(crate) fn next_name(entry: &str) -> String {
+    format!("{entry}-next")
+}
+
 /// Who else makes versions of a certificate: the vault by itself, or an operation that is pending and not ours.
 async fn rotators(vault: &KeyVault, name: &str, ours: Option<&str>) -> Result<Vec<String>, Trouble> {
     let (renews, pending) = try_join(vault.renews_by_itself(name), vault.pending(name)).await?;
@@ -77,6 +83,21 @@ async fn rotators(vault: &KeyVault, name: &str, ours: Option<&str>) -> Result<Ve
         warnings.push(format!("the last operation of certificate {name} came to nothing: {failed}"));
     }
     Ok(warnings)
+}
+
+/// What is pending at the name where certroll alone has certificates made, or came to nothing there.
+async fn unsigned(vault: &KeyVault, name: &str) -> Result<Option<String>, Trouble> {
+    let pending = vault.pending(name).await?;
+    let waits = pending.operation.map(|operation| {
+        let (issuer, status) = (crate::net::printable(&operation.issuer), operation.status);
+        format!("certificate {name} is not signed yet; {issuer} says: {status}")
+    });
+    let failed = || {
+        pending
+            .failed
+            .map(|failed| format!("the last operation of certificate {name} came to nothing: {failed}"))
+    };
+    Ok(waits.or_else(failed))
 }
 
 #[async_trait]
@@ -121,6 +142,16 @@ impl StoreWriter for KeyVaultStore {
         record: &PublicRecord,
     ) -> Result<Pending, StoreError> {
         self.of(entry).request(entry, request, record).await
+    }
+
+    async fn keep_request(
+        &self,
+        entry: &StoreBinding,
+        key: &PrivateKey,
+        csr: &[u8],
+        record: &PublicRecord,
+    ) -> Result<Pending, StoreError> {
+        self.of(entry).keep_request(entry, key, csr, record).await
     }
 
     async fn attach(

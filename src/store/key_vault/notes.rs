@@ -16,6 +16,7 @@ use crate::store::{StoreError, StoreErrorKind};
 const OWN: &str = "certroll-";
 const RECORD: &str = "certroll-record-";
 const CERTIFICATE: &str = "certroll-certificate-";
+const REQUEST: &str = "certroll-request-";
 const VALUE: &str = "certroll-value";
 
 /// What is noted of a generation beside one version.
@@ -24,6 +25,8 @@ pub(super) struct Notes {
     pub(super) record: PublicRecord,
     /// Leaf, then the chain: base64 of each DER, with a dot between. Empty where it did not fit.
     pub(super) certificates: String,
+    /// The signing request, DER, where the certificate is awaited from elsewhere.
+    pub(super) request: Vec<u8>,
     /// Digest of the value, where consumers read it.
     pub(super) value: Option<Sha256>,
 }
@@ -32,12 +35,12 @@ impl Notes {
     pub(super) fn new(record: &PublicRecord, issued: &Issued, value: Option<Sha256>) -> Notes {
         let all = std::iter::once(&issued.certificate).chain(&issued.chain);
         let all: Vec<String> = all.map(|one| STANDARD_NO_PAD.encode(one.der())).collect();
-        Notes { record: record.clone(), certificates: all.join("."), value }
+        Notes { value, certificates: all.join("."), ..Notes::of_adopted(record) }
     }
 
-    /// The first notes of what was made elsewhere.
+    /// The record alone: of what was made elsewhere, or has no certificate yet.
     pub(super) fn of_adopted(record: &PublicRecord) -> Notes {
-        Notes { record: record.clone(), certificates: String::new(), value: None }
+        Notes { record: record.clone(), certificates: String::new(), request: Vec::new(), value: None }
     }
 
     /// The certificates, where they are noted.
@@ -61,6 +64,7 @@ impl Notes {
         if let Some(digest) = &self.value {
             tags.insert(VALUE.to_owned(), digest.to_string());
         }
+        put(&mut tags, REQUEST, &STANDARD_NO_PAD.encode(&self.request));
         if tags.len() > TAGS_MAX {
             return Err(StoreError {
                 kind: StoreErrorKind::Refused,
@@ -90,7 +94,8 @@ impl Notes {
             )));
         }
         let value = tags.get(VALUE).and_then(|text| text.parse().ok());
-        Ok(Some(Notes { record, certificates: joined(tags, CERTIFICATE), value }))
+        let request = STANDARD_NO_PAD.decode(joined(tags, REQUEST)).unwrap_or_default();
+        Ok(Some(Notes { record, certificates: joined(tags, CERTIFICATE), request, value }))
     }
 
     pub(super) fn sha256(&self) -> Option<Sha256> {

@@ -2,26 +2,32 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::notes::Notes;
-use crate::certificate::KeyKind;
+use crate::certificate::{KeyKind, SignatureHash};
 use crate::desired::{Form, Format, Password};
 use crate::edges::Trouble;
 use crate::form::{Identity, read_pem, read_pfx, render};
 use crate::ids::Thumbprints;
-use crate::issuer::Issued;
+use crate::issuer::self_signed::SelfSigned;
+use crate::issuer::{CertificateRequest, Issued, Issuer, SubjectKey};
 use crate::key::{PrivateKey, Secret};
 use crate::key_vault::certificates::Import;
 use crate::key_vault::secrets::NewSecret;
 use crate::key_vault::{KeyVault, Tags, Version};
 use crate::observed::record::PublicRecord;
+use crate::period::Period;
 use crate::store::kept::{FieldNames, Kept, corrupt, sha256};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// Content type of what certroll keeps for itself.
 const KEPT_TYPE: &str = "application/vnd.certroll+json";
+
+/// The name on the certificate that stands in for one that is awaited.
+const STANDS_IN: &str = "CN=certroll: the certificate of this key is awaited";
 
 /// Which objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +130,50 @@ impl Objects {
                 Ok(Contents { bytes, content_type: KEPT_TYPE })
             }
             Objects::Certificates => imported(form, whole),
+        }
+    }
+
+    /// What is kept under the second name until the certificate comes. A certificate object takes no key alone: there the key has
+    /// signed a certificate itself that says so, and that is given to nobody.
+    pub(super) async fn kept_alone(
+        self,
+        form: &Form,
+        key: &PrivateKey,
+        record: &PublicRecord,
+        now: Timestamp,
+    ) -> Result<Contents, StoreError> {
+        match self {
+            Objects::Secrets => {
+                let mut text = Kept::pending(key, record).to_text()?;
+                let bytes = Zeroizing::new(std::mem::take(&mut *text).into_bytes());
+                Ok(Contents { bytes, content_type: KEPT_TYPE })
+            }
+            Objects::Certificates => {
+                let request = CertificateRequest {
+                    subject: STANDS_IN.to_owned(),
+                    signature_hash: SignatureHash::Sha256,
+                    not_before: now,
+                    validity: Period::years(1),
+                    now,
+                    serial: [1; 16],
+                };
+                let made = SelfSigned.issue(&request, SubjectKey::Local(key)).await;
+                let issued = made.map_err(|error| refused(error.to_string()))?;
+                imported(form, &Whole { key, issued: &issued, record })
+            }
+        }
+    }
+
+    /// The key of what was kept so.
+    pub(super) fn key_alone(self, text: &str) -> Result<PrivateKey, StoreError> {
+        match self {
+            Objects::Secrets => Kept::parse(text)?.key(),
+            Objects::Certificates => {
+                let identity = identity(text);
+                Ok(identity
+                    .ok_or_else(|| corrupt("the vault hands out no PFX or PEM of the waiting key"))?
+                    .key)
+            }
         }
     }
 

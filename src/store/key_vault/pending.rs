@@ -16,7 +16,7 @@ use crate::desired::StoreBinding;
 use crate::ids::Sha256;
 use crate::issuer::Issued;
 use crate::key::{KeyError, PrivateKey, Secret, SignatureAlgorithm, Signer};
-use crate::key_vault::certificates::NewKey;
+use crate::key_vault::certificates::{NewKey, UNKNOWN};
 use crate::key_vault::secrets::NewSecret;
 use crate::key_vault::{KeyVault, Tags, Version};
 use crate::observed::record::{PublicRecord, RecordedPhase};
@@ -259,7 +259,16 @@ impl StoreWriter for PendingStore {
             Some(operation) => operation,
             None => {
                 let hsm = entry.options.hsm == Some(true);
-                let new = NewKey { key: request.key, hsm, subject: &request.subject };
+                let new = NewKey {
+                    key: request.key,
+                    hsm,
+                    exportable: false,
+                    subject: &request.subject,
+                    issuer: UNKNOWN,
+                    months: 12,
+                    content_type: "application/x-pkcs12",
+                    tags: &Tags::new(),
+                };
                 self.vault.create_pending(&entry.entry, &new).await?
             }
         };

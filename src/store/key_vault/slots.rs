@@ -23,7 +23,7 @@ use crate::observed::{
     Current, Generation, Holding, KeyState, ObservedStore, Removal, Shape, Staging, StoreState,
 };
 use crate::store::kept::{corrupt, sha256};
-use crate::store::{StoreError, StoreErrorKind, StoreReader, StoreWriter};
+use crate::store::{KeyRequest, Pending, StoreError, StoreErrorKind, StoreReader, StoreWriter};
 
 /// Versions are ordered by whole seconds: a write waits so long for the next one.
 const NEXT_SECOND: SignedDuration = SignedDuration::from_millis(1100);
@@ -34,8 +34,8 @@ const WRITES_MAX: usize = 3;
 /// Objects of one vault.
 #[derive(Debug)]
 pub(super) struct SlotStore {
-    vault: Arc<KeyVault>,
-    objects: Objects,
+    pub(super) vault: Arc<KeyVault>,
+    pub(super) objects: Objects,
 }
 
 impl SlotStore {
@@ -44,22 +44,28 @@ impl SlotStore {
         SlotStore { vault, objects }
     }
 
-    fn next_name(entry: &StoreBinding) -> String {
-        format!("{}-next", entry.entry)
+    pub(super) fn next_name(entry: &StoreBinding) -> String {
+        super::next_name(&entry.entry)
     }
 
-    fn error(&self, kind: StoreErrorKind, doing: &str, entry: &StoreBinding, reason: &str) -> StoreError {
+    pub(super) fn error(
+        &self,
+        kind: StoreErrorKind,
+        doing: &str,
+        entry: &StoreBinding,
+        reason: &str,
+    ) -> StoreError {
         let doing =
             format!("{doing} {} {} in {}", self.objects.as_str(), entry.entry, self.vault.service().name());
         StoreError { kind, doing, reason: reason.to_owned(), hint: None }
     }
 
-    fn missing(&self, doing: &str, entry: &StoreBinding) -> StoreError {
+    pub(super) fn missing(&self, doing: &str, entry: &StoreBinding) -> StoreError {
         self.error(StoreErrorKind::Missing, doing, entry, "there is no such generation")
     }
 
     /// Two lists; a third one, of what was deleted, where a name is not there.
-    async fn view(&self, entry: &StoreBinding) -> Result<View, StoreError> {
+    pub(super) async fn view(&self, entry: &StoreBinding) -> Result<View, StoreError> {
         let next_name = SlotStore::next_name(entry);
         let (live, next) = try_join(
             self.objects.versions(&self.vault, &entry.entry),
@@ -154,7 +160,13 @@ impl SlotStore {
     }
 
     /// Sets what is noted beside a version, if it changed.
-    async fn note(&self, name: &str, copy: &Copy, notes: &Notes, disable: bool) -> Result<(), StoreError> {
+    pub(super) async fn note(
+        &self,
+        name: &str,
+        copy: &Copy,
+        notes: &Notes,
+        disable: bool,
+    ) -> Result<(), StoreError> {
         let tags = notes.to_tags(&copy.version.tags)?;
         if tags != copy.version.tags || disable && copy.version.enabled {
             self.objects.update(&self.vault, name, &copy.version.id, &tags, disable).await?;
@@ -212,7 +224,15 @@ impl StoreReader for SlotStore {
         };
         let warnings = match (self.objects, &state) {
             (Objects::Certificates, StoreState::Known(_) | StoreState::Absent) => {
-                super::rotators(&self.vault, &entry.entry, None).await
+                let next_name = SlotStore::next_name(entry);
+                let both = try_join(
+                    super::rotators(&self.vault, &entry.entry, None),
+                    super::unsigned(&self.vault, &next_name),
+                );
+                both.await.map(|(mut warnings, more)| {
+                    warnings.extend(more);
+                    warnings
+                })
             }
             _ => Ok(Vec::new()),
         };
@@ -239,6 +259,13 @@ impl StoreReader for SlotStore {
             None => self.open(doing, entry, &view, generation).await.map(|(_, issued)| issued),
         }
     }
+
+    async fn requested(&self, entry: &StoreBinding, generation: &Generation) -> Result<Vec<u8>, StoreError> {
+        let view = self.view(entry).await?;
+        let found = view.waiting().find(|(copy, _)| copy.version.id == generation.handle);
+        let request = found.map(|(_, notes)| notes.request.clone()).filter(|request| !request.is_empty());
+        request.ok_or_else(|| self.missing("reading the signing request in", entry))
+    }
 }
 
 #[async_trait]
@@ -258,21 +285,56 @@ impl StoreWriter for SlotStore {
         }
         let whole = Whole { key, issued, record };
         let kept = self.objects.kept(&entry.form, &whole)?;
-        let tags = Notes::new(record, issued, None).to_tags(&Tags::new())?;
-        let name = SlotStore::next_name(entry);
-        let written = self.objects.write(&self.vault, &name, &kept, record, &tags).await?;
+        let written = self.write_next(entry, &kept, record, &Notes::new(record, issued, None)).await?;
         // Somebody may have staged at the same time: look again, and agree on one.
         let after = self.view(entry).await?;
         let gone = || self.error(StoreErrorKind::Rival, doing, entry, "what was staged is gone");
         let chosen = after.of_rotation(record).ok_or_else(gone)?;
         if chosen != issued.certificate.thumbprints.sha256 {
             let ours = after.next.iter().find(|copy| copy.version.id == written.id);
-            let retired = PublicRecord { phase: RecordedPhase::Retired, ..record.clone() };
             if let Some(ours) = ours {
-                self.note(&name, ours, &Notes::new(&retired, issued, None), true).await?;
+                self.retire(entry, ours).await?;
             }
         }
         after.holding()?.generation(&chosen).cloned().ok_or_else(gone)
+    }
+
+    /// Where the vault signs; else keys of these objects are made here.
+    async fn request(
+        &self,
+        entry: &StoreBinding,
+        request: &KeyRequest,
+        record: &PublicRecord,
+    ) -> Result<Pending, StoreError> {
+        match &request.signs {
+            Some(signs) if self.objects == Objects::Certificates => {
+                self.request_signed(entry, request, signs, record).await
+            }
+            _ => {
+                let (doing, reason) = ("making a key in", "its key is made here");
+                Err(self.error(StoreErrorKind::Unsupported, doing, entry, reason))
+            }
+        }
+    }
+
+    async fn keep_request(
+        &self,
+        entry: &StoreBinding,
+        key: &PrivateKey,
+        csr: &[u8],
+        record: &PublicRecord,
+    ) -> Result<Pending, StoreError> {
+        self.keep_pending(entry, key, csr, record).await
+    }
+
+    async fn attach(
+        &self,
+        entry: &StoreBinding,
+        generation: &Generation,
+        issued: &Issued,
+        record: &PublicRecord,
+    ) -> Result<Generation, StoreError> {
+        self.attach_certificate(entry, generation, issued, record).await
     }
 
     async fn signer(
@@ -375,13 +437,23 @@ impl StoreWriter for SlotStore {
         let doing = "removing a key from";
         let view = self.view(entry).await?;
         let holding = view.holding()?;
-        let thumbprints = generation.record.thumbprints.ok_or_else(|| self.missing(doing, entry))?;
+        let waiting = view.requested(generation.record.rotation_id);
+        let Some(thumbprints) = generation.record.thumbprints else {
+            for copy in waiting {
+                self.retire(entry, copy).await?;
+            }
+            return Ok(KeyState::Disabled);
+        };
         let sha256 = thumbprints.sha256;
         let Some((recorded_live, recorded)) = view.recorded(&sha256) else {
             return Err(self.missing(doing, entry));
         };
         if holding.current == Some(Current::Recorded(sha256)) {
             return Err(self.error(StoreErrorKind::Refused, doing, entry, "it is what consumers read"));
+        }
+        // What a run left that died while it attached.
+        for copy in waiting {
+            self.retire(entry, copy).await?;
         }
         let next_name = SlotStore::next_name(entry);
         let kept = view.kept(&sha256).into_iter().map(|copy| (next_name.as_str(), copy));

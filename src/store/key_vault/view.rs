@@ -1,7 +1,6 @@
 //! Everything that is seen of a secret and its waiting name without reading a value.
 
-use crate::ids::Sha256;
-use crate::ids::Thumbprints;
+use crate::ids::{RotationId, Sha256, Thumbprints};
 use crate::key_vault::Version;
 use crate::observed::record::PublicRecord;
 use crate::observed::{Current, Generation, Holding, KeyState};
@@ -19,13 +18,23 @@ pub(super) struct Copy {
 }
 
 impl Copy {
-    fn of(version: Version) -> Result<Copy, StoreError> {
+    fn of(version: Version, is_live: bool) -> Result<Copy, StoreError> {
         let notes = Notes::of(&version.tags)?;
         // Tags can be set beside a certificate of anybody's.
-        let fits = |notes: &Notes| {
-            version.sha1.is_none_or(|sha1| notes.record.thumbprints.is_some_and(|noted| noted.sha1 == sha1))
+        let fits = |notes: &Notes| match notes.record.thumbprints {
+            Some(noted) => version.sha1.is_none_or(|sha1| noted.sha1 == sha1),
+            None => !is_live,
         };
         Ok(Copy { notes: notes.filter(fits), version })
+    }
+
+    /// Whether its certificate is awaited, or was not looked at yet.
+    pub(super) fn is_requested(&self) -> bool {
+        self.version.enabled && self.notes.as_ref().is_some_and(|notes| notes.record.thumbprints.is_none())
+    }
+
+    fn is_of_rotation(&self, rotation: Option<RotationId>) -> bool {
+        rotation.is_some() && self.notes.as_ref().is_some_and(|notes| notes.record.rotation_id == rotation)
     }
 
     fn is_of(&self, sha256: &Sha256) -> bool {
@@ -50,10 +59,11 @@ impl View {
                 "it is the other side of a certificate object: say object: certificate, or choose another name",
             ));
         }
-        let copies = |versions: Vec<Version>| {
-            versions.into_iter().map(Copy::of).collect::<Result<Vec<Copy>, StoreError>>()
+        let copies = |versions: Vec<Version>, is_live| {
+            let copies = versions.into_iter().map(|version| Copy::of(version, is_live));
+            copies.collect::<Result<Vec<Copy>, StoreError>>()
         };
-        Ok(View { live: copies(live)?, next: copies(next)?, asked: None })
+        Ok(View { live: copies(live, true)?, next: copies(next, false)?, asked: None })
     }
 
     /// Whether the newest version cannot be told by its second.
@@ -93,6 +103,31 @@ impl View {
         let mut kept: Vec<&Copy> = self.next.iter().filter(|copy| copy.is_of(sha256)).collect();
         kept.sort_by_key(|copy| copy.version.enabled);
         kept
+    }
+
+    /// All that still hold a key of that rotation without its certificate.
+    pub(super) fn requested(&self, rotation: Option<RotationId>) -> Vec<&Copy> {
+        self.next.iter().filter(|copy| copy.is_requested() && copy.is_of_rotation(rotation)).collect()
+    }
+
+    /// The generations whose certificate is awaited. Of several of one rotation the first counts, whoever looks; none where there is a
+    /// version with the certificate.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = (&Copy, &Notes)> {
+        self.next.iter().enumerate().filter_map(|(at, copy)| {
+            let notes = copy.notes.as_ref().filter(|_| copy.is_requested())?;
+            let same =
+                |other: &&Copy| other.version.enabled && other.is_of_rotation(notes.record.rotation_id);
+            let before = self.next[..at].iter().any(|other| same(&other));
+            let attached = self.next.iter().filter(same).any(|other| !other.is_requested());
+            (!before && !attached).then_some((copy, notes))
+        })
+    }
+
+    /// The signing request of a rotation whose certificate is awaited or came: the newest that was kept.
+    pub(super) fn request_of(&self, rotation: Option<RotationId>) -> Option<&[u8]> {
+        let of = self.next.iter().rev().filter(|copy| copy.is_of_rotation(rotation));
+        let mut requests = of.filter_map(|copy| copy.notes.as_ref()).map(|notes| notes.request.as_slice());
+        requests.find(|request| !request.is_empty())
     }
 
     /// The version whose record counts, and whether it stands under the name consumers read.
@@ -154,6 +189,11 @@ impl View {
                 });
             }
         }
+        generations.extend(self.waiting().map(|(copy, notes)| Generation {
+            handle: copy.version.id.clone(),
+            record: notes.record.clone(),
+            key: KeyState::Held,
+        }));
         generations
             .sort_by(|a, b| (a.record.requested_at, &a.handle).cmp(&(b.record.requested_at, &b.handle)));
         Ok(Holding { current: self.current()?, generations })
@@ -161,12 +201,8 @@ impl View {
 
     /// Of several generations of one rotation the one that waited first counts, whoever looks.
     pub(super) fn of_rotation(&self, record: &PublicRecord) -> Option<Sha256> {
-        let same = |copy: &&Copy| {
-            copy.notes.as_ref().is_some_and(|notes| {
-                notes.record.rotation_id.is_some() && notes.record.rotation_id == record.rotation_id
-            })
-        };
-        let found = self.next.iter().filter(|copy| copy.version.enabled).find(same);
-        found.and_then(|copy| copy.notes.as_ref()?.sha256())
+        let of =
+            self.next.iter().filter(|copy| copy.version.enabled && copy.is_of_rotation(record.rotation_id));
+        of.filter_map(|copy| copy.notes.as_ref()?.sha256()).next()
     }
 }

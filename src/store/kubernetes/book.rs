@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::Sha256;
+use crate::ids::{RotationId, Sha256};
 use crate::kubernetes::fields;
 use crate::kubernetes::object::Meta;
 use crate::observed::record::{PublicRecord, RECORD_FORMAT, RecordedPhase};
@@ -35,9 +35,23 @@ pub(super) struct Page {
     /// Of an adopted generation: who had written the Secret, and when, at the time it was looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) adopted: Option<String>,
+    /// The signing request, PEM, until the certificate is there.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) request: String,
 }
 
 impl Page {
+    pub(super) fn new(record: &PublicRecord, certificates: String) -> Page {
+        Page { record: record.clone(), certificates, adopted: None, request: String::new() }
+    }
+
+    /// Whether its certificate is awaited.
+    fn is_pending(&self, rotation: Option<RotationId>) -> bool {
+        rotation.is_some()
+            && self.record.rotation_id == rotation
+            && self.record.phase == RecordedPhase::Requested
+    }
+
     pub(super) fn sha256(&self) -> Option<Sha256> {
         self.record.thumbprints.map(|thumbprints| thumbprints.sha256)
     }
@@ -89,6 +103,21 @@ impl Book {
         self.generations.iter_mut().find(|page| page.sha256() == Some(*sha256))
     }
 
+    /// The page of a rotation whose certificate is awaited.
+    pub(super) fn pending(&self, rotation: Option<RotationId>) -> Option<&Page> {
+        self.generations.iter().find(|page| page.is_pending(rotation))
+    }
+
+    /// As [`Book::pending`].
+    pub(super) fn pending_mut(&mut self, rotation: Option<RotationId>) -> Option<&mut Page> {
+        self.generations.iter_mut().find(|page| page.is_pending(rotation))
+    }
+
+    /// Forgets a rotation whose certificate was awaited.
+    pub(super) fn forget_pending(&mut self, rotation: Option<RotationId>) {
+        self.generations.retain(|page| !page.is_pending(rotation));
+    }
+
     /// The page of a generation, made if there is none yet.
     pub(super) fn put(&mut self, page: Page) {
         match page.sha256().and_then(|sha256| self.page_mut(&sha256)) {
@@ -106,6 +135,11 @@ pub(super) fn kept_field(sha256: &Sha256) -> String {
     format!("{KEPT}{sha256}")
 }
 
+/// The field that keeps a key whose certificate is awaited.
+pub(super) fn pending_field(rotation: RotationId) -> String {
+    format!("{KEPT}request-{rotation}")
+}
+
 /// Everything that is seen of an entry without reading a value.
 pub(super) struct View {
     pub(super) book: Book,
@@ -119,11 +153,15 @@ pub(super) struct View {
 
 impl View {
     fn is_held(&self, page: &Page) -> bool {
-        let Some(sha256) = page.sha256() else { return false };
+        let fields = self.next.as_ref().and_then(Meta::data_fields);
+        let Some(sha256) = page.sha256() else {
+            let field = page.record.rotation_id.map(pending_field);
+            return field.is_some_and(|field| fields.is_none_or(|fields| fields.contains(&field)));
+        };
         if page.adopted.is_some() && self.adopted() == Some(sha256) {
             return true;
         }
-        match self.next.as_ref().and_then(Meta::data_fields) {
+        match fields {
             Some(fields) => fields.contains(&kept_field(&sha256)),
             None => page.adopted.is_none() && page.record.phase != RecordedPhase::Retired,
         }
@@ -161,9 +199,12 @@ impl View {
             .generations
             .iter()
             .filter_map(|page| {
-                let sha256 = page.sha256()?;
+                let handle = match page.sha256() {
+                    Some(sha256) => sha256.to_string(),
+                    None => page.record.rotation_id?.to_string(),
+                };
                 let key = if self.is_held(page) { KeyState::Held } else { KeyState::Destroyed };
-                Some(Generation { handle: sha256.to_string(), record: page.record.clone(), key })
+                Some(Generation { handle, record: page.record.clone(), key })
             })
             .collect();
         generations

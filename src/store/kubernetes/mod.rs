@@ -5,6 +5,7 @@
 //! for every call and what a death after it leaves.
 
 mod book;
+mod pending;
 
 use std::sync::Arc;
 
@@ -14,8 +15,8 @@ use zeroize::Zeroizing;
 
 use book::{ANNOTATION, Book, Page, View, kept_field};
 
-use super::kept::{Kept, certificates_pem, issued};
-use super::{StoreError, StoreErrorKind, StoreReader, StoreWriter};
+use super::kept::{Kept, certificates_pem, issued, request};
+use super::{Pending, StoreError, StoreErrorKind, StoreReader, StoreWriter};
 use crate::certificate::Certificate;
 use crate::desired::StoreBinding;
 use crate::form::identity_in;
@@ -102,9 +103,13 @@ impl KubernetesStore {
 
     /// What is kept of a generation.
     async fn kept(&self, doing: &str, entry: &StoreBinding, sha256: &Sha256) -> Result<Kept, StoreError> {
+        self.kept_in(doing, entry, &kept_field(sha256)).await
+    }
+
+    async fn kept_in(&self, doing: &str, entry: &StoreBinding, field: &str) -> Result<Kept, StoreError> {
         let gone = || self.error(StoreErrorKind::Missing, doing, entry, "the generation's key is gone");
         let values = self.secrets.read(&KubernetesStore::next_name(entry)).await?.ok_or_else(gone)?;
-        let kept = values.value(&kept_field(sha256)).ok_or_else(gone)?;
+        let kept = values.value(field).ok_or_else(gone)?;
         let text = std::str::from_utf8(&kept).map_err(|_| {
             self.error(StoreErrorKind::Corrupt, doing, entry, "what was kept was changed by hand")
         })?;
@@ -158,11 +163,8 @@ impl KubernetesStore {
         };
         let found = found.ok_or_else(|| self.missing(doing, entry))?;
         let mut book = view.book.clone();
-        book.put(Page {
-            record: record.clone(),
-            certificates: certificates_pem(&found).to_string(),
-            adopted: Some(values.meta().data_history()),
-        });
+        let adopted = Some(values.meta().data_history());
+        book.put(Page { adopted, ..Page::new(record, certificates_pem(&found).to_string()) });
         // A Secret has no versions: what is not kept now is gone with the next promotion, and nobody could go back to it.
         let Some((key, issued)) = identity else { return self.put_book(entry, view, book).await };
         let kept = Kept::new(&key, &issued, record).to_text()?;
@@ -234,6 +236,12 @@ impl StoreReader for KubernetesStore {
         issued(&page.ok_or_else(|| self.missing(doing, entry))?.certificates)
     }
 
+    async fn requested(&self, entry: &StoreBinding, generation: &Generation) -> Result<Vec<u8>, StoreError> {
+        let view = self.view(entry).await?;
+        let page = view.book.pending(generation.record.rotation_id);
+        request(&page.ok_or_else(|| self.missing("reading the signing request in", entry))?.request)
+    }
+
     fn signs_in(&self) -> Option<String> {
         Some(self.secrets.signs_in())
     }
@@ -268,9 +276,29 @@ impl StoreWriter for KubernetesStore {
         let kept = Zeroizing::new(Kept::new(key, issued, record).to_text()?.as_bytes().to_vec());
         let mut book = view.book.clone();
         let certificates = certificates_pem(issued).to_string();
-        book.put(Page { record: record.clone(), certificates, adopted: None });
+        book.put(Page::new(record, certificates));
         self.write_next(entry, &mut view, book, |write| write.set(kept_field(&sha256), kept)).await?;
         Ok(Generation { handle: sha256.to_string(), record: record.clone(), key: KeyState::Held })
+    }
+
+    async fn keep_request(
+        &self,
+        entry: &StoreBinding,
+        key: &PrivateKey,
+        csr: &[u8],
+        record: &PublicRecord,
+    ) -> Result<Pending, StoreError> {
+        self.keep_pending(entry, key, csr, record).await
+    }
+
+    async fn attach(
+        &self,
+        entry: &StoreBinding,
+        generation: &Generation,
+        issued: &Issued,
+        record: &PublicRecord,
+    ) -> Result<Generation, StoreError> {
+        self.attach_to_pending(entry, generation, issued, record).await
     }
 
     async fn signer(
@@ -331,9 +359,13 @@ impl StoreWriter for KubernetesStore {
     }
 
     async fn write_record(&self, entry: &StoreBinding, record: &PublicRecord) -> Result<(), StoreError> {
-        let sha256 = self.thumbprints("writing the record of", entry, record)?.sha256;
         let mut view = self.view(entry).await?;
         let mut book = view.book.clone();
+        if let Some(page) = book.pending_mut(record.rotation_id).filter(|_| record.thumbprints.is_none()) {
+            page.record = record.clone();
+            return self.put_book(entry, &mut view, book).await;
+        }
+        let sha256 = self.thumbprints("writing the record of", entry, record)?.sha256;
         match book.page_mut(&sha256) {
             Some(page) => page.record = record.clone(),
             None => return self.adopt(entry, &mut view, record, &sha256).await,
@@ -343,8 +375,11 @@ impl StoreWriter for KubernetesStore {
 
     async fn remove(&self, entry: &StoreBinding, generation: &Generation) -> Result<KeyState, StoreError> {
         let doing = "removing a key from";
-        let sha256 = self.thumbprints(doing, entry, &generation.record)?.sha256;
         let mut view = self.view(entry).await?;
+        if generation.record.thumbprints.is_none() {
+            return self.remove_pending(entry, &mut view, generation).await;
+        }
+        let sha256 = self.thumbprints(doing, entry, &generation.record)?.sha256;
         let holding = view.holding()?;
         let held = holding.generation(&sha256).ok_or_else(|| self.missing(doing, entry))?;
         if holding.current == Some(Current::Recorded(sha256)) {

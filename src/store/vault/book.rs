@@ -8,7 +8,6 @@ use serde_json::Value;
 use crate::ids::{RotationId, Sha256};
 use crate::observed::record::{PublicRecord, RECORD_FORMAT, RecordedPhase};
 use crate::observed::{Current, Generation, Holding, KeyState};
-use crate::pem;
 use crate::store::StoreError;
 use crate::store::kept::corrupt;
 use crate::vault::kv::{Fields, Metadata, Version, Written};
@@ -136,10 +135,7 @@ impl Page {
 
     /// The signing request, DER.
     pub(super) fn request(&self) -> Result<Vec<u8>, StoreError> {
-        let blocks = pem::blocks(self.request.as_bytes());
-        let mut blocks =
-            blocks.map_err(|error| corrupt(&format!("the signing request that was kept: {error}")))?;
-        Ok(blocks.swap_remove(0).contents.to_vec())
+        crate::store::kept::request(&self.request)
     }
 
     pub(super) fn sha256(&self) -> Option<Sha256> {

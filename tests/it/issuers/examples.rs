@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use crate::support::ca::TestCa;
 use crate::support::cli::{Bench, ROTATED, applies, examples_in};
+use crate::support::key_vault::KeyVaultService;
 use crate::support::keys;
 use crate::support::kv2::{Kv2, TOKEN};
 use crate::support::serve::serve;
@@ -50,6 +51,17 @@ fn the_example_vault_pki_works() {
 }
 
 #[test]
+fn the_example_key_vault_works() {
+    let vault = Arc::new(KeyVaultService::default());
+    let url = serve(Arc::clone(&vault) as Arc<dyn Transport>);
+    let reach = |bench: &mut Bench| {
+        vault.state().signing.now = Some(Timestamp::now());
+        bench.env.extend(vault.connection(&url));
+    };
+    applies("issue/key-vault", reach, &ROTATED);
+}
+
+#[test]
 fn the_example_external_public_key_works() {
     applies("issue/external-public-key", |_| {}, &["1 published, not proven", "nothing to do"]);
 }
@@ -61,6 +73,14 @@ fn the_example_external_rotator_works() {
 
 #[test]
 fn every_example_is_run() {
-    let run = ["ca-file", "csr", "external-public-key", "external-rotator", "self-signed", "vault-pki"];
+    let run = [
+        "ca-file",
+        "csr",
+        "external-public-key",
+        "external-rotator",
+        "key-vault",
+        "self-signed",
+        "vault-pki",
+    ];
     assert_eq!(examples_in("issue"), run);
 }

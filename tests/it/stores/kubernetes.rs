@@ -214,6 +214,11 @@ async fn the_kubernetes_store_keeps_the_contract() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_secret_keeps_a_key_before_its_certificate() {
+    contract::run_by_request(|| bench(Server::of_the_test())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a real API server; .ci/run starts one"]
 async fn a_real_api_server_keeps_the_contract() {
     let server = Server::real();
@@ -480,4 +485,18 @@ async fn every_call_that_changes_a_secret_is_in_the_documentation() {
     trouble.restart();
     store.remove(&entry, &second).await.unwrap();
     assert_eq!(changes(&trouble, "cloudm"), documented("remove"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_call_while_somebody_else_signs_is_in_the_documentation() {
+    let server = Server::of_the_test();
+    let entry = binding("cloudm", Format::Pem);
+    contract::stage(&server.store(&Trouble::quiet()), &entry, Rotation::Second, 2).await.unwrap();
+    let trouble = Trouble::quiet();
+    let store = server.store(&trouble);
+    contract::calls_while_it_waits(&store, &entry, |call| {
+        assert_eq!(changes(&trouble, "cloudm"), documented(call));
+        trouble.restart();
+    })
+    .await;
 }

@@ -3,13 +3,19 @@
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use certroll::certificate::Certificate;
-use certroll::form::{read_pem, read_pfx};
+use certroll::desired::{Form, Format, Password};
+use certroll::form::{read_pem, read_pfx, render};
+use certroll::issuer::self_signed::SelfSigned;
+use certroll::issuer::{CertificateRequest, Issued, Issuer, SubjectKey};
 use certroll::key::{PrivateKey, SignatureAlgorithm};
+use futures_util::FutureExt;
 use http::Response;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::secrets::refuse_tags;
 use super::{KeyVaultService, State, answer, error};
+use crate::support::ca::TestCa;
 use crate::support::keys;
 use crate::support::stores::{public_key, public_key_of_csr, signing_request};
 
@@ -30,6 +36,39 @@ struct Operation {
     request_id: String,
     csr: Vec<u8>,
     key: Vec<u8>,
+    issuer: String,
+    status: Status,
+    /// Of the version it makes.
+    tags: Map<String, Value>,
+}
+
+#[derive(Clone, PartialEq)]
+enum Status {
+    InProgress,
+    Completed,
+    Failed(&'static str),
+}
+
+/// How the vault and the CA registered there behave.
+pub struct Signing {
+    /// How often somebody asks before a certificate is there.
+    pub asks: u32,
+    /// What it comes to nothing for.
+    pub fails: Option<&'static str>,
+    /// Months that the CA takes off.
+    pub shortens: u32,
+    /// Another name that the CA gives.
+    pub renames: Option<&'static str>,
+    /// The registered CA.
+    pub registered: &'static str,
+    /// The present moment; else it is the vault's own clock.
+    pub now: Option<Timestamp>,
+}
+
+impl Default for Signing {
+    fn default() -> Signing {
+        Signing { asks: 1, fails: None, shortens: 0, renames: None, registered: "DigiCert", now: None }
+    }
 }
 
 #[derive(Default)]
@@ -89,7 +128,14 @@ impl State {
                 Some(item) if !item.versions.is_empty() => answer(200, &item.policy),
                 _ => missing(name),
             },
-            ("GET", ["pending"]) => self.pending(origin, name),
+            ("GET", [issuer]) if key == "issuers" => match *issuer == self.signing.registered {
+                true => answer(200, &json!({ "id": format!("{origin}/certificates/issuers/{issuer}") })),
+                false => error(404, "CertificateIssuerNotFound", None, "there is no such issuer"),
+            },
+            ("GET", ["pending"]) => {
+                self.work_on(origin, name);
+                self.pending(origin, name)
+            }
             ("DELETE", ["pending"]) => {
                 let gone = self.pending(origin, name);
                 if let Some(item) = self.certificates.get_mut(&key) {
@@ -147,7 +193,9 @@ impl State {
             let message = format!("Certificate {name} is currently in a deleted but recoverable state");
             return Some(error(409, "Conflict", Some("ObjectIsDeletedButRecoverable"), &message));
         }
-        let pending = self.certificates.get(&name.to_lowercase()).is_some_and(|item| item.pending.is_some());
+        let in_progress = |operation: &Operation| operation.status == Status::InProgress;
+        let item = self.certificates.get(&name.to_lowercase());
+        let pending = item.is_some_and(|item| item.pending.as_ref().is_some_and(in_progress));
         let message = "A new key vault certificate can not be created or imported while a pending key vault \
                        certificate's status is inProgress.";
         pending.then(|| error(409, "Forbidden", None, message))
@@ -165,7 +213,22 @@ impl State {
         let key = keys::key(self.made_keys);
         let subject = policy["x509_props"]["subject"].as_str().unwrap_or_default();
         let csr = signing_request(&key, subject);
-        let operation = Operation { request_id: self.new_id(), csr, key: key.expose_pkcs8().to_vec() };
+        let issuer = policy["issuer"]["name"].as_str().unwrap_or("Unknown");
+        if !["Self", "Unknown", self.signing.registered].contains(&issuer) {
+            return bad("There is no such issuer.");
+        }
+        if let Some(refused) = refuse_tags(&tags_of(body)) {
+            return refused;
+        }
+        let operation = Operation {
+            request_id: self.new_id(),
+            csr,
+            key: key.expose_pkcs8().to_vec(),
+            issuer: issuer.to_owned(),
+            status: Status::InProgress,
+            tags: tags_of(body),
+        };
+        self.asked = 0;
         let shown = operation_shown(&operation, origin, name);
         let item = self.certificates.entry(name.to_lowercase()).or_default();
         item.pending = Some(operation);
@@ -178,6 +241,10 @@ impl State {
             return refused;
         }
         let item = self.certificates.entry(name.to_lowercase()).or_default();
+        let by_issuer = |operation: &Operation| operation.issuer != "Unknown";
+        if item.pending.as_ref().is_some_and(by_issuer) {
+            return error(403, "Forbidden", None, "The issuer signs this pending certificate.");
+        }
         let Some(operation) = item.pending.take() else {
             return error(404, "PendingCertificateNotFound", None, "there is no pending certificate");
         };
@@ -213,6 +280,40 @@ impl State {
         let item = self.certificates.entry(name.to_lowercase()).or_default();
         item.policy = body["policy"].clone();
         self.append(origin, name, tags_of(body), identity.certificate, pkcs8, Some(secret), content_type)
+    }
+
+    /// What the vault, or the CA registered there, does while somebody asks.
+    fn work_on(&mut self, origin: &str, name: &str) {
+        let Some(item) = self.certificates.get_mut(&name.to_lowercase()) else { return };
+        let policy = item.policy.clone();
+        let Some(operation) = item.pending.as_mut().filter(|one| one.status == Status::InProgress) else {
+            return;
+        };
+        self.asked += 1;
+        if operation.issuer == "Unknown" || self.asked <= self.signing.asks {
+            return;
+        }
+        if let Some(why) = self.signing.fails {
+            operation.status = Status::Failed(why);
+            return;
+        }
+        operation.status = Status::Completed;
+        let key = PrivateKey::from_pkcs8(zeroize::Zeroizing::new(operation.key.clone()));
+        let (tags, pkcs8, by_ca) =
+            (operation.tags.clone(), operation.key.clone(), operation.issuer != "Self");
+        let now = self.signing.now.unwrap_or_else(|| Timestamp::from_second(self.clock).unwrap());
+        let issued = made(&key, &policy["x509_props"], now, &self.signing, by_ca);
+        let content_type = policy["secret_props"]["contentType"].clone();
+        let format = if content_type == "application/x-pem-file" { Format::Pem } else { Format::Pfx };
+        let form = Form { format, profile: Default::default(), password: Password::None };
+        let file = render(&form, &key, &issued, None, "x").unwrap().remove(0);
+        let secret = match format {
+            Format::Pem => String::from_utf8(file.contents.to_vec()).unwrap(),
+            _ => STANDARD.encode(&file.contents),
+        };
+        let exportable = policy["key_props"]["exportable"] == true;
+        let secret = exportable.then_some(secret);
+        self.append(origin, name, tags, issued.certificate, pkcs8, secret, content_type);
     }
 
     #[allow(clippy::too_many_arguments, reason = "all a version is")]
@@ -276,10 +377,42 @@ impl State {
     }
 }
 
+/// Months count from ten minutes ago.
+fn made(key: &PrivateKey, props: &Value, now: Timestamp, signing: &Signing, by_ca: bool) -> Issued {
+    let months = props["validity_months"].as_u64().unwrap() - u64::from(signing.shortens);
+    let begins = now - SignedDuration::from_mins(10);
+    let subject = signing.renames.or(props["subject"].as_str()).unwrap();
+    let request = CertificateRequest {
+        not_before: begins,
+        validity: format!("P{months}M").parse().unwrap(),
+        ..keys::request(subject, begins, 7)
+    };
+    let issued = match by_ca {
+        true => TestCa::new().issue(&request, SubjectKey::Local(key)).now_or_never(),
+        false => SelfSigned.issue(&request, SubjectKey::Local(key)).now_or_never(),
+    };
+    issued.unwrap().unwrap()
+}
+
 fn operation_shown(operation: &Operation, origin: &str, name: &str) -> Value {
-    json!({ "id": format!("{origin}/certificates/{name}/pending"), "issuer": { "name": "Unknown" },
-        "csr": STANDARD.encode(&operation.csr), "cancellation_requested": false, "status": "inProgress",
-        "request_id": operation.request_id })
+    let mut shown = json!({ "id": format!("{origin}/certificates/{name}/pending"), "issuer": { "name": operation.issuer },
+        "csr": STANDARD.encode(&operation.csr), "cancellation_requested": false, "request_id": operation.request_id });
+    match operation.status {
+        Status::InProgress => {
+            shown["status"] = "inProgress".into();
+            shown["status_details"] =
+                "Pending certificate created. Certificate request is in progress.".into();
+        }
+        Status::Completed => {
+            shown["status"] = "completed".into();
+            shown["target"] = format!("{origin}/certificates/{name}").into();
+        }
+        Status::Failed(why) => {
+            shown["status"] = "failed".into();
+            shown["error"] = json!({ "code": "OrderRejected", "message": why });
+        }
+    }
+    shown
 }
 
 fn sign_digest(pkcs8: &[u8], algorithm: SignatureAlgorithm, digest: &[u8]) -> Vec<u8> {
@@ -384,7 +517,8 @@ impl KeyVaultService {
             let leaves = if newest.secret.is_some() { "can leave" } else { "stays" };
             lines.push(format!("newest: certificate {}, its key {leaves}", newest.cer.thumbprints.sha1));
         }
-        lines.extend(item.pending.as_ref().map(|_| "an operation is pending".to_owned()));
+        let in_progress = item.pending.as_ref().filter(|one| one.status == Status::InProgress);
+        lines.extend(in_progress.map(|_| "an operation is pending".to_owned()));
         lines.join("\n")
     }
 }

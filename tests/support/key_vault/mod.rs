@@ -13,6 +13,7 @@ use certroll::net::{Transport, TransportError};
 use http::{Request, Response};
 use serde_json::{Value, json};
 
+pub use certificates::Signing;
 use secrets::Version;
 
 /// The vault's name and host.
@@ -33,6 +34,9 @@ pub struct State {
     certificates: BTreeMap<String, certificates::Item>,
     deleted_certificates: BTreeSet<String>,
     made_keys: usize,
+    /// How often the operation in progress was asked for.
+    asked: u32,
+    pub signing: Signing,
     /// Seconds; every write takes one, unless time stands still.
     clock: i64,
     /// Writes that take no time.
@@ -79,6 +83,8 @@ impl Default for KeyVaultService {
             certificates: BTreeMap::new(),
             deleted_certificates: BTreeSet::new(),
             made_keys: 0,
+            asked: 0,
+            signing: Signing::default(),
             clock: 1_767_225_600,
             still: 0,
             made: 0,

@@ -6,7 +6,7 @@ use super::super::collect::File;
 use super::super::grammar::{self, Selector};
 use super::super::tree::NodeRef;
 use super::super::written::{Item, WrittenCertificate, WrittenDefaults};
-use super::{Resolver, consumer, delivery, issuer, named, placeholder, store, tenant, timing};
+use super::{Resolver, consumer, delivery, issuer, named, placeholder, store, tenant, timing, vault_signs};
 use crate::certificate::{KeyKind, SignatureHash};
 use crate::consumer::Acknowledge;
 use crate::desired::{
@@ -53,12 +53,12 @@ impl<'a, 'w> Scope<'a, 'w> {
     }
 
     /// Whether a mistake in the key, here or where it is inherited from, was already reported.
-    fn is_broken(&self, key: &str) -> bool {
+    pub(super) fn is_broken(&self, key: &str) -> bool {
         let inherited = self.written.defaults.as_ref().filter(|_| !self.is_explicit(key));
         self.written.broken.contains(key) || inherited.is_some_and(|defaults| defaults.broken.contains(key))
     }
 
-    fn is_explicit(&self, key: &str) -> bool {
+    pub(super) fn is_explicit(&self, key: &str) -> bool {
         self.item.node.entry(key).is_some()
     }
 
@@ -148,8 +148,11 @@ pub(super) fn meaning<'a>(
     let deliveries = if here { deliveries(resolver, scope) } else { Vec::new() };
     if let Some(store) = &store {
         stays_in_the_vault(resolver, scope, &issuer, store);
-        waits_in_the_store(resolver, scope, &issuer, store);
     }
+    let issuer = match &store {
+        Some(store) => vault_signs::check(resolver, scope, issuer, store),
+        None => issuer,
+    };
     if value.unused_for.is_some() {
         let message =
             "no usage reports are read in this version, so whether a predecessor was used is not known";
@@ -449,31 +452,6 @@ fn stays_in_the_vault(
         let error = resolver.error(Code::Conflict, exportable(), message);
         error.help.push("name an `issuer` that signs requests: `vault_pki`, `ca_file` or `csr`".into());
     }
-}
-
-/// Where somebody else signs, the store keeps a key that has no certificate yet.
-fn waits_in_the_store(
-    resolver: &mut Resolver<'_>,
-    scope: &Scope<'_, '_>,
-    issuer: &Issuer,
-    store: &StoreBinding,
-) {
-    let object = match (store.options.object.as_deref(), store.options.exportable) {
-        (Some("secret"), _) => "a secret object of Key Vault",
-        (Some("certificate"), Some(true)) => "an exportable certificate object of Key Vault",
-        (Some("tls" | "opaque"), _) => "a Secret of Kubernetes",
-        _ => return,
-    };
-    if !matches!(issuer, Issuer::Csr { .. }) || scope.is_broken("store") {
-        return;
-    }
-    let message = format!("{object} keeps no key whose certificate is awaited, as issuer csr needs it");
-    let error = resolver.error(Code::Conflict, scope.place(&["issuer"]), message);
-    let help = match object.ends_with("Key Vault") {
-        true => "write `store: { object: certificate, exportable: false, … }`, or use another store",
-        false => "use another store: `file`, `hashicorp_vault`, or a key that never leaves its Key Vault",
-    };
-    error.help.push(help.into());
 }
 
 fn windows(resolver: &mut Resolver<'_>, scope: &Scope<'_, '_>) -> Vec<Window> {

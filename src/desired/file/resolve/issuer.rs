@@ -107,6 +107,9 @@ fn convert(
         },
         grammar::Issuer::KeyVault { vault, issuer, connection } => {
             super::store::check_vault_name(resolver, vault, place("vault"));
+            if let Some(name) = issuer {
+                check_signer(resolver, name, place("issuer"));
+            }
             Issuer::KeyVault {
                 vault: vault.clone(),
                 issuer: issuer.clone().unwrap_or_else(|| "Self".into()),
@@ -132,6 +135,21 @@ fn convert(
             },
         },
     })
+}
+
+/// The name of an issuer in a vault. `Unknown` is what Key Vault calls nobody.
+fn check_signer(resolver: &mut Resolver<'_>, name: &str, place: Place) {
+    if name.eq_ignore_ascii_case("unknown") {
+        let message = "`Unknown` means that the vault has nothing signed";
+        let error = resolver.error(Code::WrongValue, place, message);
+        error.help.push("name an `issuer` that signs requests: `vault_pki`, `ca_file` or `csr`".into());
+    } else if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
+        let message = "the name of a registered issuer is letters, digits and hyphens";
+        resolver
+            .error(Code::WrongValue, place, message)
+            .help
+            .push("`Self`, or a name as the vault lists it".into());
+    }
 }
 
 /// Reads and checks the declared files. A file that is listed twice counts once.

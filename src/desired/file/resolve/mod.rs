@@ -13,6 +13,7 @@ mod places;
 mod store;
 mod tenant;
 mod timing;
+mod vault_signs;
 
 use std::collections::BTreeMap;
 

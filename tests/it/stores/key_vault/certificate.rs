@@ -20,7 +20,7 @@ use crate::support::key_vault::KeyVaultService;
 use crate::support::keys;
 use crate::support::trouble::{EVERY_MISCHIEF, Mischief, Trouble};
 
-fn entry(format: Format) -> StoreBinding {
+pub(super) fn entry(format: Format) -> StoreBinding {
     let mut entry = binding("cloudm", format);
     entry.form.password = Password::None;
     entry.options.object = Some("certificate".into());
@@ -29,13 +29,13 @@ fn entry(format: Format) -> StoreBinding {
     entry
 }
 
-fn store(service: &Arc<KeyVaultService>, trouble: &Arc<Trouble>) -> KeyVaultStore {
+pub(super) fn store(service: &Arc<KeyVaultService>, trouble: &Arc<Trouble>) -> KeyVaultStore {
     KeyVaultStore::new(vault(service, trouble))
 }
 
-struct CertificateBench {
-    service: Arc<KeyVaultService>,
-    trouble: Arc<Trouble>,
+pub(super) struct CertificateBench {
+    pub(super) service: Arc<KeyVaultService>,
+    pub(super) trouble: Arc<Trouble>,
     rival: Certificate,
     format: Format,
 }
@@ -89,7 +89,7 @@ impl Bench for CertificateBench {
     }
 }
 
-async fn bench(format: Format) -> impl Fn() -> CertificateBench {
+pub(super) async fn bench(format: Format) -> impl Fn() -> CertificateBench {
     let rival = keys::self_signed("CN=by hand", Rotation::First.start(), 3, &keys::key(10)).await;
     move || CertificateBench {
         service: Arc::default(),
@@ -102,6 +102,11 @@ async fn bench(format: Format) -> impl Fn() -> CertificateBench {
 #[tokio::test]
 async fn a_certificate_object_with_a_pem_keeps_the_contract() {
     contract::run(bench(Format::Pem).await).await;
+}
+
+#[tokio::test]
+async fn a_certificate_object_keeps_a_key_before_its_certificate() {
+    contract::run_by_request(bench(Format::Pem).await).await;
 }
 
 async fn make_current(store: &KeyVaultStore, entry: &StoreBinding) -> Generation {
@@ -226,4 +231,15 @@ async fn every_call_that_changes_something_is_in_the_documentation() {
     trouble.restart();
     store.remove(&entry, &first).await.unwrap();
     assert_eq!(changes(&trouble), documented("remove"));
+}
+
+#[tokio::test]
+async fn every_call_while_somebody_else_signs_is_in_the_documentation() {
+    let (service, trouble) = (Arc::<KeyVaultService>::default(), Trouble::quiet());
+    let (store, entry) = (store(&service, &trouble), entry(Format::Pem));
+    contract::calls_while_it_waits(&store, &entry, |call| {
+        assert_eq!(changes(&trouble), documented("Certificate objects whose key can leave", call));
+        trouble.restart();
+    })
+    .await;
 }

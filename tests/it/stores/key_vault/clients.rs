@@ -57,7 +57,7 @@ async fn the_official_clients_read_back_what_certroll_wrote() {
     let exportable = promote(&store, &export, &staged).await;
 
     let stays = entry("stays", "certificate", Some(false), Password::None);
-    let wanted = KeyRequest { key: KeyKind::Rsa2048, subject: contract::SUBJECT.into() };
+    let wanted = KeyRequest { key: KeyKind::Rsa2048, subject: contract::SUBJECT.into(), signs: None };
     let record = PublicRecord { thumbprints: None, ..staged.record.clone() };
     let pending = store.request(&stays, &wanted, &record).await.unwrap();
     let request = keys::request(contract::SUBJECT, Rotation::First.start(), 1);

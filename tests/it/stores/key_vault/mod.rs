@@ -2,6 +2,7 @@
 
 mod certificate;
 mod clients;
+mod made;
 mod pending;
 mod secret;
 mod sign_in;

@@ -93,7 +93,7 @@ async fn a_certificate_object_whose_key_stays_keeps_the_contract() {
 }
 
 fn wanted() -> KeyRequest {
-    KeyRequest { key: KeyKind::Rsa2048, subject: contract::SUBJECT.into() }
+    KeyRequest { key: KeyKind::Rsa2048, subject: contract::SUBJECT.into(), signs: None }
 }
 
 async fn any_record() -> PublicRecord {

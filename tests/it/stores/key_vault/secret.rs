@@ -89,6 +89,11 @@ async fn a_secret_object_keeps_the_contract() {
     contract::run(|| SecretBench { service: Arc::default(), trouble: Trouble::quiet() }).await;
 }
 
+#[tokio::test]
+async fn a_secret_object_keeps_a_key_before_its_certificate() {
+    contract::run_by_request(|| SecretBench { service: Arc::default(), trouble: Trouble::quiet() }).await;
+}
+
 fn promoted(rotation: Rotation, generation: &Generation) -> PublicRecord {
     PublicRecord {
         phase: RecordedPhase::Promoted,
@@ -314,4 +319,15 @@ async fn every_call_that_changes_something_is_in_the_documentation() {
     store.remove(&entry, &first).await.unwrap();
     assert_eq!(changes(&trouble), documented("Secret objects", "remove"));
     assert_eq!(known(&store, &entry).await.current, current_of(&second));
+}
+
+#[tokio::test]
+async fn every_call_while_somebody_else_signs_is_in_the_documentation() {
+    let (service, trouble) = (Arc::<KeyVaultService>::default(), Trouble::quiet());
+    let (store, entry) = (store(&service, &trouble), entry(Format::Pem));
+    contract::calls_while_it_waits(&store, &entry, |call| {
+        assert_eq!(changes(&trouble), documented("Secret objects", call));
+        trouble.restart();
+    })
+    .await;
 }
