@@ -15,6 +15,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::wire::Turned;
+
 /// Counts by kind and name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Coverage(pub BTreeMap<(&'static str, String), u64>);
@@ -161,7 +163,7 @@ fn is_effect(action: Action) -> bool {
 }
 
 fn deaths() -> Vec<String> {
-    let effects = ["a write to the directory", "a delivery"];
+    let effects = ["a write to the directory", "a delivery", "a write to a store's service"];
     let around = effects.iter().flat_map(|effect| [format!("before {effect}"), format!("after {effect}")]);
     let disk = ACTIONS.iter().filter(|action| is_effect(**action)).map(|action| format!("before {action:?}"));
     around.chain(disk).chain(["inside a service call".to_owned()]).collect()
@@ -228,7 +230,8 @@ fn faults() -> Vec<String> {
         "two processes at a time",
         "stopped by a signal",
     ];
-    directory.iter().chain(&here).map(|name| (*name).to_owned()).collect()
+    let services = Turned::ALL.map(Turned::as_str);
+    directory.iter().chain(&here).chain(&services).map(|name| (*name).to_owned()).collect()
 }
 
 /// The fixed parts of everything the planner can say, taken from its source.

@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::declaration::stays;
 use super::dice::Dice;
 use super::oracles::MUTE;
 use super::story::{Event, Story};
@@ -13,8 +14,10 @@ struct Certificate {
     on: String,
     acknowledges: bool,
     places: Vec<String>,
-    /// `files`, `slots`, `cas`, `vault`, or who has the key instead: `provider`, `rotator`.
+    /// Its store, or who has the key instead: `provider`, `rotator`.
     kept: &'static str,
+    /// A person has its requests signed.
+    by_hand: bool,
     /// Nothing but a person's word shows that the successor works.
     believed: bool,
 }
@@ -35,7 +38,11 @@ struct Generator {
 }
 
 /// Where a process can die, as what lies in wait spells it; what seldom has an occasion more than once.
-const DEATHS: [&str; 22] = [
+const DEATHS: [&str; 26] = [
+    "before-a-write-to-a-store's-service",
+    "before-a-write-to-a-store's-service",
+    "after-a-write-to-a-store's-service",
+    "after-a-write-to-a-store's-service",
     "before-a-delivery",
     "after-a-delivery",
     "before-MakeFolder",
@@ -59,6 +66,67 @@ const DEATHS: [&str; 22] = [
     "before-RemoveFolder",
     "before-Lock",
 ];
+
+/// What the service of a store answers instead, as `Turned` spells it.
+const TURNED: [&str; 6] = ["busy", "down", "broken", "garbled", "denied", "nowhere"];
+
+/// The stores: the file store, the three for tests, and those that are reached over a service.
+const STORES: [&str; 14] = [
+    "files",
+    "files",
+    "files",
+    "slots",
+    "cas",
+    "vault",
+    "kv",
+    "kv",
+    "secrets",
+    "secrets",
+    "exportable",
+    "pending",
+    "kube",
+    "kube",
+];
+
+/// The whole of a life, how it is timed, and the overlap; the slow ones first.
+const TIMINGS: [(&str, &str, &str, &str); 18] = [
+    ("90d", "rotation_period", "30d", "7d"),
+    ("60d", "renew_before", "30d", "5d"),
+    ("50d", "renew_before", "60%", "4d"),
+    ("P6M", "rotation_period", "P2M", "14d"),
+    ("P1Y", "renew_before", "300d", "10d"),
+    ("60d", "rotation_period", "15d", "3d"),
+    ("40d", "rotation_period", "10d", "36h"),
+    ("20d", "rotation_period", "3d", "30h"),
+    ("20d", "rotation_period", "4d", "36h"),
+    ("25d", "rotation_period", "5d", "2d"),
+    ("30d", "renew_before", "26d", "2d"),
+    ("20d", "rotation_period", "60h", "1d"),
+    ("20d", "rotation_period", "60h", "1d"),
+    ("20d", "rotation_period", "60h", "30h"),
+    ("20d", "rotation_period", "3d", "1d"),
+    ("20d", "rotation_period", "3d", "36h"),
+    ("21d", "rotation_period", "4d", "1d"),
+    ("22d", "renew_before", "19d", "30h"),
+];
+
+/// How many of them are slow enough for a person.
+const SLOW: usize = 5;
+
+/// Those that keep a key whose certificate is awaited.
+fn keeps_requests(store: &str) -> bool {
+    matches!(store, "files" | "kv" | "vault" | "pending")
+}
+
+/// What a consumer of that store reads, where there is a choice.
+fn formats(store: &str) -> &'static [&'static str] {
+    match store {
+        "files" => &["pem", "pem", "pem", "pem", "pem", "pem-pair", "pem-pair", "pfx"],
+        "kv" | "secrets" | "kube" => &["pem", "pem", "pem", "pem-pair", "pfx"],
+        "exportable" => &["pem", "pem", "pem", "pem", "pem", "pfx"],
+        _ => &[],
+    }
+}
 
 /// Of a hundred runs, before how many something begins to lie in wait.
 const LURKS: u64 = 45;
@@ -161,34 +229,17 @@ impl Generator {
     fn declares(&mut self, name: String, on: String) {
         let ours = self.certificates.is_empty() || self.dice.percent(85);
         let kept = match ours {
-            true => *self.dice.pick(&["files", "files", "files", "slots", "slots", "cas", "cas", "vault"]),
+            true => *self.dice.pick(&STORES),
             false => *self.dice.pick(&["provider", "rotator"]),
         };
         let mut event = Event::new("certificate", &name).with("on", &on);
         if self.dice.percent(12) {
             event = event.with("by", "name");
         }
-        // The whole of a life, how it is timed, and the overlap.
-        let (validity, timing, value, overlap) = *self.dice.pick(&[
-            ("60d", "rotation_period", "15d", "3d"),
-            ("90d", "rotation_period", "30d", "7d"),
-            ("60d", "renew_before", "30d", "5d"),
-            ("50d", "renew_before", "60%", "4d"),
-            ("P6M", "rotation_period", "P2M", "14d"),
-            ("P1Y", "renew_before", "300d", "10d"),
-            ("40d", "rotation_period", "10d", "36h"),
-            ("20d", "rotation_period", "3d", "30h"),
-            ("20d", "rotation_period", "4d", "36h"),
-            ("25d", "rotation_period", "5d", "2d"),
-            ("30d", "renew_before", "26d", "2d"),
-            ("20d", "rotation_period", "60h", "1d"),
-            ("20d", "rotation_period", "60h", "1d"),
-            ("20d", "rotation_period", "60h", "30h"),
-            ("20d", "rotation_period", "3d", "1d"),
-            ("20d", "rotation_period", "3d", "36h"),
-            ("21d", "rotation_period", "4d", "1d"),
-            ("22d", "renew_before", "19d", "30h"),
-        ]);
+        let by_hand = keeps_requests(kept) && self.dice.percent(20);
+        // A person takes days: nobody asks for that every few days, and what lies for longer than a period is due when it is taken.
+        let timings = if by_hand { &TIMINGS[..SLOW] } else { &TIMINGS[..] };
+        let (validity, timing, value, overlap) = *self.dice.pick(timings);
         event = event.with("overlap", overlap);
         let (mut acknowledges, mut believed, mut places) = (false, false, Vec::new());
         match kept {
@@ -200,7 +251,10 @@ impl Generator {
             store => {
                 event = event.with("store", store).with("validity", validity).with(timing, value);
                 acknowledges = self.dice.percent(20);
-                if store != "vault" && self.dice.percent(6) {
+                if by_hand {
+                    event = event.with("csr", "yes");
+                }
+                if !stays(store) && self.dice.percent(6) {
                     // Nobody but a person can say then that the successor works.
                     (acknowledges, believed) = (true, true);
                     event = event.with("read_back", "yes");
@@ -214,7 +268,7 @@ impl Generator {
                 if acknowledges {
                     event = event.with("acknowledge", "required");
                 }
-                if store != "vault" && self.dice.percent(40) {
+                if !stays(store) && self.dice.percent(40) {
                     let kind = if self.dice.percent(30) { MUTE } else { "PLACE" };
                     places.push(format!("{}_{kind}", name.to_uppercase()));
                     if self.dice.percent(30) {
@@ -222,13 +276,11 @@ impl Generator {
                     }
                     event = event.with("deliver", places.join(","));
                 }
-                if store != "vault" && self.dice.percent(3) {
+                if !stays(store) && self.dice.percent(3) {
                     event = event.with("key", "rsa-3072");
                 }
-                if store == "files" {
-                    let format =
-                        *self.dice.pick(&["pem", "pem", "pem", "pem", "pem", "pem-pair", "pem-pair", "pfx"]);
-                    event = event.with("format", format);
+                if !formats(store).is_empty() {
+                    event = event.with("format", *self.dice.pick(formats(store)));
                 }
                 if self.dice.percent(15) {
                     event = event.with("spread", "1d");
@@ -252,14 +304,16 @@ impl Generator {
         } else {
             self.add(event);
         }
-        self.certificates.push(Certificate { name, on, acknowledges, places, kept, believed });
+        self.certificates.push(Certificate { name, on, acknowledges, places, kept, by_hand, believed });
     }
 
     /// Somebody made a key by hand before; most declarations say so.
     fn adopts(&mut self, event: Event, name: &str, on: &str, store: &str) -> Event {
         // What a person wrote into a slot cannot be told without reading the key, so that it cannot be adopted.
-        let slots = matches!(store, "slots" | "cas");
-        let elsewhere = if slots { self.dice.percent(90) } else { self.dice.percent(30) };
+        let slots = matches!(store, "slots" | "cas" | "kv" | "secrets");
+        // Whoever wrote a Secret owns its fields, until a person hands them over.
+        let chance = if store == "kube" { 100 } else { 30 };
+        let elsewhere = self.dice.percent(if slots { 90 } else { chance });
         let place = if elsewhere { "elsewhere" } else { store };
         let brings = Event::new("brings", name).with("on", on).with("in", place);
         let brings = brings.with("days", *self.dice.pick(&[25, 90, 200]));
@@ -323,6 +377,23 @@ impl Generator {
             elapsed += after;
             self.add(Event::new("use", &name).after(after));
         }
+        for at in 0..self.certificates.len() {
+            if self.certificates[at].by_hand && self.dice.percent(35) {
+                let how = match self.dice.below(100) {
+                    0..70 => "well",
+                    70..75 => "other",
+                    75..80 => "garbage",
+                    80..85 => "short",
+                    85..90 => "later",
+                    90..95 => "subject",
+                    _ => "use",
+                };
+                let event = Event::new("signs", &self.certificates[at].name).with("how", how);
+                let after = self.dice.between(0, 7_200);
+                elapsed += after;
+                self.add(event.after(after));
+            }
+        }
         // Most people answer within days; some never do.
         for at in 0..self.certificates.len() {
             let certificate = &self.certificates[at];
@@ -338,8 +409,9 @@ impl Generator {
     fn lurks(&mut self) -> Event {
         let kind = self.dice.below(100);
         let (kind, what) = match kind {
-            0..54 => ("die", *self.dice.pick(&DEATHS)),
-            54..68 => ("disk", *self.dice.pick(&["full", "readonly", "denied", "broken"])),
+            0..48 => ("die", *self.dice.pick(&DEATHS)),
+            48..58 => ("service", *self.dice.pick(&TURNED)),
+            58..68 => ("disk", *self.dice.pick(&["full", "readonly", "denied", "broken"])),
             68..82 => (
                 "inner",
                 *self.dice.pick(&["refuse", "refuse", "refuse", "lose", "lose", "lose", "before", "after"]),
@@ -370,6 +442,10 @@ impl Generator {
             35..38 => {
                 let kind = *self.dice.pick(&["garbled", "denied", "past", "absent"]);
                 event = event.with("wrong", format!("{}:{kind}", self.dice.below(20)));
+            }
+            38..43 => {
+                let every = *self.dice.pick(&[1, 2, 3, 5, 9]);
+                event = event.with("service", format!("{every}:{}", self.dice.pick(&TURNED)));
             }
             _ => {}
         }
@@ -523,8 +599,8 @@ impl Generator {
                 Event::new("loses", &name)
             }
             33 => return self.moves(at, after),
-            34 if kept == "files" => {
-                Event::new("certificate", &name).with("format", *self.dice.pick(&["pem", "pem-pair", "pfx"]))
+            34 if !formats(kept).is_empty() => {
+                Event::new("certificate", &name).with("format", *self.dice.pick(formats(kept)))
             }
             35 => match self.dice.below(8) {
                 0 => Event::new("certificate", &name).with("adopt", "-"),
@@ -533,7 +609,7 @@ impl Generator {
             },
             36 => Event::new("stranger", &on).with("does", "expires").with("days", *self.dice.pick(&[-3, 9])),
             37 => Event::new("certificate", &name).with("drop_expired_foreign", "expired"),
-            38 if kept != "vault" => self.places_change(at),
+            38 if !stays(kept) => self.places_change(at),
             39 => return self.twins(after),
             40 => Event::new("plan", "glance").with("ahead", self.dice.between(1, 90)),
             41 => Event::new("revoke", &name),
@@ -542,7 +618,7 @@ impl Generator {
                 self.certificates[at].acknowledges = asks;
                 Event::new("certificate", &name).with("acknowledge", if asks { "required" } else { "-" })
             }
-            43 if kept != "vault" && self.dice.percent(15) => {
+            43 if !stays(kept) && self.dice.percent(15) => {
                 Event::new("certificate", &name).with("key", *self.dice.pick(&["rsa-2048", "rsa-3072"]))
             }
             45 => {

@@ -33,6 +33,7 @@ impl World {
             "tenant" => self.tenant(event),
             "rules" => self.rules(event),
             "brings" => self.brings(event),
+            "signs" => self.signs(event),
             "loses" => self.loses(&event.who),
             "moves" => self.moves(event),
             "revoke" => self.revoke(&event.who),
@@ -377,6 +378,8 @@ impl World {
             "pretends" => add("certroll:platform-team/nobody · undeclared".into()),
             "takes" => self.takes(&target, &event.who, &of),
             "cleans" => self.cleans(&target, &event.who),
+            // Another one of that name, left alone, would be what the declaration means.
+            "deletes" if self.state().doubles.contains_key(&event.who) => {}
             "deletes" => self.change(&target, |object, kind| Change::Delete { object, kind }),
             "restores" => self.change(&target, |object, kind| Change::Restore { object, kind }),
             "disables" => properties(json!({"isDisabled": true})),
