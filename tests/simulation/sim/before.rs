@@ -42,7 +42,9 @@ impl World {
             _ => Value::Null,
         };
         let service_principal = properties.is_object();
-        if let Value::Object(properties) = properties {
+        if event.get("kind") == Some("nothing") {
+            self.log("  and there is none");
+        } else if let Value::Object(properties) = properties {
             let new = NewServicePrincipal {
                 id: Some(object_id),
                 app_id: Some(app_id),

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::declaration::stays;
 use super::dice::Dice;
 use super::oracles::MUTE;
+use super::services::is_shipped;
 use super::story::{Event, Story};
 
 /// What each certificate of a world is like; shorter lives than usual, so that more happens in a year.
@@ -123,7 +124,8 @@ fn formats(store: &str) -> &'static [&'static str] {
     match store {
         "files" => &["pem", "pem", "pem", "pem", "pem", "pem-pair", "pem-pair", "pfx"],
         "kv" | "secrets" | "kube" => &["pem", "pem", "pem", "pem-pair", "pfx"],
-        "exportable" => &["pem", "pem", "pem", "pem", "pem", "pfx"],
+        // Opening a PFX of the default profile takes longer than all the rest of a run.
+        "exportable" => &["pem"; 1],
         _ => &[],
     }
 }
@@ -188,7 +190,9 @@ impl Generator {
         event = match self.dice.below(100) {
             0..8 => event.with("kind", "service_principal"),
             8..16 => event.with("kind", "principal"),
-            16..20 => event.with("kind", *self.dice.pick(&["managed_identity", "guest", "legacy"])),
+            16..20 => event.with("kind", *self.dice.pick(&["managed_identity", "guest", "legacy", "legacy"])),
+            // Somebody made a mistake in the file: there is no such object.
+            23..25 => event.with("kind", "nothing"),
             20..23 => event.with("alone", "yes"),
             _ => event,
         };
@@ -198,7 +202,7 @@ impl Generator {
             // Where somebody signs in with SAML nothing is ours to edit; a name nobody declares makes certroll ask before it begins.
             let chance = match what {
                 "saml" if !principal => 0,
-                "saml" | "pretends" => 8,
+                "saml" | "pretends" => 14,
                 _ => 25,
             };
             if self.dice.percent(chance) {
@@ -245,6 +249,12 @@ impl Generator {
         match kept {
             "provider" => {
                 event = event.with("acknowledge", "required");
+                if self.dice.percent(30) {
+                    // A policy makes the credential end long before the file does.
+                    self.add(Event::new("stranger", &on).with("does", "limits").with("to", "P6D"));
+                    let until = self.elapsed + self.dice.between(2 * 86_400, 9 * 86_400);
+                    self.ends.push((until, Event::new("stranger", &on).with("does", "limits")));
+                }
                 self.add(Event::new("sends", &name).with("days", 120));
             }
             "rotator" => event = event.with("rotator", "product-*").with("acknowledge", "required"),
@@ -262,7 +272,8 @@ impl Generator {
                 if self.dice.percent(8) {
                     event = event.with("unused_for", "5d");
                 }
-                if self.dice.percent(12) {
+                let adopts = self.dice.percent(12);
+                if adopts {
                     event = self.adopts(event, &name, &on, store);
                 }
                 if acknowledges {
@@ -285,7 +296,7 @@ impl Generator {
                 if self.dice.percent(15) {
                     event = event.with("spread", "1d");
                 }
-                if self.dice.percent(15) {
+                if self.dice.percent(if adopts { 40 } else { 15 }) {
                     event = event.with("windows", "tue+thu+sat/20:00/06:00/Europe/London");
                 }
                 if self.dice.percent(10) {
@@ -313,7 +324,7 @@ impl Generator {
         let slots = matches!(store, "slots" | "cas" | "kv" | "secrets");
         // Whoever wrote a Secret owns its fields, until a person hands them over.
         let chance = if store == "kube" { 100 } else { 30 };
-        let elsewhere = self.dice.percent(if slots { 90 } else { chance });
+        let elsewhere = self.dice.percent(if slots { 75 } else { chance });
         let place = if elsewhere { "elsewhere" } else { store };
         let brings = Event::new("brings", name).with("on", on).with("in", place);
         let brings = brings.with("days", *self.dice.pick(&[25, 90, 200]));
@@ -392,6 +403,21 @@ impl Generator {
                 let after = self.dice.between(0, 7_200);
                 elapsed += after;
                 self.add(event.after(after));
+            }
+        }
+        for at in 0..self.certificates.len() {
+            let (name, on) = (self.certificates[at].name.clone(), self.certificates[at].on.clone());
+            match self.certificates[at].kept {
+                "provider" if self.dice.percent(8) => {
+                    let instead = if self.dice.percent(60) { "yes" } else { "no" };
+                    self.add(Event::new("sends", &name).with("days", 120).with("instead", instead));
+                }
+                "rotator" if self.dice.percent(8) => {
+                    let days = *self.dice.pick(&[20, 60, 300]);
+                    self.add(Event::new("stranger", &on).with("does", "rotates").with("days", days));
+                }
+                "rotator" if self.dice.percent(2) => self.add(Event::new("revoke", &name)),
+                _ => {}
             }
         }
         // Most people answer within days; some never do.
@@ -482,7 +508,7 @@ impl Generator {
         let at = self.dice.below(self.certificates.len() as u64) as usize;
         let (name, on) = (self.certificates[at].name.clone(), self.certificates[at].on.clone());
         let kept = self.certificates[at].kept;
-        let choice = self.dice.below(64);
+        let choice = self.dice.below(72);
         let mut event = match choice {
             0..4 => Event::new("stranger", &on).with("does", "takes").with("of", &name),
             4 => Event::new("stranger", &on).with("does", "adds"),
@@ -543,6 +569,7 @@ impl Generator {
                 Event::new("run", "").with("rollback", &name).with("anyway", "yes")
             }
             46..55 | 56..64 => return self.race(after),
+            64..72 if !matches!(kept, "provider" | "rotator") => return self.asks(at, choice - 64, after),
             _ if matches!(kept, "provider" | "rotator") => Event::new("ack", &name),
             11 => Event::new("revoke", &name),
             12 => self.replace(&name),
@@ -646,6 +673,57 @@ impl Generator {
         after
     }
 
+    /// Runs that are asked for something they cannot do, and what makes them so.
+    fn asks(&mut self, at: usize, choice: u64, after: i64) -> i64 {
+        let (name, on) = (self.certificates[at].name.clone(), self.certificates[at].on.clone());
+        let event = match choice {
+            0..3 => {
+                let names = *self.dice.pick(&["foreign", "claimed", "undeclared", "reserved", "sibling"]);
+                let does = match names {
+                    "claimed" => "claims",
+                    "undeclared" => "pretends",
+                    "reserved" => "encrypts",
+                    _ => "adds",
+                };
+                self.add(Event::new("stranger", &on).with("does", does).with("of", &name));
+                let event = Event::new("run", "").with("replace", &name).with("names", names);
+                if self.dice.percent(60) { event.with("revoke_previous", "yes") } else { event }
+            }
+            3 | 4 => {
+                self.add(Event::new("stranger", &on).with("does", "takes").with("of", &name));
+                Event::new("run", "").with("unattended", "yes")
+            }
+            5 => Event::new("run", "").with("replace", &name).with("max_issue", 0),
+            6 => {
+                // Approved, and no longer declared when it is carried out.
+                if self.certificates.len() < 2 {
+                    return 0;
+                }
+                self.add(Event::new("run", "").after(after));
+                self.add(Event::new("revoke", &name));
+                self.add(Event::new("plan", "overtaken"));
+                let gone = self.certificates.remove(at);
+                let retire = if self.dice.percent(50) { "yes" } else { "no" };
+                self.add(Event::new("drops", &gone.name).with("retire", retire));
+                self.renamed += 1;
+                let name = format!("n{}", self.renamed);
+                self.declares(name, gone.on);
+                Event::new("run", "").with("reviewed", "overtaken")
+            }
+            _ => {
+                let others = self.certificates.iter().filter(|other| other.on == on && other.name != name);
+                let others: Vec<String> = others.map(|other| other.name.clone()).collect();
+                if others.is_empty() {
+                    return 0;
+                }
+                let of = self.dice.pick(&others).clone();
+                Event::new("certificate", &name).with("revoked", "offered").with("of", of)
+            }
+        };
+        self.add(event.after(after));
+        after
+    }
+
     /// The file names another certificate's key, until somebody notices.
     fn names_a_neighbour_s(&mut self, at: usize, after: i64) -> i64 {
         let (name, on) = (self.certificates[at].name.clone(), self.certificates[at].on.clone());
@@ -700,6 +778,15 @@ impl Generator {
     /// A hold; some roll back while it is in force; then it is lifted.
     fn hold(&mut self, name: &str, after: i64) -> i64 {
         self.add(Event::new("certificate", name).with("hold", "2099-01-01").after(after));
+        // Between what it wrote of the one and what it makes of the other.
+        let between = match self.certificates.iter().find(|one| one.name == name).map(|one| one.kept) {
+            Some("files") => Some("before-Link:0"),
+            Some(kept) if is_shipped(kept) => Some("before-a-write-to-a-store's-service:1"),
+            _ => None,
+        };
+        if let Some(between) = between.filter(|_| self.dice.percent(35)) {
+            self.add(Event::new("lurks", "").with("die", between));
+        }
         if self.dice.percent(50) {
             let mut event = Event::new("run", "").with("rollback", name).after(60);
             if self.dice.percent(60) {
@@ -797,6 +884,7 @@ impl Generator {
             1 => event.with("forgets", "yes").with("entry", "new"),
             2 => event.with("entry", "new"),
             3 => event.with("removes", "yes"),
+            4 => event.with("removes", "yes").with("forgets", "yes"),
             _ => event,
         }
     }
@@ -805,13 +893,33 @@ impl Generator {
     fn drop_and_declare(&mut self, at: usize, after: i64) -> i64 {
         let gone = self.certificates.remove(at);
         let retire = if self.dice.percent(70) { "yes" } else { "no" };
+        let doubled = self.dice.percent(15);
+        if doubled {
+            self.add(Event::new("certificate", &gone.name).with("by", "name"));
+        }
         self.add(Event::new("drops", &gone.name).with("retire", retire).after(after));
+        if doubled {
+            // What the removed entry names by its name are two, for a while.
+            let until = self.elapsed + self.dice.between(86_400, 6 * 86_400);
+            self.ends.push((until, Event::new("stranger", &gone.on).with("does", "undoubles")));
+            self.add(Event::new("stranger", &gone.on).with("does", "doubles"));
+        }
         self.renamed += 1;
         let name = format!("n{}", self.renamed);
-        self.declares(name.clone(), gone.on);
+        self.declares(name.clone(), gone.on.clone());
         // Its place in the store may be taken over by the next one.
         if retire == "no" && self.dice.percent(50) && !matches!(gone.kept, "provider" | "rotator") {
-            self.add(Event::new("certificate", &name).with("entry", &gone.name));
+            let mut takes_over = Event::new("certificate", &name).with("entry", &gone.name);
+            // In the same store, where both can live in it.
+            let plain = |one: &Certificate| {
+                !one.by_hand && !stays(one.kept) && !matches!(one.kept, "provider" | "rotator")
+            };
+            let new = self.certificates.last_mut();
+            if let Some(new) = new.filter(|new| plain(new) && plain(&gone)) {
+                new.kept = gone.kept;
+                takes_over = takes_over.with("store", gone.kept).with("format", "pem");
+            }
+            self.add(takes_over);
             if self.dice.percent(50) {
                 // And what consumers read there with it.
                 let adopts = Event::new("certificate", &name).with("adopt", "offered");
