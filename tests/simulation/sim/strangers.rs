@@ -390,8 +390,6 @@ impl World {
             "pretends" => add("certroll:platform-team/nobody · undeclared".into()),
             "takes" => self.takes(&target, &event.who, &of),
             "cleans" => self.cleans(&target, &event.who),
-            // Another one of that name, left alone, would be what the declaration means.
-            "deletes" if self.state().doubles.contains_key(&event.who) => {}
             "deletes" => self.change(&target, |object, kind| Change::Delete { object, kind }),
             "restores" => self.change(&target, |object, kind| Change::Restore { object, kind }),
             "disables" => properties(json!({"isDisabled": true})),
