@@ -187,28 +187,38 @@ impl Generator {
         if abroad {
             event = event.with("tenant", "fabrikam");
         }
+        // On the first one most certificates are: there something can be done.
+        let first = name == "app0";
         event = match self.dice.below(100) {
             0..8 => event.with("kind", "service_principal"),
             8..16 => event.with("kind", "principal"),
-            16..20 => event.with("kind", *self.dice.pick(&["managed_identity", "guest", "legacy", "legacy"])),
+            16..28 if !first => {
+                event.with("kind", *self.dice.pick(&["managed_identity", "guest", "legacy", "legacy"]))
+            }
             // Somebody made a mistake in the file: there is no such object.
-            23..25 => event.with("kind", "nothing"),
-            20..23 => event.with("alone", "yes"),
+            31..34 if !first => event.with("kind", "nothing"),
+            28..31 => event.with("alone", "yes"),
             _ => event,
         };
         let principal = event.get("kind").is_some();
         self.add(event);
-        for what in ["adds", "claims", "pretends", "saml", "expires"] {
+        for what in ["adds", "claims", "pretends", "saml", "locks", "expires"] {
             // Where somebody signs in with SAML nothing is ours to edit; a name nobody declares makes certroll ask before it begins.
             let chance = match what {
-                "saml" if !principal => 0,
-                "saml" | "pretends" => 14,
+                "saml" | "locks" if !principal => 0,
+                "saml" | "locks" if !first => 30,
+                "saml" | "locks" => 8,
+                "pretends" => 14,
                 _ => 25,
             };
             if self.dice.percent(chance) {
                 let mut event = Event::new("stranger", &name).with("does", what).with("of", "c0");
                 if what == "expires" {
                     event = event.with("days", *self.dice.pick(&[-10, 40]));
+                }
+                if what == "locks" {
+                    let until = self.elapsed + self.dice.between(86_400, 60 * 86_400);
+                    self.ends.push((until, Event::new("stranger", &name).with("does", "unlocks")));
                 }
                 self.add(event);
             }
@@ -678,7 +688,8 @@ impl Generator {
         let (name, on) = (self.certificates[at].name.clone(), self.certificates[at].on.clone());
         let event = match choice {
             0..3 => {
-                let names = *self.dice.pick(&["foreign", "claimed", "undeclared", "reserved", "sibling"]);
+                let names =
+                    *self.dice.pick(&["foreign", "claimed", "undeclared", "reserved", "sibling", "older"]);
                 let does = match names {
                     "claimed" => "claims",
                     "undeclared" => "pretends",
@@ -695,19 +706,11 @@ impl Generator {
             }
             5 => Event::new("run", "").with("replace", &name).with("max_issue", 0),
             6 => {
-                // Approved, and no longer declared when it is carried out.
-                if self.certificates.len() < 2 {
-                    return 0;
-                }
-                self.add(Event::new("run", "").after(after));
+                // Approved, and declared under another name when it is carried out.
                 self.add(Event::new("revoke", &name));
                 self.add(Event::new("plan", "overtaken"));
-                let gone = self.certificates.remove(at);
-                let retire = if self.dice.percent(50) { "yes" } else { "no" };
-                self.add(Event::new("drops", &gone.name).with("retire", retire));
-                self.renamed += 1;
-                let name = format!("n{}", self.renamed);
-                self.declares(name, gone.on);
+                let renames = self.rename(at);
+                self.add(renames);
                 Event::new("run", "").with("reviewed", "overtaken")
             }
             _ => {
@@ -717,7 +720,9 @@ impl Generator {
                     return 0;
                 }
                 let of = self.dice.pick(&others).clone();
-                Event::new("certificate", &name).with("revoked", "offered").with("of", of)
+                let (key, what) =
+                    *self.dice.pick(&[("revoked", "offered"), ("drop_expired_foreign", "offered-id")]);
+                Event::new("certificate", &name).with(key, what).with("of", of)
             }
         };
         self.add(event.after(after));

@@ -1,5 +1,7 @@
 //! Everybody else: people who declare and acknowledge, strangers who write to the directory, services in trouble.
 
+use std::collections::BTreeMap;
+
 use certroll::emulator::{Change, Faults, Kind, NewApplication};
 use certroll::ids::{Address, Thumbprint};
 use certroll::plan::policy::{Pattern, Policy};
@@ -143,6 +145,11 @@ impl World {
     fn certificate(&self, event: &Event) {
         // `adopt=offered of=NAME`: what consumers of another certificate read.
         let offered = event.get("of").and_then(|of| self.offered(of));
+        let theirs =
+            event.get("of").and_then(|of| self.state().declaration.says(of, "on").map(str::to_owned));
+        let entries = self.entries(&theirs.unwrap_or_default()).into_iter();
+        let ids: BTreeMap<String, String> =
+            entries.filter_map(|entry| Some((entry.sha1?, entry.key_id))).collect();
         let mut state = self.state();
         let known = state.declaration.certificates.contains_key(&event.who);
         let there = event.get("on").is_some_and(|on| state.declaration.targets.contains_key(on));
@@ -168,6 +175,7 @@ impl World {
                 "brought" => brought.clone().filter(|sha1| !revoked.contains(sha1)),
                 "expired" => expired.clone(),
                 "offered" => offered.clone(),
+                "offered-id" => offered.as_ref().and_then(|sha1| ids.get(sha1).cloned()),
                 value => Some(value.to_owned()),
             };
             match value {
@@ -454,12 +462,14 @@ impl World {
         let object = self.emulator.object(target.tenant_id, kind, target.object_id)?;
         let encrypts = object["tokenEncryptionKeyId"].as_str().unwrap_or_default().to_owned();
         let claim = format!("certroll:platform-team/{name} ");
+        let current = self.offered(name);
         let entries = self.entries(&on).into_iter();
         let mut found = entries.filter(|entry| match which {
             "reserved" => entry.key_id == encrypts,
             "claimed" => entry.title.starts_with(&claim) && entry.title.ends_with("claimed"),
             "undeclared" => entry.title.starts_with("certroll:platform-team/nobody"),
             "sibling" => entry.is_ours() && !entry.title.starts_with(&claim),
+            "older" => entry.title.starts_with(&claim) && entry.sha1 != current,
             _ => !entry.is_ours() && entry.key_id != encrypts,
         });
         found.next()?.sha1
