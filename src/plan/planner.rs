@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::desired::{Cloud, Declared, Desired};
-use crate::ids::{Address, Name, Sha1};
+use crate::ids::{Address, Name, Sha1, Thumbprint};
 use crate::observed::{
     Credential, Current, Generation, Holding, KeyState, Observed, ObservedTenant, StoreState, Target,
     TargetState, Untouchable,
@@ -27,7 +27,7 @@ use crate::plan::{
 
 /// Works out what to do, and does nothing.
 pub fn plan(desired: &Desired, observed: &Observed, policy: &Policy, now: Timestamp) -> Plan {
-    let siblings = siblings(desired, observed);
+    let siblings = siblings(desired, observed, &policy.replace);
     let mut certificates: Vec<CertificatePlan> = desired
         .certificates
         .values()
@@ -50,8 +50,13 @@ pub fn plan(desired: &Desired, observed: &Observed, policy: &Policy, now: Timest
 }
 
 /// What the files say of each tenant: the names they account for (declared ones, former ones and those of `removed:` entries), and which
-/// certificate names which thumbprint. And which certificate's store holds which generation, as far as stores were read.
-pub fn siblings(desired: &Desired, observed: &Observed) -> BTreeMap<Name, Siblings> {
+/// certificate names which thumbprint, `replace` of this run included. And which certificate's store holds which generation, as far as
+/// stores were read.
+pub fn siblings(
+    desired: &Desired,
+    observed: &Observed,
+    replace: &BTreeMap<Address, Thumbprint>,
+) -> BTreeMap<Name, Siblings> {
     let mut siblings: BTreeMap<Name, Siblings> = BTreeMap::new();
     let removed = desired.removed.iter().map(|removed| &removed.address);
     let former = desired.moved.iter().map(|moved| &moved.from);
@@ -61,7 +66,8 @@ pub fn siblings(desired: &Desired, observed: &Observed) -> BTreeMap<Name, Siblin
     for (address, declared) in &desired.certificates {
         let named = &mut siblings.entry(address.tenant.clone()).or_default().named;
         let adopted = declared.adopt.iter().map(|adopt| adopt.thumbprint);
-        for thumbprint in adopted.chain(declared.revoked.iter().copied()) {
+        let replaced = replace.get(address).copied();
+        for thumbprint in adopted.chain(declared.revoked.iter().copied()).chain(replaced) {
             named.entry(thumbprint).or_default().insert(address.clone());
         }
     }

@@ -26,7 +26,7 @@ pub(super) fn plans(
 ) -> Vec<CertificatePlan> {
     let mut plans = Vec::new();
     let mut seen: BTreeMap<&Name, usize> = BTreeMap::new();
-    let accounted = siblings(desired, observed);
+    let accounted = siblings(desired, observed, &policy.replace);
     for removed in &desired.removed {
         let index = seen.entry(&removed.address.tenant).or_default();
         let state = observed

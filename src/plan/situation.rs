@@ -208,7 +208,7 @@ impl<'a> Situation<'a> {
         theirs.min_by_key(|credential| (credential.sha1(), credential.key_id))
     }
 
-    /// Another certificate that names this credential under `adopt:` or `revoked:`. Whatever is decided about that one begins from the
+    /// Another certificate that names this credential under `adopt:`, `revoked:` or `--replace`. Whatever is decided about that one begins from the
     /// credential, so that nobody else takes it off.
     pub fn named_beside(&self, credential: &Credential) -> Option<&'a Address> {
         let thumbprint = match &credential.identifier {

@@ -180,7 +180,10 @@ fn looks_renamed(situation: &Situation<'_>, current: Option<&CurrentView<'_>>) -
     {
         return None;
     }
-    let former = situation.target.client_credentials().filter(|c| standing(c) == Standing::Undeclared);
+    // What another certificate names is that one's affair, and may go with it in the same run.
+    let left_over =
+        |c: &&Credential| standing(c) == Standing::Undeclared && situation.named_beside(c).is_none();
+    let former = situation.target.client_credentials().filter(left_over);
     let marker = former.filter_map(Credential::marker).min()?;
     let address = &situation.declared.address;
     Some(Note::blocked(

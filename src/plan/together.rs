@@ -26,7 +26,7 @@ pub fn settles(plan: &Plan, desired: &Desired, observed: &Observed, policy: &Pol
         together.carry_out(certificate, plan, desired, observed, policy);
     }
     let after = together.observed(desired, observed);
-    let siblings = planner::siblings(desired, &after);
+    let siblings = planner::siblings(desired, &after, &policy.replace);
     let touched = after.tenants.values().flat_map(|tenant| tenant.targets.keys());
     let touched = touched.filter_map(|address| desired.certificates.get(address));
     let planned = touched

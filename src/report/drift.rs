@@ -109,7 +109,7 @@ impl Drift {
 
 /// Compares what is declared with what was observed. `plan` is the plan of the same moment, of the same certificates.
 pub fn drift(desired: &Desired, observed: &Observed, plan: &Plan, policy: &Policy) -> Drift {
-    let siblings = siblings(desired, observed);
+    let siblings = siblings(desired, observed, &BTreeMap::new());
     let mut look = Look {
         desired,
         observed,

@@ -5,11 +5,20 @@ use certroll::certificate::Certificate;
 use certroll::issuer::{CertificateRequest, IssueError, Issued, Issuer, SubjectKey};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, DistinguishedName,
-    DnType, IsCa, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, SerialNumber,
+    DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, SerialNumber,
 };
 use time::OffsetDateTime;
 
 use super::keys;
+
+/// How a certificate comes out of a CA that does not do what it was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mistake {
+    /// With a subject of its own making.
+    Subject,
+    /// For servers alone.
+    Use,
+}
 
 /// A root that signs leaves directly.
 pub struct TestCa {
@@ -36,10 +45,33 @@ impl TestCa {
         TestCa { issuer, certificate }
     }
 
+    /// Signs a request (DER), with a mistake or without.
+    pub fn sign(&self, request: &CertificateRequest, csr: &[u8], mistake: Option<Mistake>) -> Certificate {
+        let mut csr = CertificateSigningRequestParams::from_der(&csr.to_vec().into()).unwrap();
+        set(&mut csr.params, request);
+        match mistake {
+            Some(Mistake::Subject) => {
+                csr.params.distinguished_name.push(DnType::OrganizationName, "of the CA")
+            }
+            Some(Mistake::Use) => csr.params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth],
+            None => {}
+        }
+        Certificate::from_der(csr.signed_by(&self.issuer).unwrap().der()).unwrap()
+    }
+
     /// The root's certificate.
     pub fn certificate(&self) -> &Certificate {
         &self.certificate
     }
+}
+
+fn set(params: &mut CertificateParams, request: &CertificateRequest) {
+    params.not_before = OffsetDateTime::from_unix_timestamp(request.not_before.as_second()).unwrap();
+    params.not_after =
+        OffsetDateTime::from_unix_timestamp(request.validity.after(request.now).as_second()).unwrap();
+    params.serial_number = Some(SerialNumber::from_slice(&request.serial));
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.is_ca = IsCa::ExplicitNoCa;
 }
 
 #[async_trait]
@@ -48,19 +80,11 @@ impl Issuer for TestCa {
         let failed = |error: rcgen::Error| {
             IssueError::refused(format!("signing {}", request.subject), error.to_string())
         };
-        let set = |params: &mut CertificateParams| {
-            params.not_before = OffsetDateTime::from_unix_timestamp(request.not_before.as_second()).unwrap();
-            params.not_after =
-                OffsetDateTime::from_unix_timestamp(request.validity.after(request.now).as_second()).unwrap();
-            params.serial_number = Some(SerialNumber::from_slice(&request.serial));
-            params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-            params.is_ca = IsCa::ExplicitNoCa;
-        };
         let signed = match key {
             SubjectKey::Request(csr) => {
                 let mut csr =
                     CertificateSigningRequestParams::from_der(&csr.to_vec().into()).map_err(failed)?;
-                set(&mut csr.params);
+                set(&mut csr.params, request);
                 csr.signed_by(&self.issuer).map_err(failed)?
             }
             SubjectKey::Local(key) => {
@@ -73,7 +97,7 @@ impl Issuer for TestCa {
                 params.distinguished_name = DistinguishedName::new();
                 let name = request.subject.strip_prefix("CN=").unwrap_or(&request.subject);
                 params.distinguished_name.push(DnType::CommonName, name);
-                set(&mut params);
+                set(&mut params, request);
                 params.signed_by(&pair, &self.issuer).map_err(failed)?
             }
         };

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use certroll::certificate::Certificate;
+use certroll::certificate::{Certificate, SignatureHash};
 use certroll::issuer::{CertificateRequest, Issuer, SubjectKey};
 use certroll::net::{HttpsOptions, HttpsTransport, Transport, TransportError, Trust};
 use http::{Request, Response};
@@ -76,6 +76,33 @@ impl Kv2 {
     /// What the metadata of every name says of deletion. Versions that are there already stay.
     pub fn delete_versions_after(&self, duration: &str) {
         self.0.lock().unwrap().delete_version_after = duration.to_owned();
+    }
+
+    /// What consumers read: the fields of the newest version of a name.
+    pub fn newest(&self, name: &str) -> Option<Map<String, Value>> {
+        let state = self.0.lock().unwrap();
+        let item = state.items.get(name)?;
+        item.versions.get(&item.newest)?.data.clone()
+    }
+
+    /// Somebody writes a value, asking nobody.
+    pub fn write_by_hand(&self, name: &str, data: &Value) {
+        let written = self.0.lock().unwrap().write(name, &json!({ "data": data }));
+        assert_eq!(written.status(), 200);
+    }
+
+    /// Somebody deletes a name with all its versions.
+    pub fn forget(&self, name: &str) {
+        self.0.lock().unwrap().items.remove(name);
+    }
+
+    /// Everything there is, for comparing.
+    pub fn snapshot(&self) -> String {
+        let state = self.0.lock().unwrap();
+        let versions = state.items.iter().flat_map(|(name, item)| {
+            item.versions.iter().map(move |(number, version)| format!("{name} {number} {:?}\n", version.data))
+        });
+        versions.collect()
     }
 
     /// When versions that are written from now on will be deleted, as with a limit at the mount, of which the metadata of names says nothing.
@@ -282,11 +309,13 @@ async fn sign(request: &Request<Vec<u8>>, now: Timestamp) -> Response<Vec<u8>> {
     let body: Value = serde_json::from_slice(request.body()).unwrap();
     let pem = certroll::pem::blocks(body["csr"].as_str().unwrap().as_bytes()).unwrap();
     let seconds: i64 = body["ttl"].as_str().unwrap().trim_end_matches('s').parse().unwrap();
-    let now = super::keys::request("CN=x", now, 1);
     let wanted = CertificateRequest {
+        subject: "what the request says".into(),
+        signature_hash: SignatureHash::Sha256,
+        not_before: now - jiff::SignedDuration::from_hours(1),
         validity: format!("PT{}H", (seconds / 3600).min(366 * 24)).parse().unwrap(),
+        now,
         serial: *b"certroll test CA",
-        ..now
     };
     let ca = super::ca::TestCa::new();
     let issued = ca.issue(&wanted, SubjectKey::Request(&pem[0].contents)).await.unwrap();

@@ -328,6 +328,30 @@ impl Secrets {
         self.0.lock().unwrap().keeps_accept = false;
     }
 
+    /// A value that consumers read.
+    pub fn value(&self, name: &str, field: &str) -> Option<Vec<u8>> {
+        let state = self.0.lock().unwrap();
+        STANDARD.decode(state.objects.get(name)?.data.get(field)?).ok()
+    }
+
+    /// All values that consumers read, for comparing.
+    pub fn values(&self, name: &str) -> Option<String> {
+        Some(format!("{:?}", self.0.lock().unwrap().objects.get(name)?.data))
+    }
+
+    /// Somebody deletes a Secret.
+    pub fn forget(&self, name: &str) {
+        self.0.lock().unwrap().objects.remove(name);
+    }
+
+    /// Everything there is, for comparing.
+    pub fn snapshot(&self) -> String {
+        let state = self.0.lock().unwrap();
+        let all = state.objects.iter();
+        all.map(|(name, object)| format!("{name} {} {}\n", object.version, object.shown(name, true)))
+            .collect()
+    }
+
     /// What consumers find in a Secret: its type and fields, a certificate's thumbprint instead of its text.
     pub fn shown(&self, name: &str) -> String {
         let state = self.0.lock().unwrap();

@@ -18,9 +18,12 @@ use uuid::Uuid;
 
 use super::declaration::{TENANTS, Target};
 use super::dice::Dice;
+use super::services::{is_shipped, pem_of};
 use super::story::Event;
 use super::world::{State, World};
+use crate::support::ca::Mistake;
 use crate::support::keys;
+use crate::support::stores::signing_request;
 
 impl World {
     /// `object NAME tenant=fabrikam kind=service_principal`.
@@ -39,7 +42,9 @@ impl World {
             _ => Value::Null,
         };
         let service_principal = properties.is_object();
-        if let Value::Object(properties) = properties {
+        if event.get("kind") == Some("nothing") {
+            self.log("  and there is none");
+        } else if let Value::Object(properties) = properties {
             let new = NewServicePrincipal {
                 id: Some(object_id),
                 app_id: Some(app_id),
@@ -115,6 +120,9 @@ impl World {
         let sha1 = issued.certificate.thumbprints.sha1.to_string().to_uppercase();
         match event.get("in") {
             Some("files") => self.lay_down(&event.who, &key, &issued, &sha1),
+            Some(shipped) if is_shipped(shipped) => {
+                self.services.write_by_hand(shipped, &event.who, &key, &issued);
+            }
             Some("vault") => self.vault.import_by_hand(&event.who, key, &issued.certificate),
             Some(slots @ ("slots" | "cas")) => {
                 let service = if slots == "slots" { &self.slots } else { &self.cas };
@@ -138,9 +146,7 @@ impl World {
         let handle = format!("generations/legacy-{}", sha1.to_lowercase());
         let generation = folder.join(&handle);
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&generation).unwrap();
-        let body = STANDARD.encode(key.expose_pkcs8());
-        let pem = format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n");
-        for (extension, text) in [("key", pem), ("crt", issued.certificate.to_pem())] {
+        for (extension, text) in [("key", pem_of(key)), ("crt", issued.certificate.to_pem())] {
             let path = generation.join(format!("{entry}.{extension}"));
             let file =
                 std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
@@ -157,8 +163,55 @@ impl World {
             "files" => _ = std::fs::remove_dir_all(self.folder().join("keys").join(entry)),
             "slots" => self.slots.forget(&entry),
             "cas" => self.cas.forget(&entry),
+            shipped if is_shipped(shipped) => self.services.forget(shipped, &entry),
             _ => self.vault.forget(&entry),
         }
+    }
+
+    /// `signs NAME how=well`: a person has the signing request of a certificate signed, for its key or another one, as it was asked
+    /// or not, or puts something else where the certificate is awaited.
+    pub(super) fn signs(&self, event: &Event) {
+        let (address, subject, declared) = {
+            let state = self.state();
+            if !state.declaration.certificates.contains_key(&event.who) {
+                return;
+            }
+            let subject = state.declaration.says(&event.who, "subject").map(str::to_owned);
+            let validity = state.declaration.says(&event.who, "validity").unwrap_or("P1Y").to_owned();
+            (state.declaration.address(&event.who), subject.unwrap_or(format!("CN={}", event.who)), validity)
+        };
+        let file = |ending: &str| {
+            self.folder().join("requests").join(format!("{}.{ending}", address.replace('/', ".")))
+        };
+        let Ok(text) = std::fs::read(file("csr")) else { return };
+        let request = certroll::pem::blocks(&text).unwrap().remove(0).contents.to_vec();
+        let now = self.now();
+        let how = event.get("how").unwrap_or("well");
+        let wanted = CertificateRequest {
+            subject: subject.clone(),
+            signature_hash: SignatureHash::Sha256,
+            not_before: if how == "later" { now + SignedDuration::from_hours(30) } else { now },
+            validity: if how == "short" { "2d" } else { &declared }.parse().unwrap(),
+            now,
+            serial: [0x20 + (event.number % 63) as u8; 16],
+        };
+        let mistake = match how {
+            "subject" => Some(Mistake::Subject),
+            "use" => Some(Mistake::Use),
+            _ => None,
+        };
+        let another = || {
+            signing_request(
+                &keys::key(self.dealt.fetch_add(1, std::sync::atomic::Ordering::Relaxed)),
+                &subject,
+            )
+        };
+        let request = if how == "other" { another() } else { request };
+        let answer = match how {
+            "garbage" => b"Dear colleague, please find attached".to_vec(),
+            _ => self.ca.sign(&wanted, &request, mistake).to_pem().into_bytes(),
+        };
+        std::fs::write(file("cer"), answer).unwrap();
     }
 
     /// `stranger TARGET does=expires days=-5`: somebody's certificate that ends in so many days, or ended.

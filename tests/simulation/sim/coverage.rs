@@ -15,6 +15,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::wire::Turned;
+
 /// Counts by kind and name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Coverage(pub BTreeMap<(&'static str, String), u64>);
@@ -41,6 +43,14 @@ impl Coverage {
         self.hit("note kind", tag(&note.kind, ""));
         self.said(&note.text);
         self.said(note.hint.as_deref().unwrap_or_default());
+    }
+
+    /// Why the whole plan is refused.
+    pub fn refusal(&mut self, refusal: &Refusal) {
+        self.hit("refusal", tag(refusal, "refusal"));
+        if let Refusal::Budget { declared, .. } = refusal {
+            self.said(declared);
+        }
     }
 
     /// Something the planner says, by every one of its phrases.
@@ -161,7 +171,7 @@ fn is_effect(action: Action) -> bool {
 }
 
 fn deaths() -> Vec<String> {
-    let effects = ["a write to the directory", "a delivery"];
+    let effects = ["a write to the directory", "a delivery", "a write to a store's service"];
     let around = effects.iter().flat_map(|effect| [format!("before {effect}"), format!("after {effect}")]);
     let disk = ACTIONS.iter().filter(|action| is_effect(**action)).map(|action| format!("before {action:?}"));
     around.chain(disk).chain(["inside a service call".to_owned()]).collect()
@@ -228,7 +238,8 @@ fn faults() -> Vec<String> {
         "two processes at a time",
         "stopped by a signal",
     ];
-    directory.iter().chain(&here).map(|name| (*name).to_owned()).collect()
+    let services = Turned::ALL.map(Turned::as_str);
+    directory.iter().chain(&here).chain(&services).map(|name| (*name).to_owned()).collect()
 }
 
 /// The fixed parts of everything the planner can say, taken from its source.
@@ -307,7 +318,8 @@ fn longest(literal: &str) -> Option<String> {
     let parts = plain.split(['{', '}']).enumerate().filter(|(at, _)| at % 2 == 0);
     let best =
         parts.flat_map(|(_, part)| part.split('\u{1}')).max_by_key(|part| part.len()).unwrap_or_default();
-    (best.len() >= 12 && best.contains(' ')).then(|| best.to_owned())
+    // What a time is written by is no word.
+    (best.len() >= 12 && best.contains(' ') && !best.contains('%')).then(|| best.to_owned())
 }
 
 /// Where something is met that no world here reaches, and why none does.
@@ -327,9 +339,11 @@ pub const NOT_HERE: &[(&str, &str, &str)] = &[
     ("row", "the store was not read", ALL_IS_READ),
     ("row", "the tenant was not read", ALL_IS_READ),
     ("row", "its record is not there", RECORD_WITH_THUMBPRINT),
+    ("row", "is of a certificate that nobody declares", MARKED),
 ];
 
 const LOADER_REFUSES: &str = "the loader refuses a key that is not exportable without prove: after_promotion";
 const RECORD_WITH_THUMBPRINT: &str =
     "no store here tells of a current generation by a record that it does not hold";
+const MARKED: &str = "only a marker makes a credential one of a certificate that nobody declares, and it names that certificate";
 const ALL_IS_READ: &str = "every run here looks at everything that is declared before it plans";

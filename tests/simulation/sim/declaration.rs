@@ -104,7 +104,10 @@ impl Declaration {
         }
         yaml.push_str(
             "stores:\n  files: { kind: file, directory: keys }\n  slots: { kind: hashicorp_vault, mount: slots }\n  \
-             cas: { kind: hashicorp_vault, mount: cas }\n  vault: { kind: azure_key_vault, vault: contoso-vault }\n",
+             cas: { kind: hashicorp_vault, mount: cas }\n  vault: { kind: azure_key_vault, vault: contoso-vault }\n  \
+             kv: { kind: hashicorp_vault, mount: secret }\n  secrets: { kind: azure_key_vault, vault: contoso-secrets }\n  \
+             exportable: { kind: azure_key_vault, vault: contoso-exportable }\n  \
+             pending: { kind: azure_key_vault, vault: contoso-pending }\n  kube: { kind: kubernetes, namespace: apps }\n",
         );
         if !self.certificates.is_empty() {
             yaml.push_str("certificates:\n");
@@ -139,10 +142,12 @@ impl Declaration {
                 format!("tenant: {}\n    {}", self.tenant(value), self.target(value, by_name))
             }
             "format" | "entry" | "by" => return,
+            "csr" => "issuer: { kind: csr, directory: requests }".to_owned(),
             "adopt" if self.says(name, "elsewhere").is_some() => return,
             "store" => {
                 let entry = self.says(name, "entry").unwrap_or(name);
-                store(value, entry, self.says(name, "format").unwrap_or("pem"))
+                let format = self.says(name, "format").unwrap_or("pem");
+                store(value, entry, format, self.says(name, "csr").is_some())
             }
             "deliver" => {
                 yaml.push_str("    deliver:\n");
@@ -197,13 +202,35 @@ impl Declaration {
     }
 }
 
-fn store(value: &str, entry: &str, format: &str) -> String {
+/// Whether a key in that store never leaves it.
+pub fn stays(store: &str) -> bool {
+    matches!(store, "vault" | "pending")
+}
+
+fn store(value: &str, entry: &str, format: &str, by_hand: bool) -> String {
     match (value, format) {
-        ("vault", _) => {
+        (store, _) if stays(store) => {
+            let issuer = match by_hand {
+                true => "",
+                false => "\n    issuer: { kind: vault_pki, mount: pki, role: apps }",
+            };
             format!(
-                "store: {{ use: vault, name: {entry}, object: certificate, exportable: false }}\n    issuer: {{ kind: vault_pki, \
-                 mount: pki, role: apps }}\n    prove: after_promotion"
+                "store: {{ use: {store}, name: {entry}, object: certificate, exportable: false }}{issuer}\n    prove: \
+                 after_promotion"
             )
+        }
+        ("exportable", format) => {
+            format!(
+                "store: {{ use: exportable, name: {entry}, object: certificate, exportable: true, format: {format} }}"
+            )
+        }
+        ("secrets", "pfx") => {
+            format!(
+                "store: {{ use: secrets, name: {entry}, object: secret, format: pfx, profile: legacy_des, password: generate }}"
+            )
+        }
+        ("secrets", _) => {
+            format!("store: {{ use: secrets, name: {entry}, object: secret, format: {format} }}")
         }
         (_, "pfx") => {
             format!(

@@ -3,8 +3,10 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::declaration::stays;
 use super::dice::Dice;
 use super::oracles::MUTE;
+use super::services::is_shipped;
 use super::story::{Event, Story};
 
 /// What each certificate of a world is like; shorter lives than usual, so that more happens in a year.
@@ -13,8 +15,10 @@ struct Certificate {
     on: String,
     acknowledges: bool,
     places: Vec<String>,
-    /// `files`, `slots`, `cas`, `vault`, or who has the key instead: `provider`, `rotator`.
+    /// Its store, or who has the key instead: `provider`, `rotator`.
     kept: &'static str,
+    /// A person has its requests signed.
+    by_hand: bool,
     /// Nothing but a person's word shows that the successor works.
     believed: bool,
 }
@@ -35,7 +39,11 @@ struct Generator {
 }
 
 /// Where a process can die, as what lies in wait spells it; what seldom has an occasion more than once.
-const DEATHS: [&str; 22] = [
+const DEATHS: [&str; 26] = [
+    "before-a-write-to-a-store's-service",
+    "before-a-write-to-a-store's-service",
+    "after-a-write-to-a-store's-service",
+    "after-a-write-to-a-store's-service",
     "before-a-delivery",
     "after-a-delivery",
     "before-MakeFolder",
@@ -59,6 +67,68 @@ const DEATHS: [&str; 22] = [
     "before-RemoveFolder",
     "before-Lock",
 ];
+
+/// What the service of a store answers instead, as `Turned` spells it.
+const TURNED: [&str; 6] = ["busy", "down", "broken", "garbled", "denied", "nowhere"];
+
+/// The stores: the file store, the three for tests, and those that are reached over a service.
+const STORES: [&str; 14] = [
+    "files",
+    "files",
+    "files",
+    "slots",
+    "cas",
+    "vault",
+    "kv",
+    "kv",
+    "secrets",
+    "secrets",
+    "exportable",
+    "pending",
+    "kube",
+    "kube",
+];
+
+/// The whole of a life, how it is timed, and the overlap; the slow ones first.
+const TIMINGS: [(&str, &str, &str, &str); 18] = [
+    ("90d", "rotation_period", "30d", "7d"),
+    ("60d", "renew_before", "30d", "5d"),
+    ("50d", "renew_before", "60%", "4d"),
+    ("P6M", "rotation_period", "P2M", "14d"),
+    ("P1Y", "renew_before", "300d", "10d"),
+    ("60d", "rotation_period", "15d", "3d"),
+    ("40d", "rotation_period", "10d", "36h"),
+    ("20d", "rotation_period", "3d", "30h"),
+    ("20d", "rotation_period", "4d", "36h"),
+    ("25d", "rotation_period", "5d", "2d"),
+    ("30d", "renew_before", "26d", "2d"),
+    ("20d", "rotation_period", "60h", "1d"),
+    ("20d", "rotation_period", "60h", "1d"),
+    ("20d", "rotation_period", "60h", "30h"),
+    ("20d", "rotation_period", "3d", "1d"),
+    ("20d", "rotation_period", "3d", "36h"),
+    ("21d", "rotation_period", "4d", "1d"),
+    ("22d", "renew_before", "19d", "30h"),
+];
+
+/// How many of them are slow enough for a person.
+const SLOW: usize = 5;
+
+/// Those that keep a key whose certificate is awaited.
+fn keeps_requests(store: &str) -> bool {
+    matches!(store, "files" | "kv" | "vault" | "pending")
+}
+
+/// What a consumer of that store reads, where there is a choice.
+fn formats(store: &str) -> &'static [&'static str] {
+    match store {
+        "files" => &["pem", "pem", "pem", "pem", "pem", "pem-pair", "pem-pair", "pfx"],
+        "kv" | "secrets" | "kube" => &["pem", "pem", "pem", "pem-pair", "pfx"],
+        // Opening a PFX of the default profile takes longer than all the rest of a run.
+        "exportable" => &["pem"; 1],
+        _ => &[],
+    }
+}
 
 /// Of a hundred runs, before how many something begins to lie in wait.
 const LURKS: u64 = 45;
@@ -117,26 +187,38 @@ impl Generator {
         if abroad {
             event = event.with("tenant", "fabrikam");
         }
+        // On the first one most certificates are: there something can be done.
+        let first = name == "app0";
         event = match self.dice.below(100) {
             0..8 => event.with("kind", "service_principal"),
             8..16 => event.with("kind", "principal"),
-            16..20 => event.with("kind", *self.dice.pick(&["managed_identity", "guest", "legacy"])),
-            20..23 => event.with("alone", "yes"),
+            16..28 if !first => {
+                event.with("kind", *self.dice.pick(&["managed_identity", "guest", "legacy", "legacy"]))
+            }
+            // Somebody made a mistake in the file: there is no such object.
+            31..34 if !first => event.with("kind", "nothing"),
+            28..31 => event.with("alone", "yes"),
             _ => event,
         };
         let principal = event.get("kind").is_some();
         self.add(event);
-        for what in ["adds", "claims", "pretends", "saml", "expires"] {
+        for what in ["adds", "claims", "pretends", "saml", "locks", "expires"] {
             // Where somebody signs in with SAML nothing is ours to edit; a name nobody declares makes certroll ask before it begins.
             let chance = match what {
-                "saml" if !principal => 0,
-                "saml" | "pretends" => 8,
+                "saml" | "locks" if !principal => 0,
+                "saml" | "locks" if !first => 30,
+                "saml" | "locks" => 8,
+                "pretends" => 14,
                 _ => 25,
             };
             if self.dice.percent(chance) {
                 let mut event = Event::new("stranger", &name).with("does", what).with("of", "c0");
                 if what == "expires" {
                     event = event.with("days", *self.dice.pick(&[-10, 40]));
+                }
+                if what == "locks" {
+                    let until = self.elapsed + self.dice.between(86_400, 60 * 86_400);
+                    self.ends.push((until, Event::new("stranger", &name).with("does", "unlocks")));
                 }
                 self.add(event);
             }
@@ -161,46 +243,38 @@ impl Generator {
     fn declares(&mut self, name: String, on: String) {
         let ours = self.certificates.is_empty() || self.dice.percent(85);
         let kept = match ours {
-            true => *self.dice.pick(&["files", "files", "files", "slots", "slots", "cas", "cas", "vault"]),
+            true => *self.dice.pick(&STORES),
             false => *self.dice.pick(&["provider", "rotator"]),
         };
         let mut event = Event::new("certificate", &name).with("on", &on);
         if self.dice.percent(12) {
             event = event.with("by", "name");
         }
-        // The whole of a life, how it is timed, and the overlap.
-        let (validity, timing, value, overlap) = *self.dice.pick(&[
-            ("60d", "rotation_period", "15d", "3d"),
-            ("90d", "rotation_period", "30d", "7d"),
-            ("60d", "renew_before", "30d", "5d"),
-            ("50d", "renew_before", "60%", "4d"),
-            ("P6M", "rotation_period", "P2M", "14d"),
-            ("P1Y", "renew_before", "300d", "10d"),
-            ("40d", "rotation_period", "10d", "36h"),
-            ("20d", "rotation_period", "3d", "30h"),
-            ("20d", "rotation_period", "4d", "36h"),
-            ("25d", "rotation_period", "5d", "2d"),
-            ("30d", "renew_before", "26d", "2d"),
-            ("20d", "rotation_period", "60h", "1d"),
-            ("20d", "rotation_period", "60h", "1d"),
-            ("20d", "rotation_period", "60h", "30h"),
-            ("20d", "rotation_period", "3d", "1d"),
-            ("20d", "rotation_period", "3d", "36h"),
-            ("21d", "rotation_period", "4d", "1d"),
-            ("22d", "renew_before", "19d", "30h"),
-        ]);
+        let by_hand = keeps_requests(kept) && self.dice.percent(20);
+        // A person takes days: nobody asks for that every few days, and what lies for longer than a period is due when it is taken.
+        let timings = if by_hand { &TIMINGS[..SLOW] } else { &TIMINGS[..] };
+        let (validity, timing, value, overlap) = *self.dice.pick(timings);
         event = event.with("overlap", overlap);
         let (mut acknowledges, mut believed, mut places) = (false, false, Vec::new());
         match kept {
             "provider" => {
                 event = event.with("acknowledge", "required");
+                if self.dice.percent(30) {
+                    // A policy makes the credential end long before the file does.
+                    self.add(Event::new("stranger", &on).with("does", "limits").with("to", "P6D"));
+                    let until = self.elapsed + self.dice.between(2 * 86_400, 9 * 86_400);
+                    self.ends.push((until, Event::new("stranger", &on).with("does", "limits")));
+                }
                 self.add(Event::new("sends", &name).with("days", 120));
             }
             "rotator" => event = event.with("rotator", "product-*").with("acknowledge", "required"),
             store => {
                 event = event.with("store", store).with("validity", validity).with(timing, value);
                 acknowledges = self.dice.percent(20);
-                if store != "vault" && self.dice.percent(6) {
+                if by_hand {
+                    event = event.with("csr", "yes");
+                }
+                if !stays(store) && self.dice.percent(6) {
                     // Nobody but a person can say then that the successor works.
                     (acknowledges, believed) = (true, true);
                     event = event.with("read_back", "yes");
@@ -208,13 +282,14 @@ impl Generator {
                 if self.dice.percent(8) {
                     event = event.with("unused_for", "5d");
                 }
-                if self.dice.percent(12) {
+                let adopts = self.dice.percent(12);
+                if adopts {
                     event = self.adopts(event, &name, &on, store);
                 }
                 if acknowledges {
                     event = event.with("acknowledge", "required");
                 }
-                if store != "vault" && self.dice.percent(40) {
+                if !stays(store) && self.dice.percent(40) {
                     let kind = if self.dice.percent(30) { MUTE } else { "PLACE" };
                     places.push(format!("{}_{kind}", name.to_uppercase()));
                     if self.dice.percent(30) {
@@ -222,18 +297,16 @@ impl Generator {
                     }
                     event = event.with("deliver", places.join(","));
                 }
-                if store != "vault" && self.dice.percent(3) {
+                if !stays(store) && self.dice.percent(3) {
                     event = event.with("key", "rsa-3072");
                 }
-                if store == "files" {
-                    let format =
-                        *self.dice.pick(&["pem", "pem", "pem", "pem", "pem", "pem-pair", "pem-pair", "pfx"]);
-                    event = event.with("format", format);
+                if !formats(store).is_empty() {
+                    event = event.with("format", *self.dice.pick(formats(store)));
                 }
                 if self.dice.percent(15) {
                     event = event.with("spread", "1d");
                 }
-                if self.dice.percent(15) {
+                if self.dice.percent(if adopts { 40 } else { 15 }) {
                     event = event.with("windows", "tue+thu+sat/20:00/06:00/Europe/London");
                 }
                 if self.dice.percent(10) {
@@ -252,14 +325,16 @@ impl Generator {
         } else {
             self.add(event);
         }
-        self.certificates.push(Certificate { name, on, acknowledges, places, kept, believed });
+        self.certificates.push(Certificate { name, on, acknowledges, places, kept, by_hand, believed });
     }
 
     /// Somebody made a key by hand before; most declarations say so.
     fn adopts(&mut self, event: Event, name: &str, on: &str, store: &str) -> Event {
         // What a person wrote into a slot cannot be told without reading the key, so that it cannot be adopted.
-        let slots = matches!(store, "slots" | "cas");
-        let elsewhere = if slots { self.dice.percent(90) } else { self.dice.percent(30) };
+        let slots = matches!(store, "slots" | "cas" | "kv" | "secrets");
+        // Whoever wrote a Secret owns its fields, until a person hands them over.
+        let chance = if store == "kube" { 100 } else { 30 };
+        let elsewhere = self.dice.percent(if slots { 75 } else { chance });
         let place = if elsewhere { "elsewhere" } else { store };
         let brings = Event::new("brings", name).with("on", on).with("in", place);
         let brings = brings.with("days", *self.dice.pick(&[25, 90, 200]));
@@ -323,6 +398,38 @@ impl Generator {
             elapsed += after;
             self.add(Event::new("use", &name).after(after));
         }
+        for at in 0..self.certificates.len() {
+            if self.certificates[at].by_hand && self.dice.percent(35) {
+                let how = match self.dice.below(100) {
+                    0..70 => "well",
+                    70..75 => "other",
+                    75..80 => "garbage",
+                    80..85 => "short",
+                    85..90 => "later",
+                    90..95 => "subject",
+                    _ => "use",
+                };
+                let event = Event::new("signs", &self.certificates[at].name).with("how", how);
+                let after = self.dice.between(0, 7_200);
+                elapsed += after;
+                self.add(event.after(after));
+            }
+        }
+        for at in 0..self.certificates.len() {
+            let (name, on) = (self.certificates[at].name.clone(), self.certificates[at].on.clone());
+            match self.certificates[at].kept {
+                "provider" if self.dice.percent(8) => {
+                    let instead = if self.dice.percent(60) { "yes" } else { "no" };
+                    self.add(Event::new("sends", &name).with("days", 120).with("instead", instead));
+                }
+                "rotator" if self.dice.percent(8) => {
+                    let days = *self.dice.pick(&[20, 60, 300]);
+                    self.add(Event::new("stranger", &on).with("does", "rotates").with("days", days));
+                }
+                "rotator" if self.dice.percent(2) => self.add(Event::new("revoke", &name)),
+                _ => {}
+            }
+        }
         // Most people answer within days; some never do.
         for at in 0..self.certificates.len() {
             let certificate = &self.certificates[at];
@@ -338,8 +445,9 @@ impl Generator {
     fn lurks(&mut self) -> Event {
         let kind = self.dice.below(100);
         let (kind, what) = match kind {
-            0..54 => ("die", *self.dice.pick(&DEATHS)),
-            54..68 => ("disk", *self.dice.pick(&["full", "readonly", "denied", "broken"])),
+            0..48 => ("die", *self.dice.pick(&DEATHS)),
+            48..58 => ("service", *self.dice.pick(&TURNED)),
+            58..68 => ("disk", *self.dice.pick(&["full", "readonly", "denied", "broken"])),
             68..82 => (
                 "inner",
                 *self.dice.pick(&["refuse", "refuse", "refuse", "lose", "lose", "lose", "before", "after"]),
@@ -370,6 +478,10 @@ impl Generator {
             35..38 => {
                 let kind = *self.dice.pick(&["garbled", "denied", "past", "absent"]);
                 event = event.with("wrong", format!("{}:{kind}", self.dice.below(20)));
+            }
+            38..43 => {
+                let every = *self.dice.pick(&[1, 2, 3, 5, 9]);
+                event = event.with("service", format!("{every}:{}", self.dice.pick(&TURNED)));
             }
             _ => {}
         }
@@ -406,7 +518,7 @@ impl Generator {
         let at = self.dice.below(self.certificates.len() as u64) as usize;
         let (name, on) = (self.certificates[at].name.clone(), self.certificates[at].on.clone());
         let kept = self.certificates[at].kept;
-        let choice = self.dice.below(64);
+        let choice = self.dice.below(72);
         let mut event = match choice {
             0..4 => Event::new("stranger", &on).with("does", "takes").with("of", &name),
             4 => Event::new("stranger", &on).with("does", "adds"),
@@ -467,6 +579,7 @@ impl Generator {
                 Event::new("run", "").with("rollback", &name).with("anyway", "yes")
             }
             46..55 | 56..64 => return self.race(after),
+            64..72 if !matches!(kept, "provider" | "rotator") => return self.asks(at, choice - 64, after),
             _ if matches!(kept, "provider" | "rotator") => Event::new("ack", &name),
             11 => Event::new("revoke", &name),
             12 => self.replace(&name),
@@ -523,8 +636,8 @@ impl Generator {
                 Event::new("loses", &name)
             }
             33 => return self.moves(at, after),
-            34 if kept == "files" => {
-                Event::new("certificate", &name).with("format", *self.dice.pick(&["pem", "pem-pair", "pfx"]))
+            34 if !formats(kept).is_empty() => {
+                Event::new("certificate", &name).with("format", *self.dice.pick(formats(kept)))
             }
             35 => match self.dice.below(8) {
                 0 => Event::new("certificate", &name).with("adopt", "-"),
@@ -533,7 +646,7 @@ impl Generator {
             },
             36 => Event::new("stranger", &on).with("does", "expires").with("days", *self.dice.pick(&[-3, 9])),
             37 => Event::new("certificate", &name).with("drop_expired_foreign", "expired"),
-            38 if kept != "vault" => self.places_change(at),
+            38 if !stays(kept) => self.places_change(at),
             39 => return self.twins(after),
             40 => Event::new("plan", "glance").with("ahead", self.dice.between(1, 90)),
             41 => Event::new("revoke", &name),
@@ -542,7 +655,7 @@ impl Generator {
                 self.certificates[at].acknowledges = asks;
                 Event::new("certificate", &name).with("acknowledge", if asks { "required" } else { "-" })
             }
-            43 if kept != "vault" && self.dice.percent(15) => {
+            43 if !stays(kept) && self.dice.percent(15) => {
                 Event::new("certificate", &name).with("key", *self.dice.pick(&["rsa-2048", "rsa-3072"]))
             }
             45 => {
@@ -567,6 +680,52 @@ impl Generator {
         };
         event.after = after;
         self.add(event);
+        after
+    }
+
+    /// Runs that are asked for something they cannot do, and what makes them so.
+    fn asks(&mut self, at: usize, choice: u64, after: i64) -> i64 {
+        let (name, on) = (self.certificates[at].name.clone(), self.certificates[at].on.clone());
+        let event = match choice {
+            0..3 => {
+                let names =
+                    *self.dice.pick(&["foreign", "claimed", "undeclared", "reserved", "sibling", "older"]);
+                let does = match names {
+                    "claimed" => "claims",
+                    "undeclared" => "pretends",
+                    "reserved" => "encrypts",
+                    _ => "adds",
+                };
+                self.add(Event::new("stranger", &on).with("does", does).with("of", &name));
+                let event = Event::new("run", "").with("replace", &name).with("names", names);
+                if self.dice.percent(60) { event.with("revoke_previous", "yes") } else { event }
+            }
+            3 | 4 => {
+                self.add(Event::new("stranger", &on).with("does", "takes").with("of", &name));
+                Event::new("run", "").with("unattended", "yes")
+            }
+            5 => Event::new("run", "").with("replace", &name).with("max_issue", 0),
+            6 => {
+                // Approved, and declared under another name when it is carried out.
+                self.add(Event::new("revoke", &name));
+                self.add(Event::new("plan", "overtaken"));
+                let renames = self.rename(at);
+                self.add(renames);
+                Event::new("run", "").with("reviewed", "overtaken")
+            }
+            _ => {
+                let others = self.certificates.iter().filter(|other| other.on == on && other.name != name);
+                let others: Vec<String> = others.map(|other| other.name.clone()).collect();
+                if others.is_empty() {
+                    return 0;
+                }
+                let of = self.dice.pick(&others).clone();
+                let (key, what) =
+                    *self.dice.pick(&[("revoked", "offered"), ("drop_expired_foreign", "offered-id")]);
+                Event::new("certificate", &name).with(key, what).with("of", of)
+            }
+        };
+        self.add(event.after(after));
         after
     }
 
@@ -624,6 +783,15 @@ impl Generator {
     /// A hold; some roll back while it is in force; then it is lifted.
     fn hold(&mut self, name: &str, after: i64) -> i64 {
         self.add(Event::new("certificate", name).with("hold", "2099-01-01").after(after));
+        // Between what it wrote of the one and what it makes of the other.
+        let between = match self.certificates.iter().find(|one| one.name == name).map(|one| one.kept) {
+            Some("files") => Some("before-Link:0"),
+            Some(kept) if is_shipped(kept) => Some("before-a-write-to-a-store's-service:1"),
+            _ => None,
+        };
+        if let Some(between) = between.filter(|_| self.dice.percent(35)) {
+            self.add(Event::new("lurks", "").with("die", between));
+        }
         if self.dice.percent(50) {
             let mut event = Event::new("run", "").with("rollback", name).after(60);
             if self.dice.percent(60) {
@@ -721,6 +889,7 @@ impl Generator {
             1 => event.with("forgets", "yes").with("entry", "new"),
             2 => event.with("entry", "new"),
             3 => event.with("removes", "yes"),
+            4 => event.with("removes", "yes").with("forgets", "yes"),
             _ => event,
         }
     }
@@ -729,13 +898,33 @@ impl Generator {
     fn drop_and_declare(&mut self, at: usize, after: i64) -> i64 {
         let gone = self.certificates.remove(at);
         let retire = if self.dice.percent(70) { "yes" } else { "no" };
+        let doubled = self.dice.percent(15);
+        if doubled {
+            self.add(Event::new("certificate", &gone.name).with("by", "name"));
+        }
         self.add(Event::new("drops", &gone.name).with("retire", retire).after(after));
+        if doubled {
+            // What the removed entry names by its name are two, for a while.
+            let until = self.elapsed + self.dice.between(86_400, 6 * 86_400);
+            self.ends.push((until, Event::new("stranger", &gone.on).with("does", "undoubles")));
+            self.add(Event::new("stranger", &gone.on).with("does", "doubles"));
+        }
         self.renamed += 1;
         let name = format!("n{}", self.renamed);
-        self.declares(name.clone(), gone.on);
+        self.declares(name.clone(), gone.on.clone());
         // Its place in the store may be taken over by the next one.
         if retire == "no" && self.dice.percent(50) && !matches!(gone.kept, "provider" | "rotator") {
-            self.add(Event::new("certificate", &name).with("entry", &gone.name));
+            let mut takes_over = Event::new("certificate", &name).with("entry", &gone.name);
+            // In the same store, where both can live in it.
+            let plain = |one: &Certificate| {
+                !one.by_hand && !stays(one.kept) && !matches!(one.kept, "provider" | "rotator")
+            };
+            let new = self.certificates.last_mut();
+            if let Some(new) = new.filter(|new| plain(new) && plain(&gone)) {
+                new.kept = gone.kept;
+                takes_over = takes_over.with("store", gone.kept).with("format", "pem");
+            }
+            self.add(takes_over);
             if self.dice.percent(50) {
                 // And what consumers read there with it.
                 let adopts = Event::new("certificate", &name).with("adopt", "offered");

@@ -1,5 +1,6 @@
 //! What a process is connected to, and a run on it: the shipped observer, planner, guard and applier.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -11,12 +12,12 @@ use certroll::desired::{Declared, Delivery, Desired, Issuer as DeclaredIssuer, P
 use certroll::edges::{
     DirectoryReader, DirectoryWriter, Readers, SignInAnswer, SignIns, Trouble as EdgeTrouble, Writers,
 };
-use certroll::ids::Name;
+use certroll::ids::{Name, Thumbprints};
 use certroll::issuer::Issuer;
 use certroll::issuer::self_signed::SelfSigned;
 use certroll::key::{Secret, SignatureAlgorithm, Signer};
 use certroll::observe::observe;
-use certroll::observed::{DeliveryState, Observed, StoreState};
+use certroll::observed::{Answer, DeliveryState, Observed, StoreState};
 use certroll::plan::asked::denied;
 use certroll::plan::document::Document;
 use certroll::plan::policy::Policy;
@@ -31,19 +32,39 @@ use uuid::Uuid;
 use super::coverage::tag;
 use super::oracles::MUTE;
 use super::process::Process;
+use super::services::is_shipped;
+use super::stores::Guarded;
 
 /// What a process is connected to.
 pub struct Ground {
     pub(super) process: Arc<Process>,
     pub(super) readers: ShippedReaders,
     pub(super) writers: ShippedWriters,
+    pub(super) kube: Arc<dyn StoreWriter>,
+    /// Calls to stores and places under way.
     pub(super) slots: Arc<Semaphore>,
     pub(super) desired: Arc<Desired>,
 }
 
+impl Ground {
+    fn guarded(&self, entry: &StoreBinding) -> Result<Arc<Guarded>, EdgeTrouble> {
+        let inner = match entry.store.as_str() {
+            "kube" => self.kube.clone(),
+            store if is_shipped(store) => Writers::store(&self.writers, entry)?,
+            _ => self.process.local_store(entry),
+        };
+        Ok(Arc::new(Guarded { process: self.process.clone(), inner }))
+    }
+}
+
 impl Readers for Ground {
     fn store(&self, entry: &StoreBinding) -> Result<Arc<dyn StoreReader>, EdgeTrouble> {
-        Ok(self.process.store(entry))
+        let store: Arc<dyn StoreReader> = self.guarded(entry)?;
+        Ok(store)
+    }
+
+    fn answer(&self, declared: &Declared, csr: &[u8], known: &BTreeSet<Thumbprints>) -> Answer {
+        Readers::answer(&self.readers, declared, csr, known)
     }
 
     fn delivery(&self, _: &Delivery) -> Result<Arc<dyn DeliveryReader>, EdgeTrouble> {
@@ -92,7 +113,8 @@ impl DeliveryWriter for GuardedPlace {
 
 impl Writers for Ground {
     fn store(&self, entry: &StoreBinding) -> Result<Arc<dyn StoreWriter>, EdgeTrouble> {
-        Ok(self.process.store(entry))
+        let store: Arc<dyn StoreWriter> = self.guarded(entry)?;
+        Ok(store)
     }
 
     fn delivery(&self, _: &Delivery) -> Result<Arc<dyn DeliveryWriter>, EdgeTrouble> {
@@ -102,6 +124,7 @@ impl Writers for Ground {
     fn issuer(&self, declared: &Declared) -> Result<Arc<dyn Issuer>, EdgeTrouble> {
         Ok(match declared.issuer {
             DeclaredIssuer::SelfSigned => Arc::new(SelfSigned),
+            DeclaredIssuer::Csr { .. } => return Writers::issuer(&self.writers, declared),
             _ => self.process.world.ca.clone() as Arc<dyn Issuer>,
         })
     }

@@ -1,6 +1,7 @@
 //! Carries a history out, event by event.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use certroll::apply::outcome::{Ending, Report};
@@ -109,11 +110,16 @@ impl Life {
             let (call, kind) = text.split_once(':').unwrap();
             (call.parse().unwrap(), kind.parse().unwrap())
         });
+        let service = event.get("service").map(|text| {
+            let (every, kind) = text.split_once(':').unwrap();
+            (every.parse().unwrap(), kind.parse().unwrap())
+        });
         Ill {
             die: event.number_of("die"),
             disk,
             inner,
             wrong,
+            service,
             skew: SignedDuration::from_secs(event.number_of("skew").unwrap_or_default()),
             late: SignedDuration::from_secs(event.number_of("late").unwrap_or_default()),
             silent: event.says("silent"),
@@ -212,7 +218,8 @@ impl Life {
         if alone && self.world.emulator.journal().iter().skip(already).any(|entry| entry.writes) {
             self.world.violation("P7 looking wrote to the directory");
         }
-        if alone && self.world.slots.values_read() + self.world.cas.values_read() != values {
+        let read = process.values_read.load(Ordering::Relaxed) > 0;
+        if read || alone && self.world.slots.values_read() + self.world.cas.values_read() != values {
             self.world.violation("P7 looking asked for a value with a key in it");
         }
         if alone && self.world.is_calm() && before != self.world.snapshot() {
@@ -292,6 +299,7 @@ impl Life {
             let names: Vec<String> = self.world.state().declaration.certificates.keys().cloned().collect();
             for name in &names {
                 self.consumers.sign_in(&self.world, name).await;
+                self.world.happens(&self.consumers, &Event::new("signs", name));
                 if self.world.acknowledges(name) {
                     self.world.happens(&self.consumers, &Event::new("ack", name));
                 }

@@ -21,12 +21,14 @@ pub mod life;
 pub mod lurking;
 pub mod oracles;
 pub mod process;
+pub mod services;
 pub mod shrink;
 pub mod stores;
 pub mod story;
 pub mod strangers;
 pub mod tell;
 pub mod transport;
+pub mod wire;
 pub mod world;
 
 use std::sync::LazyLock;

@@ -309,7 +309,7 @@ impl World {
             }
             let key_id: Option<KeyId> = value["keyId"].as_str().and_then(|id| id.parse().ok());
             for declared in desired.certificates.values() {
-                let generations = declared.store.as_ref().map(|binding| self.generations(binding));
+                let generations = declared.store.as_ref().map(|binding| self.generations(desired, binding));
                 let mut generations = generations.into_iter().flatten();
                 let made = generations.find(|g| g.record.key_id.is_some() && g.record.key_id == key_id);
                 let record = made.map(|made| made.record);
@@ -368,7 +368,7 @@ impl World {
             }
             // A write that changes nothing. Where nothing was ever staged there is none: what a full disk left stays for the next writer.
             let store = FileStore::new(keys.clone()).on_this_thread();
-            let generations = self.generations(binding);
+            let generations = self.generations(&desired, binding);
             let Some(newest) = generations.last() else { continue };
             if let Err(error) = store.write_record(binding, &newest.record).await {
                 self.violation(format!("a record cannot be written again: {error}"));

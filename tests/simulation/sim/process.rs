@@ -15,6 +15,7 @@ use certroll::edges::Trouble as EdgeTrouble;
 use certroll::entra::sign_in::Method;
 use certroll::entra::{EndpointOverrides, Endpoints, GraphClient, GraphSettings, Line, OwnCredential};
 use certroll::key::Secret;
+use certroll::net::Way;
 use certroll::runtime::Clock;
 use certroll::store::StoreWriter;
 use certroll::store::file::{Action, FileStore, Probe};
@@ -25,10 +26,10 @@ use uuid::Uuid;
 
 use super::dice::{Dice, SeededRandom};
 use super::ground::Ground;
-use super::stores::Guarded;
+use super::services;
 use super::transport::ProcessTransport;
+use super::wire::{StoreWire, Turned};
 use super::world::World;
-use crate::support::reach::unreached;
 use crate::support::stores::{AppendIsLive, TwoSlot};
 use crate::support::trouble::{Mischief, Trouble};
 
@@ -43,6 +44,8 @@ pub struct Ill {
     pub inner: Option<(u64, Mischief)>,
     /// What the nth call of a store answers instead of the truth.
     pub wrong: Option<(i64, Wrong)>,
+    /// What the services of the shipped stores answer instead of every nth request.
+    pub service: Option<(i64, Turned)>,
     /// How far its clock is ahead.
     pub skew: SignedDuration,
     /// Every store call takes so long.
@@ -110,6 +113,9 @@ pub struct Process {
     points: AtomicI64,
     disk_actions: AtomicI64,
     store_calls: AtomicI64,
+    service_requests: AtomicI64,
+    /// How often the shipped stores asked for what may be a key.
+    pub values_read: AtomicI64,
     dead: AtomicBool,
     died: Notify,
     pub trouble: Arc<Trouble>,
@@ -171,6 +177,8 @@ impl Process {
             points: AtomicI64::new(0),
             disk_actions: AtomicI64::new(0),
             store_calls: AtomicI64::new(0),
+            service_requests: AtomicI64::new(0),
+            values_read: AtomicI64::new(0),
             dead: AtomicBool::new(false),
             died: Notify::new(),
             trouble,
@@ -272,6 +280,15 @@ impl Process {
         Some(wrong)
     }
 
+    /// Whether the service of a shipped store does not do what this request asks.
+    pub(super) fn turns_away(&self) -> Option<Turned> {
+        let number = self.service_requests.fetch_add(1, Ordering::Relaxed) + 1;
+        let planned = self.ill.service.filter(|(every, _)| number % every == 0).map(|(_, turned)| turned);
+        let turned = planned.or_else(|| self.is_struck("service", None)?.parse().ok())?;
+        self.world.state().coverage.hit("fault", turned.as_str());
+        Some(turned)
+    }
+
     pub async fn dawdle(&self) {
         if self.ill.silent {
             self.world.state().coverage.hit("fault", "a store does not answer");
@@ -296,8 +313,15 @@ impl Process {
         }
     }
 
+    /// The way to the services of the shipped stores.
+    fn way(self: &Arc<Process>, in_flight: &Arc<Semaphore>) -> Way {
+        let transport = Arc::new(StoreWire(self.clone()));
+        services::way(transport, self.clock.clone(), self.random.clone(), in_flight.clone())
+    }
+
     fn connections(self: &Arc<Process>, desired: &Desired, slots: &Arc<Semaphore>) -> Connections {
-        Connections::new(desired, unreached(self.clock.clone()), |tenant| {
+        let reach = services::reach(self.way(slots)).below(self.world.folder());
+        Connections::new(desired, reach, |tenant| {
             let line = Line::new(
                 Arc::new(ProcessTransport(self.clone())),
                 self.clock.clone(),
@@ -319,14 +343,16 @@ impl Process {
 
     /// Connects to everything the declaration names.
     pub fn connect(self: &Arc<Process>, desired: Arc<Desired>) -> Ground {
-        let slots = Arc::new(Semaphore::new(8));
-        let connections = self.connections(&desired, &slots);
+        let parallelism = self.draw(1, 8) as usize;
+        let in_flight = Arc::new(Semaphore::new(parallelism));
+        let connections = self.connections(&desired, &in_flight);
         *self.desired.lock().unwrap() = Some(desired.clone());
         Ground {
             process: self.clone(),
             readers: ShippedReaders::new(&connections),
             writers: ShippedWriters::new(&connections, Arc::new(NoSecrets)),
-            slots,
+            kube: services::kubernetes(self.way(&in_flight)),
+            slots: Arc::new(Semaphore::new(parallelism)),
             desired,
         }
     }
@@ -335,14 +361,14 @@ impl Process {
         FileStore::new(self.world.folder().join("keys")).on_this_thread().probe(self.clone())
     }
 
-    pub(super) fn store(self: &Arc<Process>, entry: &StoreBinding) -> Arc<Guarded> {
-        let inner: Arc<dyn StoreWriter> = match entry.store.as_str() {
+    /// One of the stores that are not reached over a service.
+    pub(super) fn local_store(self: &Arc<Process>, entry: &StoreBinding) -> Arc<dyn StoreWriter> {
+        match entry.store.as_str() {
             "files" => Arc::new(self.file_store()),
             "slots" => Arc::new(TwoSlot::new(self.world.slots.clone(), self.trouble.clone(), false)),
             "cas" => Arc::new(TwoSlot::new(self.world.cas.clone(), self.trouble.clone(), true)),
             _ => Arc::new(AppendIsLive::new(self.world.vault.clone(), self.trouble.clone())),
-        };
-        Arc::new(Guarded { process: self.clone(), inner })
+        }
     }
 }
 

@@ -86,6 +86,10 @@ impl StoreReader for Guarded {
     async fn issued(&self, entry: &StoreBinding, generation: &Generation) -> Result<Issued, StoreError> {
         self.looks(self.inner.issued(entry, generation)).await
     }
+
+    async fn requested(&self, entry: &StoreBinding, generation: &Generation) -> Result<Vec<u8>, StoreError> {
+        self.looks(self.inner.requested(entry, generation)).await
+    }
 }
 
 #[async_trait]
@@ -111,6 +115,16 @@ impl StoreWriter for Guarded {
         record: &PublicRecord,
     ) -> Result<Pending, StoreError> {
         self.changes(entry, self.inner.request(entry, request, record)).await
+    }
+
+    async fn keep_request(
+        &self,
+        entry: &StoreBinding,
+        key: &PrivateKey,
+        csr: &[u8],
+        record: &PublicRecord,
+    ) -> Result<Pending, StoreError> {
+        self.changes(entry, self.inner.keep_request(entry, key, csr, record)).await
     }
 
     async fn attach(

@@ -1,5 +1,7 @@
 //! Everybody else: people who declare and acknowledge, strangers who write to the directory, services in trouble.
 
+use std::collections::BTreeMap;
+
 use certroll::emulator::{Change, Faults, Kind, NewApplication};
 use certroll::ids::{Address, Thumbprint};
 use certroll::plan::policy::{Pattern, Policy};
@@ -33,6 +35,7 @@ impl World {
             "tenant" => self.tenant(event),
             "rules" => self.rules(event),
             "brings" => self.brings(event),
+            "signs" => self.signs(event),
             "loses" => self.loses(&event.who),
             "moves" => self.moves(event),
             "revoke" => self.revoke(&event.who),
@@ -81,7 +84,8 @@ impl World {
         let targets = self.state().declaration.targets.clone();
         for (name, target) in targets {
             self.undoubles(&target, &name);
-            let properties = json!({"isDisabled": null, "displayName": name});
+            // A key for another use that a careless writer took away makes the directory refuse every write.
+            let properties = json!({"isDisabled": null, "displayName": name, "tokenEncryptionKeyId": null});
             if let Value::Object(properties) = properties {
                 self.set(&target, properties);
             }
@@ -107,7 +111,14 @@ impl World {
         if event.says("generous") {
             (policy.max_issue, policy.max_retire) = (Some(1_000), Some(1_000));
         }
-        if let Some(name) = event.get("replace")
+        policy.withholds_repair = event.says("unattended");
+        policy.max_issue = event.number_of("max_issue").map(|most| most as usize).or(policy.max_issue);
+        if let (Some(name), Some(which)) = (event.get("replace"), event.get("names")) {
+            if let Some(sha1) = self.beside(name, which) {
+                policy.replace.insert(address(name), sha1.parse::<Thumbprint>().unwrap());
+                policy.revoke_previous = event.says("revoke_previous");
+            }
+        } else if let Some(name) = event.get("replace")
             && let Some(sha1) = self.offered(name)
         {
             policy.replace.insert(address(name), sha1.parse::<Thumbprint>().unwrap());
@@ -134,6 +145,11 @@ impl World {
     fn certificate(&self, event: &Event) {
         // `adopt=offered of=NAME`: what consumers of another certificate read.
         let offered = event.get("of").and_then(|of| self.offered(of));
+        let theirs =
+            event.get("of").and_then(|of| self.state().declaration.says(of, "on").map(str::to_owned));
+        let entries = self.entries(&theirs.unwrap_or_default()).into_iter();
+        let ids: BTreeMap<String, String> =
+            entries.filter_map(|entry| Some((entry.sha1?, entry.key_id))).collect();
         let mut state = self.state();
         let known = state.declaration.certificates.contains_key(&event.who);
         let there = event.get("on").is_some_and(|on| state.declaration.targets.contains_key(on));
@@ -149,12 +165,17 @@ impl World {
         });
         let revoked = state.declaration.says(&event.who, "revoked").unwrap_or_default().to_owned();
         let keys = state.declaration.certificates.entry(event.who.clone()).or_default();
-        for (key, value) in event.with.iter().filter(|(key, _)| *key != "while" && *key != "of") {
+        // What it revokes itself stays revoked.
+        let taken = |key: &str| key == "revoked" && event.get("of").is_some() && !revoked.is_empty();
+        for (key, value) in
+            event.with.iter().filter(|(key, _)| *key != "while" && *key != "of" && !taken(key))
+        {
             let value = match value.as_str() {
                 "-" => None,
                 "brought" => brought.clone().filter(|sha1| !revoked.contains(sha1)),
                 "expired" => expired.clone(),
                 "offered" => offered.clone(),
+                "offered-id" => offered.as_ref().and_then(|sha1| ids.get(sha1).cloned()),
                 value => Some(value.to_owned()),
             };
             match value {
@@ -392,6 +413,7 @@ impl World {
             "titles" => properties(json!({"displayName": event.who})),
             "doubles" => self.doubles(&target, event),
             "undoubles" => self.undoubles(&target, &event.who),
+            "encrypts" => self.encrypts(&target, &event.who),
             "saml" if target.service_principal => {
                 self.change(&target, |object, _| Change::AddSamlPair {
                     object,
@@ -419,6 +441,38 @@ impl World {
         let application = Some(Kind::Application);
         let change = Change::Set { object: target.app_id, kind: application, properties };
         _ = self.emulator.change(target.tenant_id, change);
+    }
+
+    /// A key of somebody else's becomes what tokens are encrypted for.
+    fn encrypts(&self, target: &Target, name: &str) {
+        let entries = self.entries(name);
+        let Some(theirs) = entries.iter().find(|entry| !entry.is_ours()) else { return };
+        let properties = json!({ "tokenEncryptionKeyId": theirs.key_id });
+        if let Value::Object(properties) = properties {
+            self.set(target, properties);
+        }
+    }
+
+    /// The thumbprint of a credential beside those of a certificate: somebody else's, one that claims to be its own, one of a certificate
+    /// that nobody declares, one for another use, a neighbour's.
+    fn beside(&self, name: &str, which: &str) -> Option<String> {
+        let on = self.state().declaration.says(name, "on")?.to_owned();
+        let target = self.state().declaration.targets.get(&on).cloned()?;
+        let kind = if target.service_principal { Kind::ServicePrincipal } else { Kind::Application };
+        let object = self.emulator.object(target.tenant_id, kind, target.object_id)?;
+        let encrypts = object["tokenEncryptionKeyId"].as_str().unwrap_or_default().to_owned();
+        let claim = format!("certroll:platform-team/{name} ");
+        let current = self.offered(name);
+        let entries = self.entries(&on).into_iter();
+        let mut found = entries.filter(|entry| match which {
+            "reserved" => entry.key_id == encrypts,
+            "claimed" => entry.title.starts_with(&claim) && entry.title.ends_with("claimed"),
+            "undeclared" => entry.title.starts_with("certroll:platform-team/nobody"),
+            "sibling" => entry.is_ours() && !entry.title.starts_with(&claim),
+            "older" => entry.title.starts_with(&claim) && entry.sha1 != current,
+            _ => !entry.is_ours() && entry.key_id != encrypts,
+        });
+        found.next()?.sha1
     }
 
     /// What certroll's own identity may do in the target's tenant.

@@ -71,7 +71,7 @@ impl World {
                 coverage.note(note);
             }
         }
-        plan.refusals.iter().for_each(|refusal| coverage.hit("refusal", tag(refusal, "refusal")));
+        plan.refusals.iter().for_each(|refusal| coverage.refusal(refusal));
     }
 
     pub fn tell(&self, report: &Report, plan: &Plan, reviewed: Option<&Plan>) {
@@ -82,6 +82,7 @@ impl World {
             let coverage = &mut state.coverage;
             for certificate in &report.certificates {
                 let word = certificate.outcome.word();
+                coverage.said(&why(&certificate.outcome));
                 coverage.hit("outcome", tag(&certificate.outcome, "outcome"));
                 let mut steps = Vec::new();
                 for step in &certificate.steps {

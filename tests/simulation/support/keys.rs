@@ -4,8 +4,10 @@
 use std::sync::LazyLock;
 
 use base64::Engine as _;
-use certroll::certificate::KeyKind;
+use certroll::certificate::{KeyKind, SignatureHash};
+use certroll::issuer::CertificateRequest;
 use certroll::key::PrivateKey;
+use jiff::{SignedDuration, Timestamp};
 use zeroize::Zeroizing;
 
 static POOL: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
@@ -37,4 +39,16 @@ pub fn needles() -> Vec<String> {
     let lines = include_str!("keys.txt").lines().filter(|line| !line.starts_with('#'));
     // Up to 32 characters the standard library looks for many at a time.
     lines.map(|line| line[line.len() / 2..line.len() / 2 + 32].to_owned()).collect()
+}
+
+/// A request for a certificate of a year from `now`. `serial` tells two of them apart.
+pub fn request(subject: &str, now: Timestamp, serial: u8) -> CertificateRequest {
+    CertificateRequest {
+        subject: subject.into(),
+        signature_hash: SignatureHash::Sha256,
+        not_before: now - SignedDuration::from_hours(1),
+        validity: "P1Y".parse().unwrap(),
+        now,
+        serial: [serial.max(1); 16],
+    }
 }

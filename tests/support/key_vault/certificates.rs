@@ -440,6 +440,21 @@ impl KeyVaultService {
         Some((newest.cer.clone(), signature))
     }
 
+    /// The certificate of the newest version, if it is enabled.
+    pub fn newest_certificate(&self, name: &str) -> Option<Certificate> {
+        let state = self.state();
+        newest(&state.certificates.get(name)?.versions)
+            .filter(|version| version.enabled)
+            .map(|found| found.cer.clone())
+    }
+
+    /// Somebody imports a certificate and key of their own as PEM.
+    pub fn import_pem_by_hand(&self, name: &str, pem: &str) {
+        let policy = json!({ "secret_props": { "contentType": "application/x-pem-file" } });
+        let body = json!({ "value": STANDARD.encode(pem), "policy": policy });
+        assert_eq!(self.state().import("https://x", name, &body).status(), 200);
+    }
+
     /// Somebody imports a certificate and key of their own.
     pub fn import_by_hand(&self, name: &str, key: &PrivateKey, certificate: &Certificate) {
         let body = STANDARD.encode(key.expose_pkcs8());

@@ -109,6 +109,19 @@ impl KeyVaultService {
         self.state().still = writes;
     }
 
+    /// The service's clock goes on to that second, and never back.
+    pub fn goes_on_to(&self, second: i64) {
+        let mut state = self.state();
+        state.clock = state.clock.max(second);
+    }
+
+    /// Somebody purges a secret and a certificate of that name.
+    pub fn purge(&self, name: &str) {
+        let mut state = self.state();
+        state.secrets.remove(&name.to_lowercase());
+        state.certificates.remove(&name.to_lowercase());
+    }
+
     /// Keeps this machine out.
     pub fn shut_out(&self) {
         self.state().firewall = true;
@@ -186,7 +199,7 @@ impl State {
         }
         let host = request.headers().get("host").and_then(|host| host.to_str().ok());
         let origin = match host.filter(|host| *host != HOST) {
-            None => format!("https://{HOST}"),
+            None => format!("https://{}", request.uri().host().unwrap_or(HOST)),
             Some(host) => format!("http://{host}"),
         };
         let skip = of("$skiptoken").or(of("%24skiptoken")).and_then(|skip| skip.parse().ok()).unwrap_or(0);
