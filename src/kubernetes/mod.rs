@@ -144,7 +144,7 @@ impl Secrets {
             "spec": { "resourceAttributes": attributes },
         });
         let path = ["apis", "authorization.k8s.io", "v1", "selfsubjectaccessreviews"];
-        let ask = Ask::new(Method::POST, service.url(path.into_iter()), &doing);
+        let ask = Ask::new(Method::POST, service.url(path), &doing);
         let answer = service.send(ask.body("application/json", to_json(&review, &doing)?)).await?;
         match answer.status {
             _ if answer.is_success() => {}
