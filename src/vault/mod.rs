@@ -125,7 +125,7 @@ impl Vault {
                 request = request.json(body).map_err(not_sent)?;
             }
             let answer = self.service.send(request).await?;
-            if !renewed && self.auth.can_renew() && may_be_of_the_token(&answer) {
+            if !renewed && self.auth.can_renew() && is_of_the_token(&answer) {
                 self.forget(&token);
                 renewed = true;
                 continue;
@@ -164,7 +164,7 @@ impl Vault {
         let answer = self.ask(&ask).await?;
         match answer.status {
             200 => {}
-            403 | 404 if !says_invalid_token(&answer) => return Ok(May::NotTold),
+            403 | 404 if !is_of_the_token(&answer) => return Ok(May::NotTold),
             _ => return Err(refused(&answer)),
         }
         let has: BTreeMap<String, Vec<String>> = answer.json::<Wrapped<_>>()?.data;
@@ -266,30 +266,24 @@ fn unfolded(text: &str) -> Vec<String> {
     }
 }
 
-fn says_invalid_token(answer: &Answer) -> bool {
-    errors_of(answer).iter().any(|error| error == "invalid token")
-}
-
-/// Whether a refusal can mean that the token is unknown or has ended. Vault then adds "invalid token"; OpenBao and old versions say
+/// Whether a refusal is of the token, which is unknown or has ended. Vault then adds "invalid token"; OpenBao and old versions say
 /// "permission denied" and no more. A missing right comes as a list of one: signing in again, perhaps with a secret id that serves once,
 /// would not help.
-fn may_be_of_the_token(answer: &Answer) -> bool {
-    let bare = |answer: &Answer| texts_of(answer).iter().any(|text| text == "permission denied");
-    answer.status == 403 && (says_invalid_token(answer) || bare(answer))
+fn is_of_the_token(answer: &Answer) -> bool {
+    let bare = || texts_of(answer).iter().any(|text| text == "permission denied");
+    answer.status == 403 && (errors_of(answer).iter().any(|error| error == "invalid token") || bare())
 }
 
 /// The trouble of an answer that is no success.
 pub(crate) fn refused(answer: &Answer) -> Trouble {
     let said = errors_of(answer).join("; ");
     let sealed = answer.status == 503;
-    let ended = answer.status == 403 && says_invalid_token(answer);
+    let ended = is_of_the_token(answer);
     let kind = if ended { TroubleKind::Authentication } else { answer.kind() };
     let trouble = answer.trouble(kind, None, Some(&said));
     match answer.status {
         _ if ended => trouble.with_hint("the token is unknown to this vault or has ended: give another one"),
-        403 => {
-            trouble.with_hint("the token's policies lack a capability on this path, or the token has ended")
-        }
+        403 => trouble.with_hint("the token's policies lack a capability on this path"),
         _ if sealed => trouble.with_hint("the vault is sealed or in maintenance: unseal it, then run again"),
         _ => trouble,
     }

@@ -13,6 +13,7 @@ use super::notes::{Notes, others};
 use super::waiting::{REQUEST, View};
 use crate::certificate::Certificate;
 use crate::desired::StoreBinding;
+use crate::edges::TroubleKind;
 use crate::ids::Sha256;
 use crate::issuer::Issued;
 use crate::key::{KeyError, PrivateKey, Secret, SignatureAlgorithm, Signer};
@@ -363,13 +364,17 @@ impl StoreWriter for PendingStore {
         }
         let waiting = view.waiting().filter(|note| note.notes.sha256() == Some(sha256));
         if waiting.is_none_or(|note| note.notes.record.rejected) {
-            let reason = "the request is no longer pending";
-            return Err(self.error(StoreErrorKind::Missing, doing, entry, reason));
+            return Err(rival("the request is no longer pending: somebody else ended it"));
         }
         let issued = self.chain_of(entry, &view, &sha256).await?;
         let beside = view.versions.last().map(|newest| others(&newest.version.tags)).unwrap_or_default();
         let tags = Notes::new(record, &issued, None).to_tags(&beside)?;
-        let merged = self.vault.merge(&entry.entry, &issued, &tags).await?;
+        let merged = match self.vault.merge(&entry.entry, &issued, &tags).await {
+            Err(trouble) if trouble.kind == TroubleKind::Missing => {
+                return Err(rival("the request is no longer pending: somebody else ended it"));
+            }
+            merged => merged?,
+        };
         // Nothing refuses a rival's write: what was written in between shows as a version too many.
         let after = self.view(entry).await?;
         let newest = after.versions.last().map(|newest| &newest.version.id);
