@@ -49,7 +49,7 @@ use uuid::Uuid;
 use crate::support::ca::TestCa;
 use crate::support::ci;
 use crate::support::cli::{Bench, Ran};
-use crate::support::key_vault::{KeyVaultService, Signing};
+use crate::support::key_vault::{KeyVaultService, Signing, Told};
 use crate::support::keys;
 use crate::support::kv2::{self, Kv2, TOKEN};
 use crate::support::secrets::{self, Secrets};
@@ -181,6 +181,9 @@ pub(crate) struct Story {
     /// The test's own.
     kv2: Arc<Kv2>,
     ci: BTreeMap<String, Arc<dyn ci::Played>>,
+    /// The one that `serve key-vault` shall give, if not the test's own.
+    pub(crate) served_key_vault: Option<Arc<dyn Told>>,
+    /// The test's own.
     key_vault: Option<Arc<KeyVaultService>>,
     secrets: Option<Arc<Secrets>>,
     out: String,
@@ -199,6 +202,7 @@ impl Story {
             vault: None,
             kv2: Arc::default(),
             ci: BTreeMap::new(),
+            served_key_vault: None,
             key_vault: None,
             secrets: None,
             out: String::new(),
@@ -311,8 +315,8 @@ impl Story {
             }
             "look" => {
                 let found = match words[1] {
-                    "secret" => self.key_vault.as_ref().unwrap().secret_shown(words[2]),
-                    "certificate" => self.key_vault.as_ref().unwrap().certificate_shown(words[2]),
+                    "secret" => self.served_key_vault.as_ref().unwrap().secret_shown(words[2]),
+                    "certificate" => self.served_key_vault.as_ref().unwrap().certificate_shown(words[2]),
                     "kubernetes" => self.secrets.as_ref().unwrap().shown(words[2]),
                     _ => {
                         let (address, token) = self.vault.as_ref().unwrap();
@@ -351,9 +355,13 @@ impl Story {
             return;
         }
         if what == "key-vault" {
+            if self.served_key_vault.is_some() {
+                return;
+            }
             let vault = Arc::new(KeyVaultService::default());
             let url = serve(Arc::clone(&vault) as Arc<dyn Transport>);
             self.bench.env.extend(vault.connection(&url));
+            self.served_key_vault = Some(Arc::clone(&vault) as Arc<dyn Told>);
             self.key_vault = Some(vault);
             return;
         }

@@ -59,13 +59,15 @@ pub(crate) fn open_box(key: &str, sealed: &str) -> Vec<u8> {
     output.stdout
 }
 
-/// `tests/tools/key_vault/read_back.py` on a vault at that address.
+/// `tests/tools/key_vault/read_back.py` on a vault of the test's own at that address.
 pub(crate) fn read_key_vault(url: &str) -> serde_json::Value {
-    let script = root().join("tests/tools/key_vault/read_back.py");
-    let mut command = Command::new(python("key_vault", "tests/tools/key_vault/requirements.txt"));
-    let output = command.arg(script).arg(url).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+    read_served_key_vault(&[url], &[])
+}
+
+/// The same on any other: address, file with its CA, and what the names of its objects begin with.
+pub(crate) fn read_served_key_vault(arguments: &[&str], variables: &[(&str, &str)]) -> serde_json::Value {
+    let python = python("key_vault", "tests/tools/key_vault/requirements.txt");
+    script(&python, "tests/tools/key_vault/read_back.py", arguments, variables)
 }
 
 /// `tests/tools/vault/read_back.py` on a path of a Vault.

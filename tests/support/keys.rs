@@ -54,3 +54,10 @@ pub fn verifies_ps256(certificate: &Certificate, message: &[u8], signature: &[u8
     let key = UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, &parsed.public_key().subject_public_key.data);
     key.verify(message, signature).is_ok()
 }
+
+/// A key as PKCS#8 in PEM.
+pub fn pem(key: &PrivateKey) -> String {
+    use base64::Engine;
+    let text = base64::engine::general_purpose::STANDARD.encode(key.expose_pkcs8());
+    format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n")
+}

@@ -49,8 +49,8 @@ impl Transport for Bearer {
 
 /// A server that is reached with a token.
 #[derive(Clone)]
-struct Server {
-    address: String,
+pub(super) struct Server {
+    pub(super) address: String,
     transport: Arc<dyn Transport>,
     namespace: &'static str,
 }
@@ -65,7 +65,7 @@ fn way(transport: Arc<dyn Transport>) -> Way {
     }
 }
 
-fn set(name: &str) -> String {
+pub(super) fn set(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: start .ci/servers"))
 }
 
@@ -80,7 +80,7 @@ impl Server {
     }
 
     /// The real server that `.ci/servers` started.
-    fn real() -> Server {
+    pub(super) fn real() -> Server {
         Server::real_as(set("CERTROLL_TEST_KUBE_TOKEN"))
     }
 
@@ -99,7 +99,13 @@ impl Server {
     }
 
     /// Asks as anybody does.
-    fn ask(&self, method: &str, path: &str, content_type: &str, body: Option<&Value>) -> (u16, Value) {
+    pub(super) fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: Option<&Value>,
+    ) -> (u16, Value) {
         let request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.address))

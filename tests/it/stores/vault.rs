@@ -2,6 +2,8 @@
 
 mod crowd;
 mod real;
+#[cfg(feature = "kubernetes")]
+mod real_cluster;
 mod real_pki;
 mod real_rights;
 
@@ -408,9 +410,8 @@ async fn a_missing_right_is_no_reason_to_sign_in_again_and_an_ended_token_is() {
             &keys::self_signed("CN=x", Rotation::First.start(), 1, &keys::key(9)).await.certificate,
         );
         let refused = store.write_record(&entry, &record).await.unwrap_err();
-        let is_token = said == &ended[0];
-        let kind = if is_token { StoreErrorKind::Unauthenticated } else { StoreErrorKind::Denied };
-        let words = if is_token { "permission denied; invalid token" } else { "permission denied" };
+        let kind = if signs_in_again { StoreErrorKind::Unauthenticated } else { StoreErrorKind::Denied };
+        let words = if said == &ended[0] { "permission denied; invalid token" } else { "permission denied" };
         assert_eq!((refused.kind, refused.reason.contains(words)), (kind, true), "{refused}");
         assert!(!refused.reason.contains("occurred"), "{refused}");
         let seen = service.seen();

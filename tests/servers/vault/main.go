@@ -17,6 +17,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	jwt "github.com/hashicorp/vault-plugin-auth-jwt"
+	kubernetes "github.com/hashicorp/vault-plugin-auth-kubernetes"
 	kv "github.com/hashicorp/vault-plugin-secrets-kv"
 	"github.com/hashicorp/vault/audit"
 	"github.com/hashicorp/vault/builtin/credential/approle"
@@ -32,7 +33,9 @@ import (
 
 var (
 	secrets = map[string]logical.Factory{"kv": kv.Factory, "pki": pki.Factory}
-	signIns = map[string]logical.Factory{"approle": approle.Factory, "jwt": jwt.Factory}
+	signIns = map[string]logical.Factory{
+		"approle": approle.Factory, "jwt": jwt.Factory, "kubernetes": kubernetes.Factory,
+	}
 )
 
 type settings struct {

@@ -1,6 +1,6 @@
 //! What the simulation borrows from the other tests: the two awkward stores, the services behind the shipped ones, a
 //! write-only delivery, a CA, and trouble that counts calls.
-#![allow(dead_code, unreachable_pub, reason = "shared between test binaries")]
+#![allow(dead_code, unused_imports, unreachable_pub, reason = "shared between test binaries")]
 
 #[path = "../../support/ca.rs"]
 pub mod ca;

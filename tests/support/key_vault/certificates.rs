@@ -455,16 +455,15 @@ impl KeyVaultService {
         assert_eq!(self.state().import("https://x", name, &body).status(), 200);
     }
 
-    /// Somebody imports a certificate and key of their own.
+    /// Somebody imports a certificate and key of their own. What was pending is in the way of that, and goes.
     pub fn import_by_hand(&self, name: &str, key: &PrivateKey, certificate: &Certificate) {
-        let body = STANDARD.encode(key.expose_pkcs8());
-        let pem = format!(
-            "{}-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n",
-            certificate.to_pem()
-        );
+        let pem = certificate.to_pem() + &certroll::pem::encode("PRIVATE KEY", key.expose_pkcs8());
         let key = key.expose_pkcs8().to_vec();
         let mut state = self.state();
         let type_ = "application/x-pem-file".into();
+        if let Some(item) = state.certificates.get_mut(&name.to_lowercase()) {
+            item.pending = None;
+        }
         state.append("https://x", name, Map::new(), certificate.clone(), key, Some(pem), type_);
     }
 
@@ -527,13 +526,24 @@ impl KeyVaultService {
         let state = self.state();
         let Some(item) = state.certificates.get(&name.to_lowercase()) else { return "nothing".to_owned() };
         let disabled = item.versions.iter().filter(|version| !version.enabled).count();
-        let mut lines = vec![format!("{} versions, {disabled} disabled", item.versions.len())];
-        if let Some(newest) = newest(&item.versions) {
-            let leaves = if newest.secret.is_some() { "can leave" } else { "stays" };
-            lines.push(format!("newest: certificate {}, its key {leaves}", newest.cer.thumbprints.sha1));
-        }
-        let in_progress = item.pending.as_ref().filter(|one| one.status == Status::InProgress);
-        lines.extend(in_progress.map(|_| "an operation is pending".to_owned()));
-        lines.join("\n")
+        let newest = newest(&item.versions).map(|newest| (&newest.cer, newest.secret.is_some()));
+        let pending = item.pending.as_ref().is_some_and(|one| one.status == Status::InProgress);
+        in_words((item.versions.len(), disabled), newest, pending)
     }
+}
+
+/// A certificate object: how many versions it has and how many of them are disabled, the newest and whether its key can leave, and
+/// whether an operation is pending.
+pub(super) fn in_words(
+    (all, disabled): (usize, usize),
+    newest: Option<(&Certificate, bool)>,
+    pending: bool,
+) -> String {
+    let mut lines = vec![format!("{all} versions, {disabled} disabled")];
+    if let Some((certificate, leaves)) = newest {
+        let leaves = if leaves { "can leave" } else { "stays" };
+        lines.push(format!("newest: certificate {}, its key {leaves}", certificate.thumbprints.sha1));
+    }
+    lines.extend(pending.then(|| "an operation is pending".to_owned()));
+    lines.join("\n")
 }

@@ -1,8 +1,9 @@
 //! An Azure Key Vault of the test's own with the login service before it, after the Key Vault REST description and documentation: 401
 //! challenge, versions with tags, soft delete, pages, errors. The official clients read from it what certroll wrote
-//! (`tests/clients/key_vault`), so that it is held to them.
+//! (`tests/tools/key_vault`), so that it is held to them.
 
 mod certificates;
+mod remote;
 mod secrets;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,7 @@ use http::{Request, Response};
 use serde_json::{Value, json};
 
 pub use certificates::Signing;
+pub use remote::{RemoteVault, set};
 use secrets::Version;
 
 /// The vault's name and host.
@@ -23,6 +25,25 @@ pub const LOGIN: &str = "https://login.microsoftonline.com";
 pub const TENANT: &str = "8f5e2c0a-1b9d-4f27-9a6e-3c7d5b8e4f10";
 pub const CLIENT: &str = "5c1d8e3a-7f10-4a2b-8c3d-9e4f5a6b7c8d";
 pub const CLIENT_SECRET: &str = "the-clients-secret-of-the-test";
+/// What tokens are asked for.
+pub const SCOPE: &str = "https://vault.azure.net/.default";
+
+/// A vault that stories are told about.
+pub trait Told {
+    /// What stands in a secret, in words.
+    fn secret_shown(&self, name: &str) -> String;
+    /// What stands in a certificate object, in words.
+    fn certificate_shown(&self, name: &str) -> String;
+}
+
+impl Told for KeyVaultService {
+    fn secret_shown(&self, name: &str) -> String {
+        self.secret_shown(name)
+    }
+    fn certificate_shown(&self, name: &str) -> String {
+        self.certificate_shown(name)
+    }
+}
 
 /// Most entries of a page, unless a test wants fewer.
 const PAGE: usize = 25;
@@ -66,7 +87,7 @@ impl KeyVaultService {
         [
             ("ADDRESS", url),
             ("LOGIN_HOST", url),
-            ("SCOPE", "https://vault.azure.net/.default"),
+            ("SCOPE", SCOPE),
             ("TENANT_ID", TENANT),
             ("CLIENT_ID", CLIENT),
             ("CLIENT_SECRET", CLIENT_SECRET),

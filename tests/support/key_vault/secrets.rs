@@ -188,20 +188,27 @@ impl KeyVaultService {
         format!("{:?}", self.state().secrets)
     }
 
-    /// What stands in a secret: its versions, and the newest with a certificate's thumbprint instead of its text.
+    /// What stands in a secret.
     pub fn secret_shown(&self, name: &str) -> String {
         let state = self.state();
         let Some(versions) = state.secrets.get(&name.to_lowercase()) else { return "nothing".to_owned() };
         let disabled = versions.iter().filter(|version| !version.enabled).count();
         let newest = newest(versions).unwrap();
-        let mut lines = vec![format!("{} versions, {disabled} disabled", versions.len())];
         let content_type = newest.content_type.as_str().unwrap_or("no content type");
-        lines.push(format!("newest: {content_type}, {}", told(&newest.value)));
-        let own = newest.tags.keys().filter(|tag| tag.starts_with("certroll-")).count();
-        let others: Vec<&String> = newest.tags.keys().filter(|tag| !tag.starts_with("certroll-")).collect();
-        lines.push(format!("tags: {}{others:?}", if own > 0 { "certroll's own, " } else { "" }));
-        lines.join("\n")
+        let tags = newest.tags.keys().map(String::as_str).collect();
+        in_words((versions.len(), disabled), content_type, &newest.value, tags)
     }
+}
+
+/// A secret: how many versions it has and how many of them are disabled, and the newest with a certificate's thumbprint instead of
+/// its text.
+pub(super) fn in_words(versions: (usize, usize), content_type: &str, value: &str, tags: Vec<&str>) -> String {
+    let (own, others): (Vec<&str>, Vec<&str>) =
+        tags.into_iter().partition(|tag| tag.starts_with("certroll-"));
+    let own = if own.is_empty() { "" } else { "certroll's own, " };
+    let (all, disabled) = versions;
+    let told = told(value);
+    format!("{all} versions, {disabled} disabled\nnewest: {content_type}, {told}\ntags: {own}{others:?}")
 }
 
 fn told(value: &str) -> String {

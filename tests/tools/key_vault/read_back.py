@@ -1,14 +1,17 @@
-"""Reads with the official clients what certroll wrote into a Key Vault of the test's own.
+"""Reads with the official clients what certroll wrote into a Key Vault, and prints what it found as JSON.
 
-    read_back.py http://127.0.0.1:PORT
+    read_back.py http://127.0.0.1:PORT        a vault of the test's own
+    read_back.py https://HOST:PORT CA NAME    any other: CA is a PEM file, NAME what the names begin with;
+                                              LOGIN, TENANT, CLIENT and CLIENT_SECRET in the environment
 
-The clients speak to https://contoso-prod.vault.azure.net; only the last step, the socket, goes to the given address. Prints what it found as
-JSON; what it could not verify is an error.
+For a vault of the test's own the clients speak to https://contoso-prod.vault.azure.net; only the last step, the socket, goes to the given
+address. What could not be verified is an error.
 """
 
 import base64
 import hashlib
 import json
+import os
 import sys
 
 from azure.core.credentials import AccessToken
@@ -22,10 +25,16 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import pkcs12
 import requests
 
-VAULT = "https://contoso-prod.vault.azure.net"
-HOST = "contoso-prod.vault.azure.net"
-TENANT = "8f5e2c0a-1b9d-4f27-9a6e-3c7d5b8e4f10"
+OWN = len(sys.argv) == 2
 BASE = sys.argv[1]
+VAULT = "https://contoso-prod.vault.azure.net" if OWN else BASE
+HOST = "contoso-prod.vault.azure.net"
+CA = True if OWN else sys.argv[2]
+PREFIX = "" if OWN else sys.argv[3] + "-"
+LOGIN = os.environ.get("LOGIN", BASE)
+TENANT = os.environ.get("TENANT", "8f5e2c0a-1b9d-4f27-9a6e-3c7d5b8e4f10")
+CLIENT = os.environ.get("CLIENT", "5c1d8e3a-7f10-4a2b-8c3d-9e4f5a6b7c8d")
+CLIENT_SECRET = os.environ.get("CLIENT_SECRET", "the-clients-secret-of-the-test")
 
 
 class Loopback(RequestsTransport):
@@ -47,17 +56,22 @@ class Credential:
     def get_token(self, *scopes, **kwargs):
         assert kwargs["tenant_id"] == TENANT, kwargs
         form = {
-            "client_id": "5c1d8e3a-7f10-4a2b-8c3d-9e4f5a6b7c8d",
-            "client_secret": "the-clients-secret-of-the-test",
+            "client_id": CLIENT,
+            "client_secret": CLIENT_SECRET,
             "grant_type": "client_credentials",
             "scope": scopes[0],
         }
-        answer = requests.post(f"{BASE}/{TENANT}/oauth2/v2.0/token", data=form, timeout=10).json()
+        url = f"{LOGIN}/{TENANT}/oauth2/v2.0/token"
+        answer = requests.post(url, data=form, timeout=10, verify=CA).json()
         return AccessToken(answer["access_token"], 4102444800)
 
 
 def settings():
-    return {"credential": Credential(), "api_version": "7.4", "transport": Loopback()}
+    common = {"credential": Credential(), "api_version": "7.4"}
+    if OWN:
+        return common | {"transport": Loopback()}
+    # Its host is not below vault.azure.net.
+    return common | {"connection_verify": CA, "verify_challenge_resource": False}
 
 
 def sha1(certificate):
@@ -76,27 +90,27 @@ def main():
     certificates = CertificateClient(VAULT, **settings())
 
     # A secret object: one JSON value holds the PFX and its password.
-    secret = secrets.get_secret("billing")
+    secret = secrets.get_secret(PREFIX + "billing")
     assert secret.properties.content_type == "application/json"
     value = json.loads(secret.value)
     found["secret"] = opened(base64.b64decode(value["certificate"]), value["password"].encode())
     assert any(name.startswith("certroll-record-") for name in secret.properties.tags)
-    versions = list(secrets.list_properties_of_secret_versions("billing"))
+    versions = list(secrets.list_properties_of_secret_versions(PREFIX + "billing"))
     assert all(version.expires_on and version.not_before for version in versions)
 
     # A certificate object whose key can leave: the PFX behind it has an empty password.
-    exported = certificates.get_certificate("export")
-    behind = secrets.get_secret("export")
+    exported = certificates.get_certificate(PREFIX + "export")
+    behind = secrets.get_secret(PREFIX + "export")
     assert behind.properties.content_type == "application/x-pkcs12"
     found["exportable"] = opened(base64.b64decode(behind.value), b"")
     assert exported.properties.x509_thumbprint.hex().upper() == found["exportable"]
-    policy = certificates.get_certificate_policy("export")
+    policy = certificates.get_certificate_policy(PREFIX + "export")
     assert policy.exportable and policy.issuer_name == "Unknown" and not policy.lifetime_actions
 
     # One whose key never leaves: the vault signs with it, and the certificate verifies it.
-    stays = certificates.get_certificate("stays")
+    stays = certificates.get_certificate(PREFIX + "stays")
     leaf = x509.load_der_x509_certificate(bytes(stays.cer))
-    policy = certificates.get_certificate_policy("stays")
+    policy = certificates.get_certificate_policy(PREFIX + "stays")
     assert not policy.exportable and policy.key_type == "RSA"
     crypto = CryptographyClient(stays.key_id, **settings())
     # Without the right to read the key the client signs in the vault, as consumers do.

@@ -5,6 +5,7 @@ mod clients;
 mod made;
 mod pending;
 mod secret;
+mod served;
 mod sign_in;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use certroll::key::Secret;
 use certroll::key_vault::{API_VERSION, KeyVault, SignIn};
 use certroll::net::{RetrySettings, Service, Transport, Way};
 use certroll::random::SystemRandom;
+use certroll::runtime::Clock;
 
 use crate::support::key_vault::{CLIENT, CLIENT_SECRET, HOST, KeyVaultService, LOGIN, TENANT};
 use crate::support::service::StillClock;
@@ -32,10 +34,33 @@ fn vault_at(
     address: &str,
     scope: Option<&str>,
 ) -> Arc<KeyVault> {
+    let credential = OwnCredential {
+        tenant: Some(TENANT.into()),
+        client_id: CLIENT.parse().unwrap(),
+        method: Method::Secret(Secret::new(CLIENT_SECRET.into())),
+        source: "the test".into(),
+    };
     let inner = Arc::clone(service) as Arc<dyn Transport>;
+    let clock = StillClock::at("2026-06-30T00:00:00Z");
+    opened(inner, clock, trouble, address, |line| SignIn {
+        line,
+        login: LOGIN.into(),
+        credential,
+        scope: scope.map(str::to_owned),
+    })
+}
+
+/// The vault at that address, over that transport.
+fn opened(
+    inner: Arc<dyn Transport>,
+    clock: Arc<dyn Clock>,
+    trouble: &Arc<Trouble>,
+    address: &str,
+    sign_in: impl FnOnce(Line) -> SignIn,
+) -> Arc<KeyVault> {
     let way = Way {
         transport: Arc::new(Troubled { inner, trouble: Arc::clone(trouble) }),
-        clock: StillClock::at("2026-06-30T00:00:00Z"),
+        clock,
         random: Arc::new(SystemRandom),
         in_flight: Arc::new(tokio::sync::Semaphore::new(4)),
         retry: RetrySettings::default(),
@@ -49,15 +74,8 @@ fn vault_at(
         endpoints,
         Arc::clone(&way.in_flight),
     );
-    let credential = OwnCredential {
-        tenant: Some(TENANT.into()),
-        client_id: CLIENT.parse().unwrap(),
-        method: Method::Secret(Secret::new(CLIENT_SECRET.into())),
-        source: "the test".into(),
-    };
-    let sign_in = SignIn { line, login: LOGIN.into(), credential, scope: scope.map(str::to_owned) };
     let service = Service::new("key vault contoso-prod", address, way).unwrap();
-    Arc::new(KeyVault::new(service, API_VERSION, sign_in).unwrap())
+    Arc::new(KeyVault::new(service, API_VERSION, sign_in(line)).unwrap())
 }
 
 /// The calls that change something, in the words of the documentation.

@@ -151,7 +151,11 @@ fn a_real_vault_tells_the_same_story() {
     let mut story = Story::new();
     story.vault = Some((address, token));
     let told = story.tell(&read("txt"));
-    let accepted = read("out");
+    let mut accepted = read("out");
+    if !told.contains("invalid token") {
+        // All that OpenBao says of a token it does not know.
+        accepted = accepted.replace("permission denied; invalid token", "permission denied");
+    }
     let diff = similar::TextDiff::from_lines(&accepted, &told).unified_diff().to_string();
     assert_eq!(diff, "", "a real Vault and the test's own are not alike");
 }

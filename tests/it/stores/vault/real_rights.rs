@@ -17,7 +17,7 @@ use crate::support::keys;
 use crate::support::trouble::Trouble;
 
 /// Makes a policy of the page's blocks for that path, the first so many of them.
-fn documented_policy(server: &Server, name: &str, blocks: usize) -> String {
+pub(super) fn documented_policy(server: &Server, name: &str, blocks: usize) -> String {
     let page = include_str!("../../../../docs/stores/hashicorp_vault.md");
     let found: Vec<&str> =
         page.split("```hcl\n").skip(1).take(blocks).map(|rest| rest.split("```").next().unwrap()).collect();
@@ -30,7 +30,7 @@ fn documented_policy(server: &Server, name: &str, blocks: usize) -> String {
 }
 
 /// Enables a sign-in method at a mount of its own.
-fn enable(server: &Server, method: &str) -> String {
+pub(super) fn enable(server: &Server, method: &str) -> String {
     let mount = format!("{method}-{}", fresh_name().replace('/', "-"));
     server.done("POST", &format!("sys/auth/{mount}"), &json!({ "type": method }));
     mount
@@ -52,12 +52,16 @@ fn approle(server: &Server, policy: &str, uses: u32) -> [(&'static str, String);
     ]
 }
 
-fn store(server: &Server, trouble: &std::sync::Arc<Trouble>, settings: &[(&str, String)]) -> VaultStore {
+pub(super) fn store(
+    server: &Server,
+    trouble: &std::sync::Arc<Trouble>,
+    settings: &[(&str, String)],
+) -> VaultStore {
     let settings: Vec<(&str, &str)> = settings.iter().map(|(key, value)| (*key, value.as_str())).collect();
     VaultStore::new(server.vault(trouble, auth_of(&settings)), "secret", None)
 }
 
-fn sign_ins(trouble: &Trouble) -> usize {
+pub(super) fn sign_ins(trouble: &Trouble) -> usize {
     trouble.journal().iter().filter(|call| call.ends_with("/login")).count()
 }
 
