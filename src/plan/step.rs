@@ -389,7 +389,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Step::Request { generation: _, key, subject, place } => {
-                write!(f, "RSA {}, {subject}, key made in {place} and staying there", key.bits())
+                write!(f, "RSA {}, {subject}, key made and kept in {place}", key.bits())
             }
             Step::Issue {
                 generation: _,
