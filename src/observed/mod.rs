@@ -205,6 +205,12 @@ impl Credential {
     pub fn is_expired_at(&self, now: Timestamp) -> bool {
         self.end.is_some_and(|end| end <= now)
     }
+
+    /// The same for whoever takes it off for that: also by a clock that goes `tolerance` behind ours. The directory's clock decides until
+    /// when it signs in.
+    pub fn is_expired_for_all_at(&self, now: Timestamp, tolerance: SignedDuration) -> bool {
+        self.end.is_some_and(|end| now.duration_since(end) >= tolerance)
+    }
 }
 
 /// `customKeyIdentifier`, in the shapes it occurs in.

@@ -304,7 +304,7 @@ impl Guard<'_> {
         let Some(credential) = credential else { return Ok(()) };
         rule(self.declared.drop_expired_foreign.contains(id), "drops a credential the file does not name")?;
         rule(credential.reserved.is_none(), "drops a reserved credential")?;
-        rule(credential.is_expired_at(self.now), "drops a credential that has not expired")
+        rule(self.has_expired(credential), "drops a credential that has not expired")
     }
 
     fn allows_removal(&self, credential: &Credential, because: &Because, world: &World) -> Rule {
@@ -320,9 +320,7 @@ impl Guard<'_> {
             rule(proven, "removes a credential whose successor was not proven in the same run")?;
             let overridden = matches!(because, Because::Revoked | Because::RevokePrevious);
             rule(
-                overridden
-                    || credential.is_expired_at(self.now)
-                    || self.overlap_is_over(successor, credential),
+                overridden || self.has_expired(credential) || self.overlap_is_over(successor, credential),
                 "removes a credential before the overlap is over",
             )
         } else {
@@ -341,9 +339,14 @@ impl Guard<'_> {
             .is_some_and(|at| self.declared.overlap.after(at) <= self.now);
         let overridden = matches!(because, Because::Revoked);
         rule(
-            overridden || confirmed || credential.is_expired_at(self.now),
+            overridden || confirmed || self.has_expired(credential),
             "removes a provider's credential without an acknowledgement",
         )
+    }
+
+    /// By the directory's clock, too, which is as far from ours as a plan allows.
+    fn has_expired(&self, credential: &Credential) -> bool {
+        credential.is_expired_for_all_at(self.now, self.policy.settings.skew_refuse)
     }
 
     fn is_ours(&self, credential: &Credential, sha1: Sha1, world: &World) -> bool {

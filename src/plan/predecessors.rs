@@ -152,7 +152,7 @@ fn candidate<'s>(
     }
     let is_current = current.is_some_and(|current| current.sha1 == sha1);
     // One that has expired is nobody's any more as soon as its successor is in use.
-    let outlived = succession.successor.is_some() && credential.is_expired_at(situation.now);
+    let outlived = succession.successor.is_some() && situation.has_surely_ended(credential);
     if is_current && !outlived && !is_sentenced(situation, credential) {
         return None;
     }
@@ -199,7 +199,7 @@ fn verdict(
     candidate: &Candidate<'_>,
 ) -> Verdict {
     let sentenced = is_sentenced(situation, candidate.credential);
-    let expired = candidate.credential.is_expired_at(situation.now);
+    let expired = situation.has_surely_ended(candidate.credential);
     let reasons = if sentenced {
         REASONS_TO_KEEP_A_REVOKED_ONE
     } else if expired {

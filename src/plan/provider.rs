@@ -310,7 +310,7 @@ fn keep_dropped(
     if let Some(note) = held_back(situation, None, "retire") {
         return Err(about(note));
     }
-    if credential.is_expired_at(situation.now) {
+    if situation.has_surely_ended(credential) {
         return Ok(Because::ExpiredPredecessor);
     }
     let Some(acknowledged) = acknowledged else {

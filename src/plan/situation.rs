@@ -208,6 +208,11 @@ impl<'a> Situation<'a> {
         theirs.min_by_key(|credential| (credential.sha1(), credential.key_id))
     }
 
+    /// Whether a credential may be taken off because its end has passed.
+    pub fn has_surely_ended(&self, credential: &Credential) -> bool {
+        credential.is_expired_for_all_at(self.now, self.policy.settings.skew_refuse)
+    }
+
     /// Another certificate that names this credential under `adopt:`, `revoked:` or `--replace`. Whatever is decided about that one begins from the
     /// credential, so that nobody else takes it off.
     pub fn named_beside(&self, credential: &Credential) -> Option<&'a Address> {

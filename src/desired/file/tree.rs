@@ -136,7 +136,7 @@ impl<'a> NodeRef<'a> {
         self.entry(key).map(|(_, value)| value)
     }
 
-    /// As JSON, for deserialising. Bounded by [`DEPTH_MAX`].
+    /// As JSON, for deserialising. No deeper than what is read.
     pub(super) fn to_json(self) -> serde_json::Value {
         use serde_json::Value as Json;
         match &self.node().value {

@@ -297,7 +297,7 @@ pub fn publish(situation: &Situation<'_>, generation: &GenerationRef, repair: bo
             && !is_own(credential)
             && situation.named_beside(credential).is_none()
             && situation.held_beside(credential).is_none()
-            && credential.is_expired_at(situation.now)
+            && situation.has_surely_ended(credential)
             && credential.key_id.is_some_and(|id| declared.drop_expired_foreign.contains(&id))
     };
     let made = situation.holding.generations.iter().map(reference_and_life);

@@ -434,6 +434,18 @@ fn due_rows() -> Vec<Row> {
             notes: &[],
         },
         Row {
+            story: "one that has expired by our clock alone is rotated and stays: the directory's may be ten minutes behind",
+            world: || world().with(current("old", "2026-03-01")).at("2027-03-01T00:09:00Z"),
+            steps: &["issue: expired", "publish", "prove", "promote"],
+            notes: &["later old retire"],
+        },
+        Row {
+            story: "one that has expired by every clock goes with its rotation",
+            world: || world().with(current("old", "2026-03-01")).at("2027-03-01T00:10:00Z"),
+            steps: &["issue: expired", "publish", "prove", "promote", "retire old: expired predecessor"],
+            notes: &[],
+        },
+        Row {
             story: "an expired one that is missing from the target is not repaired",
             world: || world().with(current("old", "2026-02-01").unpublished()),
             steps: &["issue: expired", "publish", "prove", "promote"],
