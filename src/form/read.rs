@@ -1,4 +1,4 @@
-//! Reading a key with its certificate from PEM and PFX: what the tool itself signs in with.
+//! Reading a key with its certificate from PEM and PFX: what the tool itself signs in with, and what somebody else made and was adopted.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
