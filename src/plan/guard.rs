@@ -282,7 +282,8 @@ impl Guard<'_> {
         }
     }
 
-    /// Whether the record says that it was made for this certificate and object, or the file names it.
+    /// Whether the record says that it was made for this certificate and object, or the file names it. A key without a certificate
+    /// is on no object yet.
     fn is_own(&self, world: &World, reference: &GenerationRef) -> bool {
         let Some(record) = world.generation(reference).map(|generation| &generation.record) else {
             return true;
@@ -291,7 +292,8 @@ impl Guard<'_> {
         let adopted =
             |thumbprints| self.declared.adopt.iter().any(|adopt| adopt.thumbprint.names(&thumbprints));
         let ours = record.owner == self.desired.owner && names.contains(&record.name);
-        (ours || record.thumbprints.is_some_and(adopted)) && record.target == world.target.id
+        let for_this = record.thumbprints.is_none() || record.target == world.target.id;
+        (ours || record.thumbprints.is_some_and(adopted)) && for_this
     }
 
     fn thumbprint(&self, world: &World, reference: &GenerationRef) -> Option<Sha1> {

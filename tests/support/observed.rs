@@ -405,9 +405,8 @@ impl World {
 
     /// The record of a generation, to be changed.
     pub(crate) fn record(mut self, label: &str, change: impl FnOnce(&mut PublicRecord)) -> World {
-        let wanted = thumbprints(label);
         let mut generations = self.holding_mut().generations.iter_mut();
-        change(&mut generations.find(|g| g.record.thumbprints == Some(wanted)).unwrap().record);
+        change(&mut generations.find(|g| g.handle == label).unwrap().record);
         self
     }
 }
@@ -515,6 +514,11 @@ impl Made {
 
     pub(crate) fn named(self, text: &str) -> Made {
         Made { name: Some(name(text)), ..self }
+    }
+
+    /// Requested, and nobody has signed it yet.
+    pub(crate) fn unsigned(self) -> Made {
+        Made { phase: RecordedPhase::Requested, ..self }
     }
 
     pub(crate) fn rejected(self) -> Made {

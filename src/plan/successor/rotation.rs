@@ -153,9 +153,11 @@ pub(super) fn discard_others(
 ) {
     for generation in generations_on_their_way(situation) {
         let is_kept = kept.is_some_and(|kept| kept.handle == generation.handle);
-        // One made for another object may be published there.
+        // One made for another object may be published there, but for one that nobody has signed yet: that one stands in the way
+        // where a name has room for one request.
         let made_for_it = generation.record.target == situation.target.id;
-        if !is_kept && made_for_it && situation.credentials_of(generation).is_empty() {
+        let unsigned = generation.record.thumbprints.is_none();
+        if !is_kept && (made_for_it || unsigned) && situation.credentials_of(generation).is_empty() {
             let step = Step::Discard { generation: reference(generation), place: place(situation.declared) };
             steps.push(planned(situation, step, Because::NoLongerFits));
         }

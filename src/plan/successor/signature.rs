@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::certificate::Certificate;
 use crate::desired::{Issuer, answer_file, request_file};
 use crate::observed::{Answer, Generation};
+use crate::plan::calendar::{Life, due};
 use crate::plan::reason::{Note, NoteKind};
 use crate::plan::situation::Situation;
 use crate::plan::step::GenerationRef;
@@ -95,6 +96,14 @@ fn unfit(
         return Some((
             format!("it is not valid before {}", certificate.not_before),
             "wait, or have it signed again with an earlier start".to_owned(),
+        ));
+    }
+    let length = certificate.not_after.duration_since(certificate.not_before);
+    let due = due(declared, Life { began: certificate.not_before, end: certificate.not_after, length });
+    if due <= situation.now {
+        return Some((
+            format!("it came late: its own rotation was due on {due}"),
+            format!("{again}, with dates from today on"),
         ));
     }
     let wanted = declared.validity.after(asked_at);

@@ -415,6 +415,19 @@ fn names() -> Vec<Row> {
             notes: &[],
         },
         Row {
+            story: "a signing request for a former object makes room for one for the new object",
+            world: || {
+                world()
+                    .with(current("old", "2027-02-01").named("backups").unpublished())
+                    .with(staged("asked", "2027-02-20", ANOTHER).unsigned())
+                    .record("old", |record| record.target = application(uuid::Uuid::from_u128(7)))
+                    .record("asked", |record| record.target = application(uuid::Uuid::from_u128(7)))
+                    .moved("contoso/backups", ADDRESS)
+            },
+            steps: &["discard: no longer fits", "issue: target differs", "publish", "prove", "promote"],
+            notes: &[],
+        },
+        Row {
             story: "a removed entry retires what carries our marks and nothing else",
             world: || {
                 healthy()

@@ -251,8 +251,9 @@ impl Generator {
             event = event.with("by", "name");
         }
         let by_hand = keeps_requests(kept) && self.dice.percent(20);
-        // A person takes days: nobody asks for that every few days, and what lies for longer than a period is due when it is taken.
-        let timings = if by_hand { &TIMINGS[..SLOW] } else { &TIMINGS[..] };
+        // A person takes days: few ask for that every few days, for what lies longer than a period comes too late.
+        let patient = by_hand && self.dice.percent(85);
+        let timings = if patient { &TIMINGS[..SLOW] } else { &TIMINGS[..] };
         let (validity, timing, value, overlap) = *self.dice.pick(timings);
         event = event.with("overlap", overlap);
         let (mut acknowledges, mut believed, mut places) = (false, false, Vec::new());
