@@ -10,7 +10,9 @@ use jiff::Timestamp;
 use crate::desired::{Acknowledgement, Declared, Desired, Issuer, Prove};
 use crate::ids::{Address, KeyId, Sha1, TargetId, Thumbprints};
 use crate::observed::record::PublicRecord;
-use crate::observed::{Credential, Current, Holding, Observed, ObservedStore, StoreState, TargetState};
+use crate::observed::{
+    Credential, Current, Generation, Holding, Observed, ObservedStore, StoreState, TargetState,
+};
 use crate::plan::in_use;
 use crate::plan::policy::Policy;
 use crate::plan::predict::{Context, World};
@@ -57,18 +59,21 @@ fn check_removed(
     let heirs = desired.moved.iter().filter(|moved| moved.from == certificate.address);
     let mut heirs = heirs.filter_map(|moved| desired.certificates.get(&moved.to));
     let left = heirs.all(|heir| has_left(heir, certificate, desired, observed, settings, now));
-    let read_by_another = |planned: &PlannedStep| match (&planned.step, &certificate.target) {
+    let not_read_by_another = |planned: &PlannedStep| match (&planned.step, &certificate.target) {
         (Step::Retire { credential }, Some(target)) => {
-            offered_beside(&certificate.address, target.id, credential.sha1, observed)
+            let own = &certificate.address;
+            let ended = credential.end.is_some_and(|end| now.duration_since(end) >= settings.skew_refuse);
+            rule(!offered_beside(own, target.id, credential.sha1, observed), OFFERED_BESIDE)
+                .and_then(|()| rule(ended || !unread_beside(own, target.id, observed), UNREAD_BESIDE))
         }
-        _ => false,
+        _ => Ok(()),
     };
     for (index, planned) in certificate.steps.iter().enumerate() {
         let only_removes =
             matches!((&planned.step, &planned.because), (Step::Retire { .. }, Because::Removed));
         let verdict = rule(only_removes, "an undeclared certificate may only be removed")
             .and_then(|()| rule(left, "what it was moved to has not taken its place"))
-            .and_then(|()| rule(!read_by_another(planned), OFFERED_BESIDE));
+            .and_then(|()| not_read_by_another(planned));
         verdict.map_err(|rule| Unsafe { address: certificate.address.clone(), step: index + 1, rule })?;
     }
     Ok(())
@@ -185,24 +190,41 @@ fn offered(world: &World) -> Option<Sha1> {
 
 const OFFERED_BESIDE: &str = "removes the credential of what another certificate's consumers read";
 
-/// Whether another certificate on that object has its consumers read it.
+/// Whether another certificate has its consumers read it. It may be on another object by now, and its store still offer what was made
+/// for this one.
 fn offered_beside(own: &Address, target: TargetId, sha1: Sha1, observed: &Observed) -> bool {
-    let on_it = |address: &Address| {
-        let state = observed.tenants.get(&address.tenant).and_then(|tenant| tenant.targets.get(address));
-        matches!(state, Some(TargetState::Found(found)) if found.id == target)
-    };
-    let offers = |store: &ObservedStore| match &store.state {
+    let offers = |address: &Address, store: &ObservedStore| match &store.state {
         StoreState::Known(holding) => match &holding.current {
             Some(Current::Recorded(sha256)) => {
-                let offered = holding.generation(sha256).and_then(|generation| generation.record.thumbprints);
-                offered.is_some_and(|thumbprints| thumbprints.sha1 == sha1)
+                holding.generation(sha256).map(|generation| &generation.record).is_some_and(|record| {
+                    record.thumbprints.is_some_and(|thumbprints| thumbprints.sha1 == sha1)
+                        && (record.target == target || is_on(address, target, observed))
+                })
             }
-            Some(Current::Unrecorded { thumbprints }) => thumbprints.is_some_and(|both| both.sha1 == sha1),
+            Some(Current::Unrecorded { thumbprints }) => {
+                thumbprints.is_some_and(|both| both.sha1 == sha1) && is_on(address, target, observed)
+            }
             None => false,
         },
         StoreState::Absent | StoreState::Unreadable { .. } => false,
     };
-    observed.stores.iter().any(|(address, store)| address != own && on_it(address) && offers(store))
+    observed.stores.iter().any(|(address, store)| address != own && offers(address, store))
+}
+
+const UNREAD_BESIDE: &str = "removes what another certificate's store may offer, which could not be read";
+
+/// Whether another certificate on that object has a store that could not be read.
+fn unread_beside(own: &Address, target: TargetId, observed: &Observed) -> bool {
+    let unread = |store: &ObservedStore| matches!(store.state, StoreState::Unreadable { .. });
+    observed
+        .stores
+        .iter()
+        .any(|(address, store)| address != own && unread(store) && is_on(address, target, observed))
+}
+
+fn is_on(address: &Address, target: TargetId, observed: &Observed) -> bool {
+    let state = observed.tenants.get(&address.tenant).and_then(|tenant| tenant.targets.get(address));
+    matches!(state, Some(TargetState::Found(found)) if found.id == target)
 }
 
 /// A beginning counts as reached that is no further away than clocks may differ: another machine may have published by a faster one.
@@ -321,6 +343,12 @@ impl Guard<'_> {
                 || (self.declared.prove == Prove::ReadBack && self.read_back.contains(&successor));
             rule(proven, "removes a credential whose successor was not proven in the same run")?;
             let overridden = matches!(because, Because::Revoked | Because::RevokePrevious);
+            let holds = |generation: &Generation| {
+                generation.record.thumbprints.is_some_and(|thumbprints| thumbprints.sha1 == sha1)
+            };
+            let held = self.observed.holding().is_some_and(|holding| holding.generations.iter().any(holds));
+            let known = held || !unread_beside(&self.declared.address, world.target.id, self.all);
+            rule(overridden || self.has_expired(credential) || known, UNREAD_BESIDE)?;
             rule(
                 overridden || self.has_expired(credential) || self.overlap_is_over(successor, credential),
                 "removes a credential before the overlap is over",

@@ -9,16 +9,17 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::desired::{Cloud, Declared, Desired};
-use crate::ids::{Address, Name, Sha1, Thumbprint};
+use crate::ids::Name;
 use crate::observed::{
-    Credential, Current, Generation, Holding, KeyState, Observed, ObservedTenant, StoreState, Target,
-    TargetState, Untouchable,
+    Credential, Generation, Holding, KeyState, Observed, ObservedTenant, StoreState, Target, TargetState,
+    Untouchable,
 };
 use crate::plan::calendar::{freeze_at, next_open};
 use crate::plan::policy::Policy;
 use crate::plan::predict::{Context, World};
 use crate::plan::reason::{Because, Note, NoteKind, Refusal};
-use crate::plan::situation::{CurrentView, Siblings, Situation, reference};
+use crate::plan::siblings::{self, Siblings, held_for, kept_for};
+use crate::plan::situation::{CurrentView, Situation, reference};
 use crate::plan::step::{RecordWrite, Step};
 use crate::plan::{
     CertificatePlan, LeftAlone, Plan, PlannedTarget, asked, deliveries, digest, predecessors, provider,
@@ -27,14 +28,14 @@ use crate::plan::{
 
 /// Works out what to do, and does nothing.
 pub fn plan(desired: &Desired, observed: &Observed, policy: &Policy, now: Timestamp) -> Plan {
-    let siblings = siblings(desired, observed, &policy.replace);
+    let siblings = siblings::of_tenants(desired, &[observed], &policy.replace);
     let mut certificates: Vec<CertificatePlan> = desired
         .certificates
         .values()
         .filter(|declared| policy.selects(declared))
         .map(|declared| plan_certificate(desired, declared, observed, &siblings, policy, now))
         .collect();
-    certificates.extend(removed::plans(desired, observed, policy, now));
+    certificates.extend(removed::plans(desired, observed, &siblings, policy, now));
     certificates.sort_by(|one, two| one.address.cmp(&two.address));
     let mut plan = Plan {
         now,
@@ -47,52 +48,6 @@ pub fn plan(desired: &Desired, observed: &Observed, policy: &Policy, now: Timest
     };
     plan.refusals = refusals(desired, observed, policy, &plan);
     plan
-}
-
-/// What the files say of each tenant: the names they account for (declared ones, former ones and those of `removed:` entries), and which
-/// certificate names which thumbprint, `replace` of this run included. And which certificate's store holds which generation, as far as
-/// stores were read.
-pub fn siblings(
-    desired: &Desired,
-    observed: &Observed,
-    replace: &BTreeMap<Address, Thumbprint>,
-) -> BTreeMap<Name, Siblings> {
-    let mut siblings: BTreeMap<Name, Siblings> = BTreeMap::new();
-    let removed = desired.removed.iter().map(|removed| &removed.address);
-    let former = desired.moved.iter().map(|moved| &moved.from);
-    for address in desired.certificates.keys().chain(removed).chain(former) {
-        siblings.entry(address.tenant.clone()).or_default().names.insert(address.name.clone());
-    }
-    for (address, declared) in &desired.certificates {
-        let named = &mut siblings.entry(address.tenant.clone()).or_default().named;
-        let adopted = declared.adopt.iter().map(|adopt| adopt.thumbprint);
-        let replaced = replace.get(address).copied();
-        for thumbprint in adopted.chain(declared.revoked.iter().copied()).chain(replaced) {
-            named.entry(thumbprint).or_default().insert(address.clone());
-        }
-    }
-    for (address, store) in &observed.stores {
-        let target = observed.tenants.get(&address.tenant).and_then(|tenant| tenant.targets.get(address));
-        let (StoreState::Known(holding), Some(TargetState::Found(target))) = (&store.state, target) else {
-            continue;
-        };
-        let held = &mut siblings.entry(address.tenant.clone()).or_default().held;
-        for sha1 in keys_in(holding) {
-            held.entry((target.id, sha1)).or_default().insert(address.clone());
-        }
-    }
-    siblings
-}
-
-/// The generations whose keys consumers could read there, and what they read if it has no record.
-fn keys_in(holding: &Holding) -> impl Iterator<Item = Sha1> {
-    let held = holding.generations.iter().filter(|generation| generation.key == KeyState::Held);
-    let unrecorded = match &holding.current {
-        Some(Current::Unrecorded { thumbprints }) => *thumbprints,
-        Some(Current::Recorded(_)) | None => None,
-    };
-    let all = held.filter_map(|generation| generation.record.thumbprints).chain(unrecorded);
-    all.map(|thumbprints| thumbprints.sha1)
 }
 
 /// Plans one certificate.
@@ -355,26 +310,12 @@ pub(super) fn kept_for_another(situation: &Situation<'_>, credential: &Credentia
     Some(credential.sha1().map_or(note.clone(), |sha1| note.about(sha1)))
 }
 
-/// The note of what stays because that certificate names it.
-pub(super) fn kept_for(other: &Address) -> Note {
-    let hint = format!("take it out of adopt and revoked of {other} if it is not that one's");
-    Note::new(NoteKind::Waiting, format!("is kept: {other} names it too")).with_hint(hint)
-}
-
 /// Why it stays although the file has it taken off: another certificate's store has its key.
 pub(super) fn held_for_another(situation: &Situation<'_>, credential: &Credential) -> Option<Note> {
     let other = situation.held_beside(credential)?;
     let note = held_for(other)
         .with_hint(format!("list it under drop_expired_foreign or revoked of {other} instead"));
     Some(credential.sha1().map_or(note.clone(), |sha1| note.about(sha1)))
-}
-
-/// The note of what stays because that certificate's store has the key.
-pub(super) fn held_for(other: &Address) -> Note {
-    Note::new(
-        NoteKind::Waiting,
-        format!("is kept: the store of {other} holds it, and its consumers may read it"),
-    )
 }
 
 fn title(declared: &Declared) -> String {

@@ -11,6 +11,7 @@ use crate::observed::{Credential, DeliveryState};
 use crate::plan::in_use;
 use crate::plan::planner::{held_back, held_for_another, kept_for_another};
 use crate::plan::reason::{Because, Note, NoteKind, ack_command};
+use crate::plan::siblings::perhaps_held_for;
 use crate::plan::situation::{CurrentView, Situation, Standing, reference};
 use crate::plan::step::{CredentialRef, Evidence, Step};
 use crate::plan::successor::{Succession, generations_on_their_way, held_by, is_held, planned, provable};
@@ -237,6 +238,7 @@ const REASONS_TO_KEEP: &[Reason] = &[
     not_ours_to_remove,   // The file does not name it and our marks are not on it.
     named_beside,         // Another certificate's file says something about it.
     held_beside,          // Another certificate's store has its key.
+    perhaps_held_beside,  // Another certificate's store may have it, and could not be read.
     never_retired,        // The file says so.
     successor_to_come,    // Its successor is only made, or made current, in this run.
     no_working_successor, // Nothing could take its place.
@@ -277,6 +279,12 @@ fn named_beside(asked: &Asked<'_>) -> Option<Note> {
 
 fn held_beside(asked: &Asked<'_>) -> Option<Note> {
     held_for_another(asked.situation, asked.candidate.credential)
+}
+
+fn perhaps_held_beside(asked: &Asked<'_>) -> Option<Note> {
+    let other = asked.situation.perhaps_held_beside(asked.candidate.credential)?;
+    let note = perhaps_held_for(other);
+    Some(asked.candidate.credential.sha1().map_or(note.clone(), |sha1| note.about(sha1)))
 }
 
 fn never_retired(asked: &Asked<'_>) -> Option<Note> {

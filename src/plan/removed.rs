@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::desired::{Desired, Moved, Removed};
-use crate::ids::{Address, KeyId, Name, Thumbprint};
+use crate::ids::{Address, KeyId, Name};
 use crate::observed::{Credential, Observed, ObservedTenant, StoreState, Target, TargetState};
 use crate::plan::calendar::{freeze_at, next_open};
 use crate::plan::in_use;
-use crate::plan::planner::{held_for, kept_for, not_ours_to_edit, siblings};
+use crate::plan::planner::not_ours_to_edit;
 use crate::plan::policy::Policy;
 use crate::plan::reason::{Because, Note, NoteKind};
-use crate::plan::situation::{Siblings, Situation};
+use crate::plan::siblings::{Siblings, held_for, kept_for, perhaps_held_for};
+use crate::plan::situation::Situation;
 use crate::plan::step::{CredentialRef, Step};
 use crate::plan::{CertificatePlan, LeftAlone, PlannedStep, PlannedTarget, digest};
 use crate::settings::Settings;
@@ -21,12 +22,12 @@ use crate::settings::Settings;
 pub(super) fn plans(
     desired: &Desired,
     observed: &Observed,
+    accounted: &BTreeMap<Name, Siblings>,
     policy: &Policy,
     now: Timestamp,
 ) -> Vec<CertificatePlan> {
     let mut plans = Vec::new();
     let mut seen: BTreeMap<&Name, usize> = BTreeMap::new();
-    let accounted = siblings(desired, observed, &policy.replace);
     for removed in &desired.removed {
         let index = seen.entry(&removed.address.tenant).or_default();
         let state = observed
@@ -110,9 +111,11 @@ fn plan_removed(
     for credential in &credentials {
         let (Some(key_id), Some(sha1)) = (credential.key_id, credential.sha1()) else { continue };
         // What it moved to may name it: that one is the same certificate.
-        let another = |other: &&Address| !Situation::names_of(desired, other).contains(&removed.address.name);
-        let named_by = siblings.and_then(|all| all.named.get(&Thumbprint::Sha1(sha1))?.iter().find(another));
-        let held_by = siblings.and_then(|all| all.held.get(&(target.id, sha1))?.iter().find(another));
+        let another = |other: &Address| !Situation::names_of(desired, other).contains(&removed.address.name);
+        let named_by = siblings.and_then(|all| all.naming(credential, another));
+        let held_by = siblings.and_then(|all| all.holding(target.id, credential, another));
+        let perhaps_by = siblings.and_then(|all| all.perhaps_holding(target.id, another));
+        let has_ended = credential.is_expired_for_all_at(now, settings.skew_refuse);
         if let Some(other) = named_by.filter(|_| removed.retire) {
             plan.notes.push(kept_for(other).about(sha1));
         } else if let Some(other) = held_by.filter(|_| removed.retire) {
@@ -121,6 +124,8 @@ fn plan_removed(
                 removed.address, removed.address
             );
             plan.notes.push(held_for(other).with_hint(hint).about(sha1));
+        } else if let Some(other) = perhaps_by.filter(|_| removed.retire && !has_ended) {
+            plan.notes.push(perhaps_held_for(other).about(sha1));
         } else if removed.retire {
             let step = Step::Retire { credential: CredentialRef { key_id, sha1, end: credential.end } };
             plan.steps.push(PlannedStep {

@@ -8,27 +8,17 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use crate::desired::{Acknowledgement, Declared, Desired};
-use crate::ids::{Address, KeyId, Name, Owner, RotationId, Sha1, Sha256, TargetId, Thumbprint};
+use crate::ids::{Address, KeyId, Name, Owner, RotationId, Sha1, Sha256, Thumbprint};
 use crate::observed::record::{PublicRecord, RecordedPhase};
 use crate::observed::{
-    Answer, Credential, Current, DeliveryState, Generation, Holding, Identifier, KeyState, Shape, Target,
+    Answer, Credential, Current, DeliveryState, Generation, Holding, KeyState, Shape, Target,
 };
 use crate::plan::calendar::{Life, due};
 use crate::plan::in_use;
 use crate::plan::policy::Policy;
 use crate::plan::records::{Recorded, credential_dates};
+use crate::plan::siblings::Siblings;
 use crate::plan::step::GenerationRef;
-
-/// What the files and the stores say of one tenant.
-#[derive(Debug, Clone, Default)]
-pub struct Siblings {
-    /// Every name they account for, former and removed ones included.
-    pub names: BTreeSet<Name>,
-    /// By thumbprint: the certificates that name it under `adopt:` or `revoked:`.
-    pub named: BTreeMap<Thumbprint, BTreeSet<Address>>,
-    /// By object and thumbprint: the certificates on that object whose stores hold the key.
-    pub held: BTreeMap<(TargetId, Sha1), BTreeSet<Address>>,
-}
 
 /// One certificate, with everything the decisions look at.
 pub struct Situation<'a> {
@@ -213,22 +203,23 @@ impl<'a> Situation<'a> {
         credential.is_expired_for_all_at(self.now, self.policy.settings.skew_refuse)
     }
 
-    /// Another certificate that names this credential under `adopt:`, `revoked:` or `--replace`. Whatever is decided about that one begins from the
-    /// credential, so that nobody else takes it off.
+    /// Another certificate that names this credential under `adopt:`, `revoked:` or `--replace`.
     pub fn named_beside(&self, credential: &Credential) -> Option<&'a Address> {
-        let thumbprint = match &credential.identifier {
-            Identifier::Sha1(sha1) => Thumbprint::Sha1(*sha1),
-            Identifier::Sha256(sha256) => Thumbprint::Sha256(*sha256),
-            _ => return None,
-        };
-        self.siblings.named.get(&thumbprint)?.iter().find(|address| **address != self.declared.address)
+        self.siblings.naming(credential, |address| *address != self.declared.address)
     }
 
-    /// Another certificate on this object whose store holds the key: its consumers may read it, and when the credential goes, it has a
-    /// key to destroy.
+    /// Another certificate whose store holds the key of this credential.
     pub fn held_beside(&self, credential: &Credential) -> Option<&'a Address> {
-        let holders = self.siblings.held.get(&(self.target.id, credential.sha1()?))?;
-        holders.iter().find(|address| **address != self.declared.address)
+        self.siblings.holding(self.target.id, credential, |address| *address != self.declared.address)
+    }
+
+    /// Another certificate whose store may hold the key of this credential and could not be read: what its own store does not hold may
+    /// be there.
+    pub fn perhaps_held_beside(&self, credential: &Credential) -> Option<&'a Address> {
+        if self.held_generation(credential).is_some() {
+            return None;
+        }
+        self.siblings.perhaps_holding(self.target.id, |address| *address != self.declared.address)
     }
 
     /// A generation in the store's entry that was made for somebody else and still has its key. While there is one, nothing in the entry

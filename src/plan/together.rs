@@ -14,7 +14,7 @@ use crate::plan::guard::Unsafe;
 use crate::plan::policy::Policy;
 use crate::plan::predict::{Context, World};
 use crate::plan::step::Step;
-use crate::plan::{CertificatePlan, Plan, planner, removed};
+use crate::plan::{CertificatePlan, Plan, planner, removed, siblings};
 
 /// Proves that the plan settles.
 pub fn settles(plan: &Plan, desired: &Desired, observed: &Observed, policy: &Policy) -> Result<(), Unsafe> {
@@ -26,13 +26,14 @@ pub fn settles(plan: &Plan, desired: &Desired, observed: &Observed, policy: &Pol
         together.carry_out(certificate, plan, desired, observed, policy);
     }
     let after = together.observed(desired, observed);
-    let siblings = planner::siblings(desired, &after, &policy.replace);
+    // What no step touches is as it was, and its store may still keep something elsewhere.
+    let siblings = siblings::of_tenants(desired, &[&after, observed], &policy.replace);
     let touched = after.tenants.values().flat_map(|tenant| tenant.targets.keys());
     let touched = touched.filter_map(|address| desired.certificates.get(address));
     let planned = touched
         .filter(|declared| policy.selects(declared))
         .map(|declared| planner::plan_certificate(desired, declared, &after, &siblings, policy, plan.now));
-    let again = planned.chain(removed::plans(desired, &after, policy, plan.now));
+    let again = planned.chain(removed::plans(desired, &after, &siblings, policy, plan.now));
     match again.into_iter().find(|certificate| !certificate.steps.is_empty()) {
         Some(left) => {
             let rule = "carrying it out would leave steps to do at the same moment";

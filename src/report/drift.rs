@@ -17,10 +17,10 @@ use crate::desired::{Declared, Desired, Ignore, Issuer, Origin, PublicKeyFile};
 pub use crate::drift_rules::{Rule, Severity};
 use crate::ids::{Address, KeyId, Name, Owner, Sha1, TargetId, Thumbprint};
 use crate::observed::{Credential, Holding, Observed, ObservedTenant, StoreState, Target, TargetState};
-use crate::plan::planner::siblings;
 use crate::plan::policy::Policy;
 use crate::plan::reason::NoteKind;
-use crate::plan::situation::{Siblings, Situation};
+use crate::plan::siblings::{self, Siblings};
+use crate::plan::situation::Situation;
 use crate::plan::{CertificatePlan, Plan, successor};
 pub use generations::days_until;
 
@@ -109,7 +109,7 @@ impl Drift {
 
 /// Compares what is declared with what was observed. `plan` is the plan of the same moment, of the same certificates.
 pub fn drift(desired: &Desired, observed: &Observed, plan: &Plan, policy: &Policy) -> Drift {
-    let siblings = siblings(desired, observed, &BTreeMap::new());
+    let siblings = siblings::of_tenants(desired, &[observed], &BTreeMap::new());
     let mut look = Look {
         desired,
         observed,

@@ -2,7 +2,9 @@
 
 use certroll::desired::{Moved, Prove};
 use certroll::ids::{KeyId, Thumbprint};
-use certroll::observed::{Credential, DeliveryState, Identifier, KeyState, Reserved, TargetState};
+use certroll::observed::{
+    Credential, DeliveryState, Identifier, KeyState, ObservedStore, Reserved, StoreState, TargetState,
+};
 use certroll::plan::reason::Because;
 use certroll::plan::step::{CredentialRef, Evidence, GenerationRef, Step};
 use certroll::plan::{Plan, PlannedStep, guard};
@@ -266,6 +268,45 @@ fn p1_what_another_certificates_consumers_read_is_not_removed() {
     world.observed.stores.insert(address("contoso/mail"), theirs);
     let refused = guard::check(&plan, &world.desired, &world.observed, &world.policy).unwrap_err();
     assert_eq!((refused.address, refused.rule), (address("contoso/gone"), rule));
+}
+
+/// Nobody knows what a store offers that could not be read; and one that offers what was made for this object does so wherever its
+/// certificate is declared by now.
+#[test]
+fn p1_what_another_certificates_consumers_may_read_is_not_removed() {
+    let entry = || {
+        super::observed::world().credential(orphan("gone", "old", "2026-08-01")).removed("contoso/gone", true)
+    };
+    let plan = plan_of(&entry());
+    let judged = |mail_on, store: ObservedStore| {
+        let mut world = entry().with_certificate("contoso/mail", mail_on);
+        world.observed.stores.insert(address("contoso/mail"), store);
+        guard::check(&plan, &world.desired, &world.observed, &world.policy).map_err(|refused| refused.rule)
+    };
+    let unread =
+        || ObservedStore { state: StoreState::Unreadable { reason: "503".into() }, ..world_of_another() };
+    let elsewhere = uuid::Uuid::from_u128(7);
+    let may_offer = "removes what another certificate's store may offer, which could not be read";
+    assert_eq!(judged(OBJECT, unread()), Err(may_offer));
+    assert_eq!(judged(elsewhere, unread()), Ok(()));
+    let offers = "removes the credential of what another certificate's consumers read";
+    assert_eq!(judged(elsewhere, world_of_another()), Err(offers));
+
+    // The same of an orphan of a declared certificate; what its own store holds is known to be no other's.
+    let orphaned = || {
+        super::observed::world().with(current("new", "2027-01-01")).credential(orphan(
+            "backup",
+            "lost",
+            "2026-08-01",
+        ))
+    };
+    for (world, rule) in [(orphaned(), Err((2, may_offer))), (overlap_over(), Ok(()))] {
+        let plan = plan_of(&world);
+        let mut world = world.with_certificate("contoso/mail", OBJECT);
+        world.observed.stores.insert(address("contoso/mail"), unread());
+        let judged = guard::check(&plan, &world.desired, &world.observed, &world.policy);
+        assert_eq!(judged.map_err(|refused| (refused.step, refused.rule)), rule);
+    }
 }
 
 /// A store that offers `old`.

@@ -3,9 +3,9 @@
 use certroll::desired::{Issuer, Origin, PublicKeyFile, Removed, Retire, SelectBy, TargetSelector};
 use certroll::ids::TargetKind;
 use certroll::observed::{Credential, StoreState, TargetState};
-use certroll::plan::guard;
 use certroll::plan::reason::{Because, Note};
 use certroll::plan::step::{CredentialRef, Step};
+use certroll::plan::{Plan, guard};
 use proptest::prelude::*;
 use proptest::sample::select;
 use uuid::Uuid;
@@ -435,6 +435,85 @@ fn p1_what_another_certificate_s_store_holds_is_retired_by_nobody_else() {
         let kept = |note: &Note| note.text.starts_with("is kept: the store of contoso/mail holds it");
         assert!(backup.notes.iter().any(kept), "{named}: {backup:#?}");
     }
+}
+
+/// A `removed:` entry whose key another certificate's store may hold: a rename nobody declared.
+fn left_to(mail_on: Uuid, state: StoreState) -> World {
+    let mut world = super::observed::world()
+        .credential(orphan("gone", "old", "2026-08-01"))
+        .removed("contoso/gone", true)
+        .with_certificate("contoso/mail", mail_on);
+    world.observed.stores.get_mut(&address("contoso/mail")).unwrap().state = state;
+    world
+}
+
+fn notes_of<'p>(plan: &'p Plan, text: &str) -> Vec<&'p str> {
+    let certificate = plan.certificates.iter().find(|one| one.address == address(text)).unwrap();
+    certificate.notes.iter().map(|note| note.text.as_str()).collect()
+}
+
+/// Seed 700035 of the simulation: the vault was away for a moment, and the key that was read from it went.
+#[test]
+fn p1_what_a_store_that_cannot_be_read_may_hold_is_removed_by_nobody_else() {
+    let unread = || StoreState::Unreadable { reason: "503".into() };
+    let told = "is kept: the store of contoso/mail cannot be read, and may hold its key";
+    for mail_on in [OBJECT, Uuid::from_u128(7)] {
+        let world = left_to(mail_on, unread());
+        let plan = plan_of(&world);
+        assert!(
+            !steps_of(&world, &plan).iter().any(|step| step.contains("retire")),
+            "{}",
+            tell(&world, &plan)
+        );
+        assert_eq!(notes_of(&plan, "contoso/gone"), [told]);
+        check_any(&world, &plan).unwrap();
+    }
+    // One that has something of its own on another object did not come from here yesterday.
+    let mut elsewhere = left_to(Uuid::from_u128(7), unread());
+    let TargetState::Found(target) =
+        elsewhere.tenant_mut().targets.get_mut(&address("contoso/mail")).unwrap()
+    else {
+        panic!("it is there");
+    };
+    target.credentials.push(orphan("mail", "theirs", "2026-08-01"));
+    let plan = plan_of(&elsewhere);
+    assert!(
+        steps_of(&elsewhere, &plan).iter().any(|step| step.contains("retire old")),
+        "{}",
+        tell(&elsewhere, &plan)
+    );
+
+    // An orphan beside it, its own store readable: the key is in none that was read.
+    let mut orphaned = super::observed::world()
+        .credential(orphan("backup", "lost", "2026-08-01"))
+        .with(current("new", "2027-01-01"))
+        .with_certificate("contoso/mail", OBJECT);
+    let plan = plan_of(&orphaned);
+    assert!(
+        steps_of(&orphaned, &plan).iter().any(|step| step.contains("retire lost")),
+        "{}",
+        tell(&orphaned, &plan)
+    );
+    orphaned.observed.stores.get_mut(&address("contoso/mail")).unwrap().state = unread();
+    let plan = plan_of(&orphaned);
+    assert!(
+        !steps_of(&orphaned, &plan).iter().any(|step| step.contains("retire")),
+        "{}",
+        tell(&orphaned, &plan)
+    );
+    assert!(notes_of(&plan, ADDRESS).contains(&told), "{}", tell(&orphaned, &plan));
+}
+
+/// Seed 800043 of the simulation: it moved to another object, its `moved:` entry was dropped, and its store still offers what it had.
+#[test]
+fn p1_what_a_certificate_on_another_object_still_offers_is_removed_by_nobody_else() {
+    let theirs = super::observed::world().with(current("old", "2026-08-01").named("gone").unpublished());
+    let world = left_to(Uuid::from_u128(7), theirs.observed.stores[&address(ADDRESS)].state.clone());
+    let plan = plan_of(&world);
+    assert!(!steps_of(&world, &plan).iter().any(|step| step.contains("retire")), "{}", tell(&world, &plan));
+    let kept = "is kept: the store of contoso/mail holds it, and its consumers may read it";
+    assert_eq!(notes_of(&plan, "contoso/gone"), [kept]);
+    check_any(&world, &plan).unwrap();
 }
 
 /// One names a credential of the other's by mistake; its predecessor's overlap is over.

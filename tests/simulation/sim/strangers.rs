@@ -117,6 +117,10 @@ impl World {
             if let Some(sha1) = self.beside(name, which) {
                 policy.replace.insert(address(name), sha1.parse::<Thumbprint>().unwrap());
                 policy.revoke_previous = event.says("revoke_previous");
+                // Its own predecessor goes in the same run; what is anybody else's has to stay.
+                if which == "older" && policy.revoke_previous {
+                    self.state().oracles.revoke(&sha1);
+                }
             }
         } else if let Some(name) = event.get("replace")
             && let Some(sha1) = self.offered(name)
