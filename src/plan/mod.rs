@@ -15,6 +15,7 @@ pub mod provider;
 pub mod reason;
 pub mod records;
 pub mod removed;
+pub mod siblings;
 pub mod situation;
 pub mod step;
 pub mod successor;

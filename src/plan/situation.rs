@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use crate::desired::{Acknowledgement, Declared, Desired};
-use crate::ids::{Address, KeyId, Name, Owner, RotationId, Sha1, Sha256, TargetId, Thumbprint};
+use crate::ids::{Address, KeyId, Name, Owner, RotationId, Sha1, Sha256, Thumbprint};
 use crate::observed::record::{PublicRecord, RecordedPhase};
 use crate::observed::{
     Answer, Credential, Current, DeliveryState, Generation, Holding, Identifier, KeyState, Shape, Target,
@@ -17,18 +17,8 @@ use crate::plan::calendar::{Life, due};
 use crate::plan::in_use;
 use crate::plan::policy::Policy;
 use crate::plan::records::{Recorded, credential_dates};
+use crate::plan::siblings::Siblings;
 use crate::plan::step::GenerationRef;
-
-/// What the files and the stores say of one tenant.
-#[derive(Debug, Clone, Default)]
-pub struct Siblings {
-    /// Every name they account for, former and removed ones included.
-    pub names: BTreeSet<Name>,
-    /// By thumbprint: the certificates that name it under `adopt:` or `revoked:`.
-    pub named: BTreeMap<Thumbprint, BTreeSet<Address>>,
-    /// By object and thumbprint: the certificates on that object whose stores hold the key.
-    pub held: BTreeMap<(TargetId, Sha1), BTreeSet<Address>>,
-}
 
 /// One certificate, with everything the decisions look at.
 pub struct Situation<'a> {

@@ -13,6 +13,7 @@ use crate::observed::{
 use crate::plan::guard::Unsafe;
 use crate::plan::policy::Policy;
 use crate::plan::predict::{Context, World};
+use crate::plan::siblings::siblings;
 use crate::plan::step::Step;
 use crate::plan::{CertificatePlan, Plan, planner, removed};
 
@@ -26,7 +27,7 @@ pub fn settles(plan: &Plan, desired: &Desired, observed: &Observed, policy: &Pol
         together.carry_out(certificate, plan, desired, observed, policy);
     }
     let after = together.observed(desired, observed);
-    let siblings = planner::siblings(desired, &after, &policy.replace);
+    let siblings = siblings(desired, &after, &policy.replace);
     let touched = after.tenants.values().flat_map(|tenant| tenant.targets.keys());
     let touched = touched.filter_map(|address| desired.certificates.get(address));
     let planned = touched

@@ -17,10 +17,10 @@ use crate::desired::{Declared, Desired, Ignore, Issuer, Origin, PublicKeyFile};
 pub use crate::drift_rules::{Rule, Severity};
 use crate::ids::{Address, KeyId, Name, Owner, Sha1, TargetId, Thumbprint};
 use crate::observed::{Credential, Holding, Observed, ObservedTenant, StoreState, Target, TargetState};
-use crate::plan::planner::siblings;
 use crate::plan::policy::Policy;
 use crate::plan::reason::NoteKind;
-use crate::plan::situation::{Siblings, Situation};
+use crate::plan::siblings::{Siblings, siblings};
+use crate::plan::situation::Situation;
 use crate::plan::{CertificatePlan, Plan, successor};
 pub use generations::days_until;
 
