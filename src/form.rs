@@ -6,8 +6,8 @@ mod read;
 
 use zeroize::Zeroizing;
 
-pub(crate) use self::read::identity_in;
 pub use self::read::{Identity, IdentityError, read_pem, read_pfx};
+pub(crate) use self::read::{identity_in, issued_in};
 use crate::certificate::Certificate;
 use crate::desired::{Form, Format, Password};
 use crate::issuer::Issued;

@@ -20,6 +20,7 @@ mod publish;
 pub mod receipt;
 mod replace;
 mod retire;
+mod telling;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -88,7 +89,7 @@ pub async fn apply(job: Job<'_>) -> Report {
     let groups = groups(&job.plan.certificates);
     let carried_out = join_all(groups.into_iter().map(|group| one_after_another(&run, &undone, group))).await;
     let mut certificates: Vec<CertificateReport> = carried_out.into_iter().flatten().collect();
-    certificates.extend(chain::not_planned_any_more(&run, &undone));
+    certificates.extend(telling::not_planned_any_more(&run, &undone));
     certificates.sort_by(|one, two| one.address.cmp(&two.address));
     let denied = denied(job.plan, job.observed);
     let report = Report {

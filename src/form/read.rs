@@ -168,11 +168,7 @@ pub(crate) fn identity_in<V: AsRef<[u8]>>(values: &[V], sha256: &Sha256) -> Opti
     let values = || values.iter().map(AsRef::as_ref);
     let whole = || values().find_map(|text| read_pem(text).ok().filter(is_it));
     let pair = || {
-        let leads = |text: &[u8]| {
-            let all = Certificate::all_from_pem(text).unwrap_or_default();
-            all.first().is_some_and(|leaf| leaf.thumbprints.sha256 == *sha256)
-        };
-        let certificates = values().find(|text| leads(text))?;
+        let certificates = values().find(|text| led_by(text, sha256).is_some())?;
         values().find_map(|key| {
             let both = Zeroizing::new([certificates, b"\n".as_slice(), key].concat());
             read_pem(&both).ok().filter(is_it)
@@ -193,6 +189,19 @@ pub(crate) fn identity_in<V: AsRef<[u8]>>(values: &[V], sha256: &Sha256) -> Opti
     };
     let Identity { key, certificate, chain } = whole().or_else(pair).or_else(container)?;
     Some((key, Issued { certificate, chain }))
+}
+
+/// That certificate among values somebody else wrote, with or without a key that can be read.
+pub(crate) fn issued_in<V: AsRef<[u8]>>(values: &[V], sha256: &Sha256) -> Option<Issued> {
+    let found = values.iter().find_map(|text| led_by(text.as_ref(), sha256));
+    found.or_else(|| identity_in(values, sha256).map(|(_, issued)| issued))
+}
+
+/// The certificates of a PEM text whose first is the one that is meant.
+fn led_by(text: &[u8], sha256: &Sha256) -> Option<Issued> {
+    let mut all = Certificate::all_from_pem(text).ok()?.into_iter();
+    let certificate = all.next().filter(|leaf| leaf.thumbprints.sha256 == *sha256)?;
+    Some(Issued { certificate, chain: all.collect() })
 }
 
 /// The bytes of a PFX, which is one DER sequence.

@@ -11,19 +11,18 @@ use jiff::Timestamp;
 use crate::desired::{Cloud, Declared, Desired};
 use crate::ids::Name;
 use crate::observed::{
-    Credential, Generation, Holding, KeyState, Observed, ObservedTenant, StoreState, Target, TargetState,
-    Untouchable,
+    Generation, Holding, KeyState, Observed, ObservedTenant, StoreState, Target, TargetState, Untouchable,
 };
 use crate::plan::calendar::{freeze_at, next_open};
 use crate::plan::policy::Policy;
 use crate::plan::predict::{Context, World};
 use crate::plan::reason::{Because, Note, NoteKind, Refusal};
-use crate::plan::siblings::{self, Siblings, held_for, kept_for};
+use crate::plan::siblings::{self, Siblings, listed_and_kept, of_somebody_else};
 use crate::plan::situation::{CurrentView, Situation, reference};
 use crate::plan::step::{RecordWrite, Step};
 use crate::plan::{
-    CertificatePlan, LeftAlone, Plan, PlannedTarget, asked, deliveries, digest, predecessors, provider,
-    removed, successor,
+    CertificatePlan, LeftAlone, Plan, PlannedTarget, deliveries, digest, predecessors, provider, removed,
+    successor,
 };
 
 /// Works out what to do, and does nothing.
@@ -254,23 +253,6 @@ fn record_adoption(situation: &Situation<'_>, current: &CurrentView<'_>, plan: &
     plan.steps.insert(0, successor::planned(situation, step, Because::Adopted));
 }
 
-/// What in the entry or on the target belongs to another certificate, so that nothing here may be decided about it.
-fn of_somebody_else(situation: &Situation<'_>) -> Option<Note> {
-    if let Some(other) = situation.others_generation() {
-        let (owner, name) = (&other.record.owner, &other.record.name);
-        let text = format!(
-            "{} also holds a generation made for {owner}/{name}",
-            successor::place(situation.declared)
-        );
-        let hint = "give the certificate a store name of its own, or list that generation under adopt to take it over";
-        return Some(Note::blocked(text, hint));
-    }
-    let Some(credential) = situation.names_a_siblings() else { return asked::not_ours(situation) };
-    let (sha1, marker) = (credential.sha1()?, credential.marker()?);
-    let text = format!("the declaration names {sha1}, which is {marker}'s: nothing is decided about it here");
-    Some(Note::blocked(text, format!("write it at {}/{}", situation.declared.address.tenant, marker.name)))
-}
-
 /// After a move to another object: what stays on the former one.
 fn left_behind(situation: &Situation<'_>) -> Vec<Note> {
     let elsewhere = situation.holding.generations.iter().filter(|generation| {
@@ -289,33 +271,6 @@ fn left_behind(situation: &Situation<'_>) -> Vec<Note> {
         generation.record.thumbprints.map_or(note.clone(), |thumbprints| note.about(thumbprints.sha1))
     };
     elsewhere.map(note).collect()
-}
-
-/// What the file drops here, and another certificate names or has the key of.
-fn listed_and_kept(situation: &Situation<'_>) -> Vec<Note> {
-    let listed = |id| situation.declared.drop_expired_foreign.contains(&id);
-    let credentials = situation.target.client_credentials();
-    let kept = credentials.filter(|credential| credential.key_id.is_some_and(listed));
-    let note = |credential| {
-        let note =
-            kept_for_another(situation, credential).or_else(|| held_for_another(situation, credential));
-        note.map(|note| Note { kind: NoteKind::Warning, ..note })
-    };
-    kept.filter_map(note).collect()
-}
-
-/// Why a credential stays that another certificate names: a mistake in the file, or two that took over one key.
-pub(super) fn kept_for_another(situation: &Situation<'_>, credential: &Credential) -> Option<Note> {
-    let note = kept_for(situation.named_beside(credential)?);
-    Some(credential.sha1().map_or(note.clone(), |sha1| note.about(sha1)))
-}
-
-/// Why it stays although the file has it taken off: another certificate's store has its key.
-pub(super) fn held_for_another(situation: &Situation<'_>, credential: &Credential) -> Option<Note> {
-    let other = situation.held_beside(credential)?;
-    let note = held_for(other)
-        .with_hint(format!("list it under drop_expired_foreign or revoked of {other} instead"));
-    Some(credential.sha1().map_or(note.clone(), |sha1| note.about(sha1)))
 }
 
 fn title(declared: &Declared) -> String {

@@ -1,5 +1,5 @@
-//! What the files and the stores say of the other certificates of a tenant: which names are accounted for, who names which credential,
-//! and whose consumers may read which key.
+//! What belongs to other certificates: which names the files account for, who names which credential, whose consumers may read which
+//! key; and the notes of what is left to them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,6 +10,7 @@ use crate::observed::{
 };
 use crate::plan::reason::{Note, NoteKind};
 use crate::plan::situation::Situation;
+use crate::plan::{asked, successor};
 
 /// What the files and the stores say of one tenant.
 #[derive(Debug, Clone, Default)]
@@ -148,6 +149,50 @@ fn keys_in(holding: &Holding) -> impl Iterator<Item = (Option<TargetId>, Sha1)> 
     let recorded = held
         .filter_map(|generation| Some((Some(generation.record.target), generation.record.thumbprints?.sha1)));
     recorded.chain(unrecorded.map(|thumbprints| (None, thumbprints.sha1)))
+}
+
+/// What in the entry or on the target belongs to another certificate, so that nothing here may be decided about it.
+pub(super) fn of_somebody_else(situation: &Situation<'_>) -> Option<Note> {
+    if let Some(other) = situation.others_generation() {
+        let (owner, name) = (&other.record.owner, &other.record.name);
+        let text = format!(
+            "{} also holds a generation made for {owner}/{name}",
+            successor::place(situation.declared)
+        );
+        let hint = "give the certificate a store name of its own, or list that generation under adopt to take it over";
+        return Some(Note::blocked(text, hint));
+    }
+    let Some(credential) = situation.names_a_siblings() else { return asked::not_ours(situation) };
+    let (sha1, marker) = (credential.sha1()?, credential.marker()?);
+    let text = format!("the declaration names {sha1}, which is {marker}'s: nothing is decided about it here");
+    Some(Note::blocked(text, format!("write it at {}/{}", situation.declared.address.tenant, marker.name)))
+}
+
+/// What the file drops here, and another certificate names or has the key of.
+pub(super) fn listed_and_kept(situation: &Situation<'_>) -> Vec<Note> {
+    let listed = |id| situation.declared.drop_expired_foreign.contains(&id);
+    let credentials = situation.target.client_credentials();
+    let kept = credentials.filter(|credential| credential.key_id.is_some_and(listed));
+    let note = |credential| {
+        let note =
+            kept_for_another(situation, credential).or_else(|| held_for_another(situation, credential));
+        note.map(|note| Note { kind: NoteKind::Warning, ..note })
+    };
+    kept.filter_map(note).collect()
+}
+
+/// Why a credential stays that another certificate names: a mistake in the file, or two that took over one key.
+pub(super) fn kept_for_another(situation: &Situation<'_>, credential: &Credential) -> Option<Note> {
+    let note = kept_for(situation.named_beside(credential)?);
+    Some(credential.sha1().map_or(note.clone(), |sha1| note.about(sha1)))
+}
+
+/// Why it stays although the file has it taken off: another certificate's store has its key.
+pub(super) fn held_for_another(situation: &Situation<'_>, credential: &Credential) -> Option<Note> {
+    let other = situation.held_beside(credential)?;
+    let note = held_for(other)
+        .with_hint(format!("list it under drop_expired_foreign or revoked of {other} instead"));
+    Some(credential.sha1().map_or(note.clone(), |sha1| note.about(sha1)))
 }
 
 /// The note of what stays because that certificate names it.

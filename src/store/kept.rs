@@ -128,14 +128,8 @@ impl Kept {
     ) -> Result<Vec<(String, Zeroizing<String>)>, StoreError> {
         let thumbprints = self.record.thumbprints.ok_or_else(|| corrupt("a record without certificate"))?;
         let (key, issued) = self.open(&thumbprints)?;
-        let refused = |reason: String| StoreError {
-            kind: StoreErrorKind::Refused,
-            doing: "writing the form consumers read".into(),
-            reason,
-            hint: None,
-        };
-        let files =
-            render(form, &key, &issued, password, stem).map_err(|error| refused(error.to_string()))?;
+        let files = render(form, &key, &issued, password, stem);
+        let files = files.map_err(|error| unrendered(error.to_string()))?;
         let mut fields = Vec::new();
         for file in files {
             let part = if file.name.ends_with(".key") { "key" } else { "certificate" };
@@ -224,6 +218,13 @@ pub(super) fn corrupt(reason: &str) -> StoreError {
         reason: reason.to_owned(),
         hint: None,
     }
+}
+
+/// A generation cannot be written in the form its consumers read.
+#[cfg(any(feature = "azure-key-vault", feature = "hashicorp-vault"))]
+pub(super) fn unrendered(reason: String) -> StoreError {
+    let doing = "writing the form consumers read".to_owned();
+    StoreError { kind: StoreErrorKind::Refused, doing, reason, hint: None }
 }
 
 /// The SHA-256 digest of a text or value.

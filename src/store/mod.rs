@@ -10,6 +10,8 @@ mod kept;
 pub mod key_vault;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
+#[cfg(any(feature = "hashicorp-vault", feature = "azure-key-vault", feature = "kubernetes"))]
+mod two_slot;
 #[cfg(feature = "hashicorp-vault")]
 pub mod vault;
 

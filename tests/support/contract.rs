@@ -184,7 +184,7 @@ impl Rotation {
 
 pub const SUBJECT: &str = "CN=CloudM Continuity";
 
-fn requested(rotation: Rotation) -> PublicRecord {
+pub fn requested(rotation: Rotation) -> PublicRecord {
     let target = TargetId { kind: TargetKind::Application, object_id: Uuid::from_u128(7) };
     PublicRecord {
         format: RECORD_FORMAT,

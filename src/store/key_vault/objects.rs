@@ -10,7 +10,7 @@ use super::notes::Notes;
 use crate::certificate::{KeyKind, SignatureHash};
 use crate::desired::{Form, Format, Password};
 use crate::edges::Trouble;
-use crate::form::{Identity, read_pem, read_pfx, render};
+use crate::form::{identity_in, read_pem, read_pfx, render};
 use crate::ids::Thumbprints;
 use crate::issuer::self_signed::SelfSigned;
 use crate::issuer::{CertificateRequest, Issued, Issuer, SubjectKey};
@@ -20,8 +20,9 @@ use crate::key_vault::secrets::NewSecret;
 use crate::key_vault::{KeyVault, Tags, Version};
 use crate::observed::record::PublicRecord;
 use crate::period::Period;
-use crate::store::kept::{FieldNames, Kept, corrupt, sha256};
-use crate::store::{StoreError, StoreErrorKind};
+use crate::store::StoreError;
+use crate::store::kept::{FieldNames, Kept, corrupt, sha256, unrendered};
+use crate::store::two_slot::Whole;
 
 /// Content type of what certroll keeps for itself.
 const KEPT_TYPE: &str = "application/vnd.certroll+json";
@@ -34,13 +35,6 @@ const STANDS_IN: &str = "CN=certroll: the certificate of this key is awaited";
 pub(super) enum Objects {
     Secrets,
     Certificates,
-}
-
-/// A generation on its way into a version.
-pub(super) struct Whole<'a> {
-    pub(super) key: &'a PrivateKey,
-    pub(super) issued: &'a Issued,
-    pub(super) record: &'a PublicRecord,
 }
 
 /// What goes into a version: contents, content type, and its digest where it is read back as written.
@@ -158,7 +152,7 @@ impl Objects {
                     serial: [1; 16],
                 };
                 let made = SelfSigned.issue(&request, SubjectKey::Local(key)).await;
-                let issued = made.map_err(|error| refused(error.to_string()))?;
+                let issued = made.map_err(|error| unrendered(error.to_string()))?;
                 imported(form, &Whole { key, issued: &issued, record })
             }
         }
@@ -169,10 +163,11 @@ impl Objects {
         match self {
             Objects::Secrets => Kept::parse(text)?.key(),
             Objects::Certificates => {
-                let identity = identity(text);
-                Ok(identity
-                    .ok_or_else(|| corrupt("the vault hands out no PFX or PEM of the waiting key"))?
-                    .key)
+                let pfx = || STANDARD.decode(text.trim()).ok().map(Zeroizing::new);
+                let found = read_pem(text.as_bytes()).ok().or_else(|| read_pfx(&pfx()?, None).ok());
+                found
+                    .map(|found| found.key)
+                    .ok_or_else(|| corrupt("the vault hands out no PFX or PEM of the waiting key"))
             }
         }
     }
@@ -205,29 +200,9 @@ impl Objects {
     ) -> Result<(PrivateKey, Issued), StoreError> {
         match self {
             Objects::Secrets => Kept::parse(text)?.open(thumbprints),
-            Objects::Certificates => {
-                let identity = identity(text).filter(|found| found.certificate.thumbprints == *thumbprints);
-                let identity = identity.ok_or_else(|| {
-                    corrupt("the vault hands out no PFX or PEM of the generation's certificate")
-                })?;
-                Ok((identity.key, Issued { certificate: identity.certificate, chain: identity.chain }))
-            }
+            Objects::Certificates => identity_in(&[text.as_bytes()], &thumbprints.sha256)
+                .ok_or_else(|| corrupt("the vault hands out no PFX or PEM of the generation's certificate")),
         }
-    }
-}
-
-/// A PEM text, or a PFX without a password, as Key Vault hands them out and others write them.
-pub(super) fn identity(text: &str) -> Option<Identity> {
-    let pfx = || STANDARD.decode(text.trim()).ok().map(Zeroizing::new);
-    read_pem(text.as_bytes()).ok().or_else(|| read_pfx(&pfx()?, None).ok())
-}
-
-fn refused(reason: String) -> StoreError {
-    StoreError {
-        kind: StoreErrorKind::Refused,
-        doing: "writing the form consumers read".into(),
-        reason,
-        hint: None,
     }
 }
 
@@ -243,8 +218,8 @@ fn imported(form: &Form, whole: &Whole<'_>) -> Result<Contents, StoreError> {
     };
     let form = Form { format, profile: form.profile, password: Password::None };
     let files = render(&form, whole.key, issued, None, "certroll");
-    let file = files.map_err(|error| refused(error.to_string()))?.into_iter().next();
-    let file = file.ok_or_else(|| refused("the form has no content".to_owned()))?;
+    let file = files.map_err(|error| unrendered(error.to_string()))?.into_iter().next();
+    let file = file.ok_or_else(|| unrendered("the form has no content".to_owned()))?;
     Ok(Contents { bytes: file.contents, content_type })
 }
 

@@ -21,10 +21,9 @@ use crate::key_vault::certificates::{NewKey, UNKNOWN};
 use crate::key_vault::secrets::NewSecret;
 use crate::key_vault::{KeyVault, Tags, Version};
 use crate::observed::record::{PublicRecord, RecordedPhase};
-use crate::observed::{
-    Current, Generation, Holding, KeyState, ObservedStore, Removal, Shape, Staging, StoreState,
-};
+use crate::observed::{Current, Generation, KeyState, ObservedStore, Removal, Shape, Staging};
 use crate::store::kept::{certificates_pem, issued, sha256};
+use crate::store::two_slot::{self, CHANGED, NO_SUCH_GENERATION};
 use crate::store::{KeyRequest, Pending, StoreError, StoreErrorKind, StoreReader, StoreWriter};
 
 /// Certificate objects of one vault whose keys stay in it.
@@ -48,7 +47,7 @@ impl PendingStore {
     }
 
     fn missing(&self, doing: &str, entry: &StoreBinding) -> StoreError {
-        self.error(StoreErrorKind::Missing, doing, entry, "there is no such generation")
+        self.error(StoreErrorKind::Missing, doing, entry, NO_SUCH_GENERATION)
     }
 
     async fn view(&self, entry: &StoreBinding) -> Result<View, StoreError> {
@@ -193,19 +192,13 @@ impl StoreReader for PendingStore {
     }
 
     async fn observe(&self, entry: &StoreBinding) -> ObservedStore {
-        let shape = self.shape(entry);
         let seen = async {
             let view = self.view(entry).await?;
             let ours = view.waiting().map(|note| note.request_id.as_str());
             let warnings = super::rotators(&self.vault, &entry.entry, ours).await?;
             Ok::<_, StoreError>((view.holding()?, warnings))
         };
-        let (state, warnings) = match seen.await {
-            Ok((holding, warnings)) if holding == Holding::default() => (StoreState::Absent, warnings),
-            Ok((holding, warnings)) => (StoreState::Known(holding), warnings),
-            Err(error) => (StoreState::Unreadable { reason: error.to_string() }, Vec::new()),
-        };
-        ObservedStore { shape, state, warnings, damage: Vec::new() }
+        two_slot::observed(self.shape(entry), seen.await)
     }
 
     async fn issued(&self, entry: &StoreBinding, generation: &Generation) -> Result<Issued, StoreError> {
@@ -360,7 +353,7 @@ impl StoreWriter for PendingStore {
         }
         let rival = |reason: &str| self.error(StoreErrorKind::Rival, doing, entry, reason);
         if view.current()?.as_ref() != expected {
-            return Err(rival("somebody else changed what is current"));
+            return Err(rival(CHANGED));
         }
         let waiting = view.waiting().filter(|note| note.notes.sha256() == Some(sha256));
         if waiting.is_none_or(|note| note.notes.record.rejected) {

@@ -2,17 +2,17 @@
 //! makes key and certificate in one operation.
 
 use super::notes::Notes;
-use super::objects::{Contents, Objects, Whole};
+use super::objects::{Contents, Objects};
 use super::slots::SlotStore;
-use super::view::{Copy, View};
+use super::view::Copy;
 use crate::certificate::{PublicKey, asked_for};
 use crate::desired::{Format, StoreBinding};
-use crate::issuer::Issued;
 use crate::key::PrivateKey;
 use crate::key_vault::certificates::{NewKey, Operation};
 use crate::key_vault::{Tags, Version};
 use crate::observed::record::{PublicRecord, RecordedPhase};
 use crate::observed::{Generation, KeyState};
+use crate::store::two_slot::{Seen, TwoSlot};
 use crate::store::{KeyRequest, Pending, Signs, StoreError, StoreErrorKind};
 use crate::subject::is_same_name;
 
@@ -37,17 +37,13 @@ impl SlotStore {
         }
     }
 
-    pub(super) async fn keep_pending(
+    pub(super) async fn write_pending(
         &self,
         entry: &StoreBinding,
         key: &PrivateKey,
         csr: &[u8],
         record: &PublicRecord,
     ) -> Result<Pending, StoreError> {
-        let view = self.view(entry).await?;
-        if let Some(kept) = self.kept_request(entry, &view, record)? {
-            return Ok(kept);
-        }
         let notes = Notes { request: csr.to_vec(), ..Notes::of_adopted(record) };
         let now = self.vault.service().way().clock.now();
         let contents = self.objects.kept_alone(&entry.form, key, record, now).await?;
@@ -55,25 +51,14 @@ impl SlotStore {
         // Somebody may have done the same at the same time: look again, and agree on one.
         let after = self.view(entry).await?;
         let gone = || self.missing("keeping a signing request in", entry);
-        let kept = self.kept_request(entry, &after, record)?.ok_or_else(gone)?;
+        let generation = after.holding()?.of_rotation(record).ok_or_else(gone)?;
+        let csr = after.request(&generation)?.ok_or_else(gone)?;
         for other in after.requested(record.rotation_id) {
-            if other.version.id == written.id && kept.generation.handle != written.id {
+            if other.version.id == written.id && generation.handle != written.id {
                 self.retire(entry, other).await?;
             }
         }
-        Ok(kept)
-    }
-
-    fn kept_request(
-        &self,
-        entry: &StoreBinding,
-        view: &View,
-        record: &PublicRecord,
-    ) -> Result<Option<Pending>, StoreError> {
-        let Some(generation) = view.holding()?.of_rotation(record) else { return Ok(None) };
-        let csr = view.request_of(record.rotation_id).map(<[u8]>::to_vec);
-        let csr = csr.ok_or_else(|| self.missing("reading the signing request in", entry))?;
-        Ok(Some(Pending { generation, csr }))
+        Ok(Pending { generation, csr })
     }
 
     /// Has the vault make key and certificate. What is pending already is taken up if it is what is asked for.
@@ -133,46 +118,6 @@ impl SlotStore {
         let handle = format!("pending@{}", operation.request_id);
         let generation = Generation { handle, record: record.clone(), key: KeyState::Held };
         Ok(Pending { generation, csr: operation.csr })
-    }
-
-    pub(super) async fn attach_certificate(
-        &self,
-        entry: &StoreBinding,
-        generation: &Generation,
-        issued: &Issued,
-        record: &PublicRecord,
-    ) -> Result<Generation, StoreError> {
-        let doing = "attaching a certificate in";
-        let refused = |reason: &str| self.error(StoreErrorKind::Refused, doing, entry, reason);
-        let (view, name) = (self.view(entry).await?, SlotStore::next_name(entry));
-        let attached = view.holding()?.of_rotation(record);
-        if let Some(attached) = attached.filter(|held| held.record.thumbprints == record.thumbprints) {
-            return Ok(attached);
-        }
-        let thumbprints = issued.certificate.thumbprints;
-        if record.thumbprints != Some(thumbprints) {
-            return Err(refused("certificate and record do not belong together"));
-        }
-        let notes = Notes::new(record, issued, None);
-        let made = view.next.iter().find(|copy| copy.version.sha1 == Some(thumbprints.sha1));
-        if let Some(made) = made.filter(|made| made.is_requested() || made.notes.is_none()) {
-            self.note(&name, made, &notes, false).await?;
-        } else {
-            let waiting = view.requested(generation.record.rotation_id);
-            let waiting = waiting.first().ok_or_else(|| self.missing(doing, entry))?;
-            let text = self.vault.secret(&name, &waiting.version.id).await?;
-            let key = self.objects.key_alone(&text)?;
-            if !issued.certificate.matches_key(&key) {
-                let reason = "the certificate is for another key than the one that waits for it";
-                let hint = Some("have the request signed as it is now".to_owned());
-                return Err(StoreError { hint, ..refused(reason) });
-            }
-            let contents = self.objects.kept(&entry.form, &Whole { key: &key, issued, record })?;
-            self.write_next(entry, &contents, record, &notes).await?;
-            self.retire(entry, waiting).await?;
-        }
-        let handle = thumbprints.sha256.to_string();
-        Ok(Generation { handle, record: record.clone(), key: KeyState::Held })
     }
 
     /// Disables a version whose key is not waited for any more, and writes that down with it.

@@ -6,6 +6,7 @@ use crate::observed::record::PublicRecord;
 use crate::observed::{Current, Generation, Holding, KeyState};
 use crate::store::StoreError;
 use crate::store::kept::corrupt;
+use crate::store::two_slot::Seen;
 
 use super::notes::Notes;
 
@@ -43,7 +44,7 @@ impl Copy {
 }
 
 /// Both names, oldest version first.
-pub(super) struct View {
+pub(in crate::store) struct View {
     /// What consumers read.
     pub(super) live: Vec<Copy>,
     /// Where keys are kept: those that wait, and those of generations in `live`.
@@ -123,13 +124,6 @@ impl View {
         })
     }
 
-    /// The signing request of a rotation whose certificate is awaited or came: the newest that was kept.
-    pub(super) fn request_of(&self, rotation: Option<RotationId>) -> Option<&[u8]> {
-        let of = self.next.iter().rev().filter(|copy| copy.is_of_rotation(rotation));
-        let mut requests = of.filter_map(|copy| copy.notes.as_ref()).map(|notes| notes.request.as_slice());
-        requests.find(|request| !request.is_empty())
-    }
-
     /// The version whose record counts, and whether it stands under the name consumers read.
     pub(super) fn recorded(&self, sha256: &Sha256) -> Option<(bool, &Copy)> {
         let live = self.newest_live(sha256).map(|copy| (true, copy));
@@ -170,8 +164,10 @@ impl View {
             None => Current::Unrecorded { thumbprints: self.asked },
         }))
     }
+}
 
-    pub(super) fn holding(&self) -> Result<Holding, StoreError> {
+impl Seen for View {
+    fn holding(&self) -> Result<Holding, StoreError> {
         let mut seen: Vec<Sha256> = Vec::new();
         let mut generations = Vec::new();
         for sha256 in self.live.iter().chain(&self.next).filter_map(|copy| copy.notes.as_ref()?.sha256()) {
@@ -200,9 +196,20 @@ impl View {
     }
 
     /// Of several generations of one rotation the one that waited first counts, whoever looks.
-    pub(super) fn of_rotation(&self, record: &PublicRecord) -> Option<Sha256> {
+    fn staged(&self, record: &PublicRecord) -> Result<Option<Generation>, StoreError> {
         let of =
             self.next.iter().filter(|copy| copy.version.enabled && copy.is_of_rotation(record.rotation_id));
-        of.filter_map(|copy| copy.notes.as_ref()?.sha256()).next()
+        let first = of.filter_map(|copy| copy.notes.as_ref()?.sha256()).next();
+        let holding = self.holding()?;
+        Ok(first.and_then(|sha256| holding.generation(&sha256).cloned()))
+    }
+
+    /// Its own; of one whose certificate came, the newest that was kept.
+    fn request(&self, generation: &Generation) -> Result<Option<Vec<u8>>, StoreError> {
+        let rotation = generation.record.rotation_id;
+        let own = self.next.iter().filter(|copy| copy.version.id == generation.handle);
+        let of = own.chain(self.next.iter().rev().filter(|copy| copy.is_of_rotation(rotation)));
+        let mut requests = of.filter_map(|copy| copy.notes.as_ref()).map(|notes| &notes.request);
+        Ok(requests.find(|request| !request.is_empty()).cloned())
     }
 }

@@ -9,7 +9,8 @@ use crate::kubernetes::object::Meta;
 use crate::observed::record::{PublicRecord, RECORD_FORMAT, RecordedPhase};
 use crate::observed::{Current, Generation, Holding, KeyState};
 use crate::store::StoreError;
-use crate::store::kept::corrupt;
+use crate::store::kept::{corrupt, request};
+use crate::store::two_slot::Seen;
 
 /// The annotation the book stands in.
 pub(super) const ANNOTATION: &str = "certroll/records";
@@ -108,8 +109,16 @@ impl Book {
         self.generations.iter().find(|page| page.is_pending(rotation))
     }
 
+    /// The page of a generation, with its certificate or still without.
+    pub(super) fn of_mut(&mut self, record: &PublicRecord) -> Option<&mut Page> {
+        match record.thumbprints {
+            Some(thumbprints) => self.page_mut(&thumbprints.sha256),
+            None => self.pending_mut(record.rotation_id),
+        }
+    }
+
     /// As [`Book::pending`].
-    pub(super) fn pending_mut(&mut self, rotation: Option<RotationId>) -> Option<&mut Page> {
+    fn pending_mut(&mut self, rotation: Option<RotationId>) -> Option<&mut Page> {
         self.generations.iter_mut().find(|page| page.is_pending(rotation))
     }
 
@@ -141,7 +150,7 @@ pub(super) fn pending_field(rotation: RotationId) -> String {
 }
 
 /// Everything that is seen of an entry without reading a value.
-pub(super) struct View {
+pub(in crate::store) struct View {
     pub(super) book: Book,
     /// What consumers read.
     pub(super) live: Option<Meta>,
@@ -192,8 +201,10 @@ impl View {
         let nothing = fields.is_some_and(|fields| !self.names.iter().any(|name| fields.contains(name)));
         Ok((!nothing).then_some(Current::Unrecorded { thumbprints: None }))
     }
+}
 
-    pub(super) fn holding(&self) -> Result<Holding, StoreError> {
+impl Seen for View {
+    fn holding(&self) -> Result<Holding, StoreError> {
         let mut generations: Vec<Generation> = self
             .book
             .generations
@@ -210,5 +221,10 @@ impl View {
         generations
             .sort_by(|a, b| (a.record.requested_at, &a.handle).cmp(&(b.record.requested_at, &b.handle)));
         Ok(Holding { current: self.current()?, generations })
+    }
+
+    fn request(&self, generation: &Generation) -> Result<Option<Vec<u8>>, StoreError> {
+        let page = self.book.pending(generation.record.rotation_id);
+        page.map(|page| request(&page.request)).transpose()
     }
 }

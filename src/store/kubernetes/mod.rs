@@ -5,7 +5,6 @@
 //! for every call and what a death after it leaves.
 
 mod book;
-mod pending;
 
 use std::sync::Arc;
 
@@ -13,24 +12,23 @@ use async_trait::async_trait;
 use futures_util::future::try_join;
 use zeroize::Zeroizing;
 
-use book::{ANNOTATION, Book, Page, View, kept_field};
+use book::{ANNOTATION, Book, Page, View, kept_field, pending_field};
 
-use super::kept::{Kept, certificates_pem, issued, request};
-use super::{Pending, StoreError, StoreErrorKind, StoreReader, StoreWriter};
-use crate::certificate::Certificate;
+use super::kept::{Kept, certificates_pem, issued};
+use super::two_slot::{self, Seen, TwoSlot, Whole};
+use super::{Pending, StoreError, StoreErrorKind, StoreReader};
 use crate::desired::StoreBinding;
-use crate::form::identity_in;
-use crate::ids::{Sha256, Thumbprints};
+use crate::form::{identity_in, issued_in};
+use crate::ids::Thumbprints;
 use crate::issuer::Issued;
-use crate::key::{LocalSigner, PrivateKey, Secret, Signer};
+use crate::key::{PrivateKey, Secret};
 use crate::kubernetes::fields::{self, PasswordField};
-use crate::kubernetes::object::{Values, Write};
+use crate::kubernetes::object::Write;
 use crate::kubernetes::{Cluster, Needed, Secrets};
 use crate::may::May;
 use crate::observed::record::{PublicRecord, RecordedPhase};
-use crate::observed::{
-    Current, Generation, Holding, KeyState, ObservedStore, Removal, Shape, Staging, StoreState,
-};
+use crate::observed::{Current, Generation, KeyState, ObservedStore, Removal, Shape, Staging};
+use crate::pem;
 
 /// The Secrets of a namespace.
 pub struct KubernetesStore {
@@ -45,33 +43,6 @@ impl KubernetesStore {
 
     fn next_name(entry: &StoreBinding) -> String {
         format!("{}-next", entry.entry)
-    }
-
-    fn error(&self, kind: StoreErrorKind, doing: &str, entry: &StoreBinding, reason: &str) -> StoreError {
-        let doing = format!("{doing} Secret {}", self.secrets.place(&entry.entry));
-        StoreError { kind, doing, reason: reason.to_owned(), hint: None }
-    }
-
-    fn missing(&self, doing: &str, entry: &StoreBinding) -> StoreError {
-        self.error(StoreErrorKind::Missing, doing, entry, "there is no such generation")
-    }
-
-    fn thumbprints(
-        &self,
-        doing: &str,
-        entry: &StoreBinding,
-        record: &PublicRecord,
-    ) -> Result<Thumbprints, StoreError> {
-        record.thumbprints.ok_or_else(|| self.missing(doing, entry))
-    }
-
-    /// Two requests, and no value in their answers.
-    async fn view(&self, entry: &StoreBinding) -> Result<View, StoreError> {
-        let next_name = KubernetesStore::next_name(entry);
-        let (live, next) =
-            try_join(self.secrets.metadata(&entry.entry), self.secrets.metadata(&next_name)).await?;
-        let names = fields::names(&entry.form, &PasswordField(None));
-        Ok(View { book: Book::of(next.as_ref())?, live, next, names })
     }
 
     /// Writes book and keys at once.
@@ -101,11 +72,7 @@ impl KubernetesStore {
         self.write_next(entry, view, book, |write| write).await
     }
 
-    /// What is kept of a generation.
-    async fn kept(&self, doing: &str, entry: &StoreBinding, sha256: &Sha256) -> Result<Kept, StoreError> {
-        self.kept_in(doing, entry, &kept_field(sha256)).await
-    }
-
+    /// What is kept in a field.
     async fn kept_in(&self, doing: &str, entry: &StoreBinding, field: &str) -> Result<Kept, StoreError> {
         let gone = || self.error(StoreErrorKind::Missing, doing, entry, "the generation's key is gone");
         let values = self.secrets.read(&KubernetesStore::next_name(entry)).await?.ok_or_else(gone)?;
@@ -114,91 +81,6 @@ impl KubernetesStore {
             self.error(StoreErrorKind::Corrupt, doing, entry, "what was kept was changed by hand")
         })?;
         Kept::parse(text)
-    }
-
-    /// Key and certificates of a generation. What consumers read is compared with what was written for them first.
-    async fn open(
-        &self,
-        doing: &str,
-        entry: &StoreBinding,
-        generation: &Generation,
-    ) -> Result<(PrivateKey, Issued), StoreError> {
-        let thumbprints = self.thumbprints(doing, entry, &generation.record)?;
-        let view = self.view(entry).await?;
-        let kept = self.kept(doing, entry, &thumbprints.sha256).await?;
-        if view.current()? == Some(Current::Recorded(thumbprints.sha256)) {
-            let values = self.secrets.read(&entry.entry).await?;
-            kept.check_rendered(|name| values.as_ref()?.value(name))?;
-        }
-        kept.open(&thumbprints)
-    }
-
-    /// A certificate that anybody can find in what consumers read now, of that thumbprint. Reads values: for `apply` alone.
-    fn find(values: &Values, sha256: &Sha256) -> Option<Issued> {
-        values.all().find_map(|value| {
-            let mut all = Certificate::all_from_pem(&value).ok()?;
-            let found = all.first().is_some_and(|leaf| leaf.thumbprints.sha256 == *sha256);
-            found.then(|| Issued { certificate: all.remove(0), chain: all })
-        })
-    }
-
-    /// The first record of an adopted entry: only of what consumers read now.
-    async fn adopt(
-        &self,
-        entry: &StoreBinding,
-        view: &mut View,
-        record: &PublicRecord,
-        sha256: &Sha256,
-    ) -> Result<(), StoreError> {
-        let doing = "writing the record of";
-        if !matches!(view.current()?, Some(Current::Unrecorded { .. })) {
-            return Err(self.missing(doing, entry));
-        }
-        let values = self.secrets.read(&entry.entry).await?.ok_or_else(|| self.missing(doing, entry))?;
-        let all: Vec<_> = values.all().collect();
-        let identity = identity_in(&all, sha256);
-        let found = match &identity {
-            Some((_, issued)) => Some(issued.clone()),
-            None => KubernetesStore::find(&values, sha256),
-        };
-        let found = found.ok_or_else(|| self.missing(doing, entry))?;
-        let mut book = view.book.clone();
-        let adopted = Some(values.meta().data_history());
-        book.put(Page { adopted, ..Page::new(record, certificates_pem(&found).to_string()) });
-        // A Secret has no versions: what is not kept now is gone with the next promotion, and nobody could go back to it.
-        let Some((key, issued)) = identity else { return self.put_book(entry, view, book).await };
-        let kept = Kept::new(&key, &issued, record).to_text()?;
-        let kept = Zeroizing::new(kept.as_bytes().to_vec());
-        self.write_next(entry, view, book, |write| write.set(kept_field(sha256), kept)).await
-    }
-
-    /// Keeps what the rendered fields will be, then writes them for consumers.
-    async fn render(
-        &self,
-        entry: &StoreBinding,
-        view: &mut View,
-        thumbprints: &Thumbprints,
-        password: Option<&Secret>,
-    ) -> Result<(), StoreError> {
-        let doing = "promoting in";
-        let sha256 = thumbprints.sha256;
-        let mut kept = self.kept(doing, entry, &sha256).await?;
-        let (key, issued) = kept.open(thumbprints)?;
-        let rendered =
-            fields::rendered(&entry.form, &key, &issued, password, &PasswordField(None), &entry.entry)
-                .map_err(|error| self.error(StoreErrorKind::Refused, doing, entry, &error.to_string()))?;
-        kept.remember(rendered.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
-        let mut book = view.book.clone();
-        // A time of an earlier promotion would make the overlap look older than it is, should this be the last thing that is done.
-        if let Some(page) = book.page_mut(&sha256) {
-            page.record.promoted_at = None;
-        }
-        let text = Zeroizing::new(kept.to_text()?.as_bytes().to_vec());
-        self.write_next(entry, view, book, |write| write.set(kept_field(&sha256), text)).await?;
-        let secret_type = fields::secret_type(entry.options.object.as_deref());
-        let write = fields::write(secret_type, rendered, thumbprints);
-        view.live = Some(self.secrets.apply(&entry.entry, view.live.as_ref(), write).await?);
-        Ok(())
     }
 }
 
@@ -220,12 +102,7 @@ impl StoreReader for KubernetesStore {
             let warnings = view.live.as_ref().map(|live| fields::warnings(live, &view.names));
             Ok((view.holding()?, warnings.unwrap_or_default()))
         });
-        let (state, warnings) = match seen {
-            Ok((holding, warnings)) if holding == Holding::default() => (StoreState::Absent, warnings),
-            Ok((holding, warnings)) => (StoreState::Known(holding), warnings),
-            Err(error) => (StoreState::Unreadable { reason: error.to_string() }, Vec::new()),
-        };
-        ObservedStore { shape: self.shape(entry), state, warnings, damage: Vec::new() }
+        two_slot::observed(self.shape(entry), seen)
     }
 
     async fn issued(&self, entry: &StoreBinding, generation: &Generation) -> Result<Issued, StoreError> {
@@ -237,9 +114,7 @@ impl StoreReader for KubernetesStore {
     }
 
     async fn requested(&self, entry: &StoreBinding, generation: &Generation) -> Result<Vec<u8>, StoreError> {
-        let view = self.view(entry).await?;
-        let page = view.book.pending(generation.record.rotation_id);
-        request(&page.ok_or_else(|| self.missing("reading the signing request in", entry))?.request)
+        two_slot::requested(self, entry, generation).await
     }
 
     fn signs_in(&self) -> Option<String> {
@@ -260,143 +135,225 @@ impl StoreReader for KubernetesStore {
 }
 
 #[async_trait]
-impl StoreWriter for KubernetesStore {
-    async fn stage(
+impl TwoSlot for KubernetesStore {
+    type View = View;
+
+    fn place(&self, entry: &StoreBinding) -> String {
+        format!("Secret {}", self.secrets.place(&entry.entry))
+    }
+
+    /// Two requests, and no value in their answers.
+    async fn view(&self, entry: &StoreBinding) -> Result<View, StoreError> {
+        let next_name = KubernetesStore::next_name(entry);
+        let (live, next) =
+            try_join(self.secrets.metadata(&entry.entry), self.secrets.metadata(&next_name)).await?;
+        let names = fields::names(&entry.form, &PasswordField(None));
+        Ok(View { book: Book::of(next.as_ref())?, live, next, names })
+    }
+
+    async fn open(
+        &self,
+        doing: &str,
+        entry: &StoreBinding,
+        view: &View,
+        generation: &Generation,
+    ) -> Result<(PrivateKey, Issued), StoreError> {
+        let thumbprints = self.thumbprints(doing, entry, &generation.record)?;
+        let kept = self.kept_in(doing, entry, &kept_field(&thumbprints.sha256)).await?;
+        if view.current()? == Some(Current::Recorded(thumbprints.sha256)) {
+            let values = self.secrets.read(&entry.entry).await?;
+            kept.check_rendered(|name| values.as_ref()?.value(name))?;
+        }
+        kept.open(&thumbprints)
+    }
+
+    async fn open_alone(
+        &self,
+        doing: &str,
+        entry: &StoreBinding,
+        _view: &View,
+        waiting: &Generation,
+    ) -> Result<PrivateKey, StoreError> {
+        let rotation = waiting.record.rotation_id.ok_or_else(|| self.missing(doing, entry))?;
+        self.kept_in(doing, entry, &pending_field(rotation)).await?.key()
+    }
+
+    async fn write_staged(
         &self,
         entry: &StoreBinding,
-        key: &PrivateKey,
-        issued: &Issued,
-        record: &PublicRecord,
+        mut view: View,
+        whole: &Whole<'_>,
     ) -> Result<Generation, StoreError> {
-        let mut view = self.view(entry).await?;
-        if let Some(staged) = view.holding()?.of_rotation(record) {
-            return Ok(staged);
-        }
+        let Whole { key, issued, record } = *whole;
         let sha256 = issued.certificate.thumbprints.sha256;
-        let kept = Zeroizing::new(Kept::new(key, issued, record).to_text()?.as_bytes().to_vec());
+        let kept = bytes(&Kept::new(key, issued, record))?;
         let mut book = view.book.clone();
-        let certificates = certificates_pem(issued).to_string();
-        book.put(Page::new(record, certificates));
+        book.put(Page::new(record, certificates_pem(issued).to_string()));
         self.write_next(entry, &mut view, book, |write| write.set(kept_field(&sha256), kept)).await?;
         Ok(Generation { handle: sha256.to_string(), record: record.clone(), key: KeyState::Held })
     }
 
-    async fn keep_request(
+    async fn write_alone(
         &self,
         entry: &StoreBinding,
+        mut view: View,
         key: &PrivateKey,
         csr: &[u8],
         record: &PublicRecord,
     ) -> Result<Pending, StoreError> {
-        self.keep_pending(entry, key, csr, record).await
+        let rotation = record.rotation_id;
+        let rotation = rotation.ok_or_else(|| self.missing("keeping a signing request in", entry))?;
+        let kept = bytes(&Kept::pending(key, record))?;
+        let mut book = view.book.clone();
+        book.forget_pending(record.rotation_id);
+        let request = pem::encode("CERTIFICATE REQUEST", csr).to_string();
+        book.put(Page { request, ..Page::new(record, String::new()) });
+        self.write_next(entry, &mut view, book, |write| write.set(pending_field(rotation), kept)).await?;
+        let generation =
+            Generation { handle: rotation.to_string(), record: record.clone(), key: KeyState::Held };
+        Ok(Pending { generation, csr: csr.to_vec() })
     }
 
-    async fn attach(
+    /// Key and certificate take the place of the key alone in one write.
+    async fn write_attached(
         &self,
         entry: &StoreBinding,
-        generation: &Generation,
-        issued: &Issued,
-        record: &PublicRecord,
-    ) -> Result<Generation, StoreError> {
-        self.attach_to_pending(entry, generation, issued, record).await
+        mut view: View,
+        waiting: &Generation,
+        whole: &Whole<'_>,
+    ) -> Result<(), StoreError> {
+        let Whole { key, issued, record } = *whole;
+        let rotation = waiting.record.rotation_id;
+        let rotation = rotation.ok_or_else(|| self.missing("attaching a certificate in", entry))?;
+        let kept = bytes(&Kept::new(key, issued, record))?;
+        let mut book = view.book.clone();
+        book.forget_pending(Some(rotation));
+        book.put(Page::new(record, certificates_pem(issued).to_string()));
+        let field = kept_field(&issued.certificate.thumbprints.sha256);
+        let write = |write: Write| write.set(field, kept).remove(pending_field(rotation));
+        self.write_next(entry, &mut view, book, write).await
     }
 
-    async fn signer(
+    /// Keeps what the rendered fields will be, then writes them for consumers.
+    async fn write_live(
         &self,
         entry: &StoreBinding,
-        generation: &Generation,
-    ) -> Result<Box<dyn Signer>, StoreError> {
-        let doing = "opening the key in";
-        let (key, issued) = self.open(doing, entry, generation).await?;
-        let signer = LocalSigner::new(&key, issued.certificate);
-        Ok(Box::new(
-            signer.map_err(|error| self.error(StoreErrorKind::Corrupt, doing, entry, &error.to_string()))?,
-        ))
-    }
-
-    async fn export(&self, entry: &StoreBinding, generation: &Generation) -> Result<PrivateKey, StoreError> {
-        self.open("opening the key in", entry, generation).await.map(|(key, _)| key)
-    }
-
-    async fn promote(
-        &self,
-        entry: &StoreBinding,
-        generation: &Generation,
-        expected: Option<&Current>,
+        mut view: View,
+        whole: &Whole<'_>,
         password: Option<&Secret>,
-        record: &PublicRecord,
-    ) -> Result<Generation, StoreError> {
-        let doing = "promoting in";
-        let mut view = self.view(entry).await?;
-        let holding = view.holding()?;
-        let thumbprints = self.thumbprints(doing, entry, &generation.record)?;
-        let sha256 = thumbprints.sha256;
-        let held = holding.generation(&sha256).ok_or_else(|| self.missing(doing, entry))?;
-        if held.record.rejected {
-            return Err(self.error(StoreErrorKind::Refused, doing, entry, "it was rolled back from"));
+    ) -> Result<View, StoreError> {
+        let Whole { key, issued, record } = *whole;
+        let thumbprints = issued.certificate.thumbprints;
+        let rendered =
+            fields::rendered(&entry.form, key, issued, password, &PasswordField(None), &entry.entry)
+                .map_err(|error| {
+                    self.error(StoreErrorKind::Refused, "promoting in", entry, &error.to_string())
+                })?;
+        let mut kept = Kept::new(key, issued, record);
+        kept.remember(rendered.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
+        let mut book = view.book.clone();
+        // A time of an earlier promotion would make the overlap look older than it is, should this be the last thing that is done.
+        if let Some(page) = book.page_mut(&thumbprints.sha256) {
+            page.record.promoted_at = None;
         }
-        let mut known = held.record.phase == RecordedPhase::Promoted && held.record.promoted_at.is_some();
-        if holding.current != Some(Current::Recorded(sha256)) {
-            if holding.current.as_ref() != expected {
-                let reason = "somebody else changed what is current";
-                return Err(self.error(StoreErrorKind::Rival, doing, entry, reason));
-            }
-            self.render(entry, &mut view, &thumbprints, password).await?;
-            known = false;
-        }
-        if !known {
+        let (field, kept) = (kept_field(&thumbprints.sha256), bytes(&kept)?);
+        self.write_next(entry, &mut view, book, |write| write.set(field, kept)).await?;
+        let secret_type = fields::secret_type(entry.options.object.as_deref());
+        let write = fields::write(secret_type, rendered, &thumbprints);
+        view.live = Some(self.secrets.apply(&entry.entry, view.live.as_ref(), write).await?);
+        self.finish_live(entry, view, &thumbprints, Some(record)).await
+    }
+
+    async fn finish_live(
+        &self,
+        entry: &StoreBinding,
+        mut view: View,
+        thumbprints: &Thumbprints,
+        record: Option<&PublicRecord>,
+    ) -> Result<View, StoreError> {
+        if let Some(record) = record {
             let mut book = view.book.clone();
-            let page = book.page_mut(&sha256).ok_or_else(|| self.missing(doing, entry))?;
-            page.record = record.clone();
+            let page = book.page_mut(&thumbprints.sha256);
+            page.ok_or_else(|| self.missing("promoting in", entry))?.record = record.clone();
             self.put_book(entry, &mut view, book).await?;
         }
-        let promoted = self.view(entry).await?.holding()?;
-        if promoted.current != Some(Current::Recorded(sha256)) {
-            let reason = "somebody else wrote at the same time";
-            return Err(self.error(StoreErrorKind::Rival, doing, entry, reason));
-        }
-        promoted.generation(&sha256).cloned().ok_or_else(|| self.missing(doing, entry))
+        self.view(entry).await
     }
 
-    async fn write_record(&self, entry: &StoreBinding, record: &PublicRecord) -> Result<(), StoreError> {
-        let mut view = self.view(entry).await?;
+    async fn write_again(
+        &self,
+        entry: &StoreBinding,
+        view: &mut View,
+        record: &PublicRecord,
+    ) -> Result<bool, StoreError> {
         let mut book = view.book.clone();
-        if let Some(page) = book.pending_mut(record.rotation_id).filter(|_| record.thumbprints.is_none()) {
-            page.record = record.clone();
-            return self.put_book(entry, &mut view, book).await;
-        }
-        let sha256 = self.thumbprints("writing the record of", entry, record)?.sha256;
-        match book.page_mut(&sha256) {
-            Some(page) => page.record = record.clone(),
-            None => return self.adopt(entry, &mut view, record, &sha256).await,
-        }
-        self.put_book(entry, &mut view, book).await
+        let Some(page) = book.of_mut(record) else { return Ok(false) };
+        page.record = record.clone();
+        self.put_book(entry, view, book).await?;
+        Ok(true)
     }
 
-    async fn remove(&self, entry: &StoreBinding, generation: &Generation) -> Result<KeyState, StoreError> {
-        let doing = "removing a key from";
-        let mut view = self.view(entry).await?;
-        if generation.record.thumbprints.is_none() {
-            return self.remove_pending(entry, &mut view, generation).await;
-        }
-        let sha256 = self.thumbprints(doing, entry, &generation.record)?.sha256;
-        let holding = view.holding()?;
-        let held = holding.generation(&sha256).ok_or_else(|| self.missing(doing, entry))?;
-        if holding.current == Some(Current::Recorded(sha256)) {
-            return Err(self.error(StoreErrorKind::Refused, doing, entry, "it is what consumers read"));
-        }
+    async fn adopt(
+        &self,
+        entry: &StoreBinding,
+        mut view: View,
+        record: &PublicRecord,
+        thumbprints: &Thumbprints,
+    ) -> Result<(), StoreError> {
+        let missing = || self.missing("writing the record of", entry);
+        let values = self.secrets.read(&entry.entry).await?.ok_or_else(missing)?;
+        let all: Vec<_> = values.all().collect();
+        let identity = identity_in(&all, &thumbprints.sha256);
+        let found = match &identity {
+            Some((_, issued)) => Some(issued.clone()),
+            None => issued_in(&all, &thumbprints.sha256),
+        };
+        let found = found.ok_or_else(missing)?;
         let mut book = view.book.clone();
-        if let Some(page) = book.page_mut(&sha256) {
+        let adopted = Some(values.meta().data_history());
+        book.put(Page { adopted, ..Page::new(record, certificates_pem(&found).to_string()) });
+        // A Secret has no versions: what is not kept now is gone with the next promotion, and nobody could go back to it.
+        let Some((key, issued)) = identity else { return self.put_book(entry, &mut view, book).await };
+        let (field, kept) = (kept_field(&thumbprints.sha256), bytes(&Kept::new(&key, &issued, record))?);
+        self.write_next(entry, &mut view, book, |write| write.set(field, kept)).await
+    }
+
+    async fn take(
+        &self,
+        entry: &StoreBinding,
+        mut view: View,
+        generation: &Generation,
+        thumbprints: &Thumbprints,
+    ) -> Result<(), StoreError> {
+        let mut book = view.book.clone();
+        if let Some(page) = book.page_mut(&thumbprints.sha256) {
             page.record.phase = RecordedPhase::Retired;
             page.certificates.clear();
             page.adopted = None;
         }
-        match held.key {
-            KeyState::Destroyed => self.put_book(entry, &mut view, book).await?,
-            KeyState::Held | KeyState::Disabled => {
-                self.write_next(entry, &mut view, book, |write| write.remove(kept_field(&sha256))).await?;
-            }
+        if generation.key == KeyState::Destroyed {
+            return self.put_book(entry, &mut view, book).await;
         }
-        Ok(KeyState::Destroyed)
+        let field = kept_field(&thumbprints.sha256);
+        self.write_next(entry, &mut view, book, |write| write.remove(field)).await
     }
+
+    async fn take_alone(
+        &self,
+        entry: &StoreBinding,
+        mut view: View,
+        waiting: &Generation,
+    ) -> Result<(), StoreError> {
+        let rotation = waiting.record.rotation_id;
+        let (Some(field), Some(_)) = (rotation.map(pending_field), view.book.pending(rotation)) else {
+            return Ok(());
+        };
+        let mut book = view.book.clone();
+        book.forget_pending(rotation);
+        self.write_next(entry, &mut view, book, |write| write.remove(field)).await
+    }
+}
+
+fn bytes(kept: &Kept) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+    Ok(Zeroizing::new(kept.to_text()?.as_bytes().to_vec()))
 }

@@ -9,7 +9,8 @@ use crate::ids::{RotationId, Sha256};
 use crate::observed::record::{PublicRecord, RECORD_FORMAT, RecordedPhase};
 use crate::observed::{Current, Generation, Holding, KeyState};
 use crate::store::StoreError;
-use crate::store::kept::corrupt;
+use crate::store::kept::{corrupt, request};
+use crate::store::two_slot::Seen;
 use crate::vault::kv::{Fields, Metadata, Version, Written};
 
 /// The field the book stands in.
@@ -109,6 +110,15 @@ impl Book {
         }
     }
 
+    /// As [`Book::of`].
+    pub(super) fn of_mut(&mut self, record: &PublicRecord) -> Option<&mut Page> {
+        match record.thumbprints {
+            Some(thumbprints) => self.page_mut(&thumbprints.sha256),
+            None => self.pending_mut(record.rotation_id),
+        }
+    }
+
+    /// As [`Book::pending`].
     pub(super) fn pending_mut(&mut self, rotation: Option<RotationId>) -> Option<&mut Page> {
         self.generations.iter_mut().find(|page| page.is_pending(rotation))
     }
@@ -133,11 +143,6 @@ impl Page {
         }
     }
 
-    /// The signing request, DER.
-    pub(super) fn request(&self) -> Result<Vec<u8>, StoreError> {
-        crate::store::kept::request(&self.request)
-    }
-
     pub(super) fn sha256(&self) -> Option<Sha256> {
         self.record.thumbprints.map(|thumbprints| thumbprints.sha256)
     }
@@ -149,7 +154,7 @@ impl Page {
 }
 
 /// Everything that is seen of an entry without reading a key.
-pub(super) struct View {
+pub(in crate::store) struct View {
     pub(super) book: Book,
     /// Version of the book; 0 where there is none.
     pub(super) book_version: u64,
@@ -225,8 +230,10 @@ impl View {
             None => Current::Unrecorded { thumbprints: None },
         }))
     }
+}
 
-    pub(super) fn holding(&self) -> Result<Holding, StoreError> {
+impl Seen for View {
+    fn holding(&self) -> Result<Holding, StoreError> {
         let mut generations: Vec<Generation> = self
             .book
             .generations
@@ -243,5 +250,10 @@ impl View {
         generations
             .sort_by(|a, b| (a.record.requested_at, &a.handle).cmp(&(b.record.requested_at, &b.handle)));
         Ok(Holding { current: self.current()?, generations })
+    }
+
+    fn request(&self, generation: &Generation) -> Result<Option<Vec<u8>>, StoreError> {
+        let page = self.book.of(&generation.record).filter(|page| !page.request.is_empty());
+        page.map(|page| request(&page.request)).transpose()
     }
 }

@@ -3,6 +3,7 @@
 use jiff::SignedDuration;
 
 use super::book::View;
+use crate::store::two_slot::Seen;
 use crate::vault::kv::Version;
 
 /// Whether consumers will find nothing one day. What is set at the mount shows in the times of versions alone; what was set at the

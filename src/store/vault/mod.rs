@@ -16,18 +16,16 @@ use serde_json::Value;
 use book::{At, Book, Page, View};
 
 use super::kept::{FieldNames, Kept, certificates_pem, issued};
-use super::{Pending, StoreError, StoreErrorKind, StoreReader, StoreWriter};
-use crate::certificate::Certificate;
+use super::two_slot::{self, Seen, TwoSlot, Whole};
+use super::{Pending, StoreError, StoreErrorKind, StoreReader};
 use crate::desired::StoreBinding;
-use crate::form::identity_in;
-use crate::ids::Sha256;
+use crate::form::{identity_in, issued_in};
+use crate::ids::{Sha256, Thumbprints};
 use crate::issuer::Issued;
-use crate::key::{LocalSigner, PrivateKey, Secret, Signer};
+use crate::key::{PrivateKey, Secret};
 use crate::may::May;
 use crate::observed::record::{PublicRecord, RecordedPhase};
-use crate::observed::{
-    Current, Generation, Holding, KeyState, ObservedStore, Removal, Shape, Staging, StoreState,
-};
+use crate::observed::{Current, Generation, KeyState, ObservedStore, Removal, Shape, Staging};
 use crate::vault::Vault;
 use crate::vault::kv::{Fields, Kv, not_version_2};
 
@@ -62,47 +60,6 @@ impl VaultStore {
         if live { entry.entry.clone() } else { VaultStore::next_name(entry) }
     }
 
-    fn doing(&self, doing: &str, entry: &StoreBinding) -> String {
-        format!("{doing} {}/{}", self.kv.mount, entry.entry)
-    }
-
-    fn error(&self, kind: StoreErrorKind, doing: &str, entry: &StoreBinding, reason: &str) -> StoreError {
-        StoreError { kind, doing: self.doing(doing, entry), reason: reason.to_owned(), hint: None }
-    }
-
-    fn missing(&self, doing: &str, entry: &StoreBinding) -> StoreError {
-        self.error(StoreErrorKind::Missing, doing, entry, "there is no such generation")
-    }
-
-    /// Three requests where the records know everything that is there; one more for each name they do not.
-    async fn view(&self, entry: &StoreBinding) -> Result<View, StoreError> {
-        let (book_name, next_name) = (VaultStore::book_name(entry), VaultStore::next_name(entry));
-        let (book, live, next) = join3(
-            self.kv.read(&book_name, None),
-            self.kv.metadata(&entry.entry),
-            self.kv.metadata(&next_name),
-        )
-        .await;
-        // In this order whichever came first, so that the same trouble is told in the same words.
-        let (book, live, next) = (book?, live?, next?);
-        let (book_version, book) = match book {
-            Some((version, fields)) => (version, Book::parse(&fields)?),
-            // A deleted book still counts its versions.
-            None => (self.kv.metadata(&book_name).await?.current_version, Book::default()),
-        };
-        let now = self.kv.vault.service().way().clock.now();
-        let mut view = View { book, book_version, live, next, live_is: None, stray: None, now };
-        if !view.knows_live() {
-            let names = self.kv.field_names(&entry.entry, view.live.current_version).await?;
-            view.live_is = thumbprint(&names);
-        }
-        if let Some(version) = view.unbooked_next() {
-            let names = self.kv.field_names(&next_name, version).await?;
-            view.stray = Some((version, thumbprint(&names)));
-        }
-        Ok(view)
-    }
-
     async fn write(&self, name: &str, seen: u64, fields: &Fields) -> Result<At, StoreError> {
         Ok(At::of(&self.kv.write(name, seen, fields).await?))
     }
@@ -116,6 +73,19 @@ impl VaultStore {
         view.book = book;
         view.book_version = at.version;
         Ok(())
+    }
+
+    /// Writes a generation to the second name.
+    async fn write_waiting(
+        &self,
+        entry: &StoreBinding,
+        view: &View,
+        whole: &Whole<'_>,
+    ) -> Result<At, StoreError> {
+        let sha256 = whole.issued.certificate.thumbprints.sha256;
+        let kept = Kept::new(whole.key, whole.issued, whole.record).to_text()?;
+        let fields = Fields::from_iter([(format!("{OWN_FIELD}{sha256}"), Value::String(kept.to_string()))]);
+        self.write(&VaultStore::next_name(entry), view.next.current_version, &fields).await
     }
 
     /// What a version keeps of ours, and all its fields.
@@ -139,41 +109,14 @@ impl VaultStore {
         own.map(Kept::parse).transpose().map(|kept| kept.map(|kept| (kept, fields)))
     }
 
-    /// Key and certificates of a generation. What consumers read is compared with what was written for them first.
-    async fn open(
-        &self,
-        doing: &str,
-        entry: &StoreBinding,
-        view: &View,
-        generation: &Generation,
-    ) -> Result<(PrivateKey, Issued), StoreError> {
-        let thumbprints = generation.record.thumbprints.ok_or_else(|| self.missing(doing, entry))?;
-        let sha256 = thumbprints.sha256;
-        let gone = || self.error(StoreErrorKind::Missing, doing, entry, "the generation's key is gone");
-        let (live, version) = *view.copies(&sha256).last().ok_or_else(gone)?;
-        let kept = self.kept(&self.named(entry, live), version, &sha256).await?;
-        let Some((kept, fields)) = kept else {
-            let found = match generation.record.rotation_id {
-                Some(_) => None,
-                None => self.adopted(&self.named(entry, live), version, &sha256).await?,
-            };
-            return found.ok_or_else(|| {
-                let reason = "the value holds nothing of certroll's: it was changed by hand";
-                self.error(StoreErrorKind::Corrupt, doing, entry, reason)
-            });
-        };
-        if view.current()? == Some(Current::Recorded(sha256)) {
-            kept.check_rendered(|name| fields.get(name).and_then(Value::as_str))?;
-        }
-        kept.open(&thumbprints)
-    }
-
     /// Refuses a mount that is not version 2, before a key is written. Where the token may not ask, a write of the public records tells.
     async fn check_mount(&self, entry: &StoreBinding, view: &mut View) -> Result<(), StoreError> {
-        let doing = self.doing("staging a key in", entry);
         match self.kv.is_version_2().await? {
             Some(true) => Ok(()),
-            Some(false) => Err(not_version_2(&doing, &self.kv.mount).into()),
+            Some(false) => {
+                let doing = format!("staging a key in {}", self.place(entry));
+                Err(not_version_2(&doing, &self.kv.mount).into())
+            }
             None => {
                 let book = view.book.to_fields()?;
                 let at = self.write(&VaultStore::book_name(entry), view.book_version, &book).await?;
@@ -236,36 +179,22 @@ impl VaultStore {
         Ok(fields)
     }
 
-    /// A certificate that anybody can find in the value consumers read now, of that thumbprint. Reads the value: for `apply` alone.
-    async fn find_in_live(
+    /// Destroys the copies that wait at the second name.
+    async fn destroy_waiting(
         &self,
         entry: &StoreBinding,
         view: &View,
         sha256: &Sha256,
-    ) -> Result<Option<Issued>, StoreError> {
-        let version = view.live.current_version;
-        let Some((_, fields)) = self.kv.read(&entry.entry, Some(version)).await? else { return Ok(None) };
-        let texts = fields.values().filter_map(Value::as_str);
-        let certificates = texts.filter_map(|text| Certificate::all_from_pem(text.as_bytes()).ok());
-        let mut found =
-            certificates.filter(|all| all.first().is_some_and(|leaf| leaf.thumbprints.sha256 == *sha256));
-        match found.next() {
-            Some(mut all) => Ok(Some(Issued { certificate: all.remove(0), chain: all })),
-            None => Ok(self.adopted(&entry.entry, version, sha256).await?.map(|(_, issued)| issued)),
+    ) -> Result<(), StoreError> {
+        for (_, version) in view.copies(sha256).into_iter().filter(|(live, _)| !live) {
+            self.kv.destroy(&VaultStore::next_name(entry), version).await?;
         }
+        Ok(())
     }
+}
 
-    /// The key with its certificate that somebody else wrote into the fields of a version.
-    async fn adopted(
-        &self,
-        name: &str,
-        version: u64,
-        sha256: &Sha256,
-    ) -> Result<Option<(PrivateKey, Issued)>, StoreError> {
-        let Some((_, fields)) = self.kv.read(name, Some(version)).await? else { return Ok(None) };
-        let texts: Vec<&str> = fields.values().filter_map(Value::as_str).collect();
-        Ok(identity_in(&texts, sha256))
-    }
+fn texts(fields: &Fields) -> Vec<&str> {
+    fields.values().filter_map(Value::as_str).collect()
 }
 
 fn is_own(field: &str) -> bool {
@@ -290,15 +219,9 @@ impl StoreReader for VaultStore {
     }
 
     async fn observe(&self, entry: &StoreBinding) -> ObservedStore {
-        let shape = self.shape(entry);
         let view = self.view(entry).await;
         let seen = view.and_then(|view| Ok((view.holding()?, deletion::warnings(&view))));
-        let (state, warnings) = match seen {
-            Ok((holding, warnings)) if holding == Holding::default() => (StoreState::Absent, warnings),
-            Ok((holding, warnings)) => (StoreState::Known(holding), warnings),
-            Err(error) => (StoreState::Unreadable { reason: error.to_string() }, Vec::new()),
-        };
-        ObservedStore { shape, state, warnings, damage: Vec::new() }
+        two_slot::observed(self.shape(entry), seen)
     }
 
     async fn issued(&self, entry: &StoreBinding, generation: &Generation) -> Result<Issued, StoreError> {
@@ -311,9 +234,7 @@ impl StoreReader for VaultStore {
     }
 
     async fn requested(&self, entry: &StoreBinding, generation: &Generation) -> Result<Vec<u8>, StoreError> {
-        let view = self.view(entry).await?;
-        let page = view.book.of(&generation.record);
-        page.ok_or_else(|| self.missing("reading the signing request in", entry))?.request()
+        two_slot::requested(self, entry, generation).await
     }
 
     fn signs_in(&self) -> Option<String> {
@@ -326,199 +247,238 @@ impl StoreReader for VaultStore {
         let written = [&entry.entry, &next, &book].map(|name| (path("data", name), WRITES));
         let destroyed = [&entry.entry, &next].map(|name| (path("destroy", name), UPDATES));
         let needed: Vec<(String, &[&str])> = written.into_iter().chain(destroyed).collect();
-        let doing = self.doing("looking whether certroll may write", entry);
+        let doing = format!("looking whether certroll may write {}", self.place(entry));
         Ok(self.kv.vault.may(self.kv.namespace.as_deref(), &needed, &doing).await?)
     }
 }
 
 #[async_trait]
-impl StoreWriter for VaultStore {
-    async fn stage(
+impl TwoSlot for VaultStore {
+    type View = View;
+
+    fn place(&self, entry: &StoreBinding) -> String {
+        format!("{}/{}", self.kv.mount, entry.entry)
+    }
+
+    /// Three requests where the records know everything that is there; one more for each name they do not.
+    async fn view(&self, entry: &StoreBinding) -> Result<View, StoreError> {
+        let (book_name, next_name) = (VaultStore::book_name(entry), VaultStore::next_name(entry));
+        let (book, live, next) = join3(
+            self.kv.read(&book_name, None),
+            self.kv.metadata(&entry.entry),
+            self.kv.metadata(&next_name),
+        )
+        .await;
+        // In this order whichever came first, so that the same trouble is told in the same words.
+        let (book, live, next) = (book?, live?, next?);
+        let (book_version, book) = match book {
+            Some((version, fields)) => (version, Book::parse(&fields)?),
+            // A deleted book still counts its versions.
+            None => (self.kv.metadata(&book_name).await?.current_version, Book::default()),
+        };
+        let now = self.kv.vault.service().way().clock.now();
+        let mut view = View { book, book_version, live, next, live_is: None, stray: None, now };
+        if !view.knows_live() {
+            let names = self.kv.field_names(&entry.entry, view.live.current_version).await?;
+            view.live_is = thumbprint(&names);
+        }
+        if let Some(version) = view.unbooked_next() {
+            let names = self.kv.field_names(&next_name, version).await?;
+            view.stray = Some((version, thumbprint(&names)));
+        }
+        Ok(view)
+    }
+
+    async fn open(
+        &self,
+        doing: &str,
+        entry: &StoreBinding,
+        view: &View,
+        generation: &Generation,
+    ) -> Result<(PrivateKey, Issued), StoreError> {
+        let thumbprints = self.thumbprints(doing, entry, &generation.record)?;
+        let sha256 = thumbprints.sha256;
+        let gone = || self.error(StoreErrorKind::Missing, doing, entry, "the generation's key is gone");
+        let (live, version) = *view.copies(&sha256).last().ok_or_else(gone)?;
+        let kept = self.kept(&self.named(entry, live), version, &sha256).await?;
+        let Some((kept, fields)) = kept else {
+            let fields = match generation.record.rotation_id {
+                Some(_) => None,
+                None => self.kv.read(&self.named(entry, live), Some(version)).await?,
+            };
+            return fields.and_then(|(_, fields)| identity_in(&texts(&fields), &sha256)).ok_or_else(|| {
+                let reason = "the value holds nothing of certroll's: it was changed by hand";
+                self.error(StoreErrorKind::Corrupt, doing, entry, reason)
+            });
+        };
+        if view.current()? == Some(Current::Recorded(sha256)) {
+            kept.check_rendered(|name| fields.get(name).and_then(Value::as_str))?;
+        }
+        kept.open(&thumbprints)
+    }
+
+    async fn open_alone(
+        &self,
+        doing: &str,
+        entry: &StoreBinding,
+        view: &View,
+        waiting: &Generation,
+    ) -> Result<PrivateKey, StoreError> {
+        self.open_pending(doing, entry, view, waiting).await
+    }
+
+    async fn write_staged(
         &self,
         entry: &StoreBinding,
-        key: &PrivateKey,
-        issued: &Issued,
-        record: &PublicRecord,
+        mut view: View,
+        whole: &Whole<'_>,
     ) -> Result<Generation, StoreError> {
-        let mut view = self.view(entry).await?;
-        if let Some(staged) = view.holding()?.of_rotation(record) {
-            return Ok(staged);
-        }
+        let Whole { issued, record, .. } = *whole;
         if let Some(taken_up) = self.take_up_stray(entry, &mut view, record).await? {
             return Ok(taken_up);
         }
         self.check_mount(entry, &mut view).await?;
-        let sha256 = issued.certificate.thumbprints.sha256;
-        let kept = Kept::new(key, issued, record).to_text()?;
-        let fields = Fields::from_iter([(format!("{OWN_FIELD}{sha256}"), Value::String(kept.to_string()))]);
-        let name = VaultStore::next_name(entry);
-        let at = self.write(&name, view.next.current_version, &fields).await?;
+        let at = self.write_waiting(entry, &view, whole).await?;
         let mut book = view.book.clone();
-        let certificates = certificates_pem(issued).to_string();
-        book.put(Page { next: vec![at], ..Page::new(record, certificates) });
+        book.put(Page { next: vec![at], ..Page::new(record, certificates_pem(issued).to_string()) });
         self.put_book(entry, &mut view, book).await?;
-        Ok(Generation { handle: sha256.to_string(), record: record.clone(), key: KeyState::Held })
+        let handle = issued.certificate.thumbprints.sha256.to_string();
+        Ok(Generation { handle, record: record.clone(), key: KeyState::Held })
     }
 
-    async fn keep_request(
+    async fn write_alone(
         &self,
         entry: &StoreBinding,
+        view: View,
         key: &PrivateKey,
         csr: &[u8],
         record: &PublicRecord,
     ) -> Result<Pending, StoreError> {
-        self.keep_pending(entry, key, csr, record).await
+        self.write_pending(entry, view, key, csr, record).await
     }
 
-    async fn attach(
+    async fn write_attached(
         &self,
         entry: &StoreBinding,
-        generation: &Generation,
-        issued: &Issued,
-        record: &PublicRecord,
-    ) -> Result<Generation, StoreError> {
-        self.attach_to_pending(entry, generation, issued, record).await
+        view: View,
+        waiting: &Generation,
+        whole: &Whole<'_>,
+    ) -> Result<(), StoreError> {
+        self.write_answered(entry, view, waiting, whole).await
     }
 
-    async fn signer(
+    async fn write_live(
         &self,
         entry: &StoreBinding,
-        generation: &Generation,
-    ) -> Result<Box<dyn Signer>, StoreError> {
-        let doing = "opening the key in";
-        let view = self.view(entry).await?;
-        let (key, issued) = self.open(doing, entry, &view, generation).await?;
-        let signer = LocalSigner::new(&key, issued.certificate);
-        Ok(Box::new(
-            signer.map_err(|error| self.error(StoreErrorKind::Corrupt, doing, entry, &error.to_string()))?,
-        ))
-    }
-
-    async fn export(&self, entry: &StoreBinding, generation: &Generation) -> Result<PrivateKey, StoreError> {
-        let view = self.view(entry).await?;
-        self.open("opening the key in", entry, &view, generation).await.map(|(key, _)| key)
-    }
-
-    async fn promote(
-        &self,
-        entry: &StoreBinding,
-        generation: &Generation,
-        expected: Option<&Current>,
+        mut view: View,
+        whole: &Whole<'_>,
         password: Option<&Secret>,
-        record: &PublicRecord,
-    ) -> Result<Generation, StoreError> {
-        let doing = "promoting in";
-        let mut view = self.view(entry).await?;
-        let holding = view.holding()?;
-        let thumbprints = generation.record.thumbprints.ok_or_else(|| self.missing(doing, entry))?;
-        let sha256 = thumbprints.sha256;
-        let held = holding.generation(&sha256).ok_or_else(|| self.missing(doing, entry))?;
-        if held.record.rejected {
-            return Err(self.error(StoreErrorKind::Refused, doing, entry, "it was rolled back from"));
-        }
+    ) -> Result<View, StoreError> {
+        let Whole { key, issued, record } = *whole;
+        let sha256 = issued.certificate.thumbprints.sha256;
         let mut book = view.book.clone();
-        if holding.current == Some(Current::Recorded(sha256)) {
-            let newest = view.live.current_version;
-            let page = book.page_mut(&sha256).ok_or_else(|| self.missing(doing, entry))?;
-            if page.record.phase != RecordedPhase::Promoted || page.record.promoted_at.is_none() {
-                page.record = record.clone();
-            }
-            // A run that died between value and record left the version unknown to the book.
-            if let Some(found) = view.live.versions.get(&newest)
-                && !page.live.iter().any(|at| at.version == newest && at.created == found.created_time)
-            {
-                page.live.push(At { version: newest, created: found.created_time.clone() });
-            }
-            self.put_book(entry, &mut view, book).await?;
-        } else {
-            if holding.current.as_ref() != expected {
-                let reason = "somebody else changed what is current";
-                return Err(self.error(StoreErrorKind::Rival, doing, entry, reason));
-            }
-            let (key, issued) = self.open(doing, entry, &view, held).await?;
-            // A time of an earlier promotion would make the overlap look older than it is, should this be the last thing that is done.
-            if let Some(page) = book.page_mut(&sha256)
-                && page.record.promoted_at.take().is_some()
-            {
-                self.put_book(entry, &mut view, book.clone()).await?;
-            }
-            let mut fields = self.siblings(entry, &view).await?;
-            let mut kept = Kept::new(&key, &issued, record);
-            let names = FieldNames::new(&entry.options.fields);
-            let stem = entry.entry.rsplit('/').next().unwrap_or(&entry.entry);
-            for (name, text) in kept.render(&entry.form, &names, password, stem)? {
-                fields.insert(name, Value::String(text.to_string()));
-            }
-            fields.insert(format!("{OWN_FIELD}{sha256}"), Value::String(kept.to_text()?.to_string()));
-            let at = self.write(&entry.entry, view.live.current_version, &fields).await?;
-            let page = book.page_mut(&sha256).ok_or_else(|| self.missing(doing, entry))?;
-            page.record = record.clone();
-            page.live.push(at);
-            self.put_book(entry, &mut view, book).await?;
+        // A time of an earlier promotion would make the overlap look older than it is, should this be the last thing that is done.
+        if let Some(page) = book.page_mut(&sha256)
+            && page.record.promoted_at.take().is_some()
+        {
+            self.put_book(entry, &mut view, book.clone()).await?;
         }
-        // The waiting copy is no longer needed.
-        for (_, version) in view.copies(&sha256).into_iter().filter(|(live, _)| !live) {
-            self.kv.destroy(&VaultStore::next_name(entry), version).await?;
+        let mut fields = self.siblings(entry, &view).await?;
+        let mut kept = Kept::new(key, issued, record);
+        let names = FieldNames::new(&entry.options.fields);
+        let stem = entry.entry.rsplit('/').next().unwrap_or(&entry.entry);
+        for (name, text) in kept.render(&entry.form, &names, password, stem)? {
+            fields.insert(name, Value::String(text.to_string()));
         }
-        let promoted = self.view(entry).await?.holding()?;
-        if promoted.current != Some(Current::Recorded(sha256)) {
-            let reason = "somebody else wrote at the same time";
-            return Err(self.error(StoreErrorKind::Rival, doing, entry, reason));
-        }
-        promoted.generation(&sha256).cloned().ok_or_else(|| self.missing(doing, entry))
+        fields.insert(format!("{OWN_FIELD}{sha256}"), Value::String(kept.to_text()?.to_string()));
+        let at = self.write(&entry.entry, view.live.current_version, &fields).await?;
+        let page = book.page_mut(&sha256).ok_or_else(|| self.missing("promoting in", entry))?;
+        page.record = record.clone();
+        page.live.push(at);
+        self.put_book(entry, &mut view, book).await?;
+        self.destroy_waiting(entry, &view, &sha256).await?;
+        self.view(entry).await
     }
 
-    async fn write_record(&self, entry: &StoreBinding, record: &PublicRecord) -> Result<(), StoreError> {
-        let doing = "writing the record of";
-        let mut view = self.view(entry).await?;
+    async fn finish_live(
+        &self,
+        entry: &StoreBinding,
+        mut view: View,
+        thumbprints: &Thumbprints,
+        record: Option<&PublicRecord>,
+    ) -> Result<View, StoreError> {
+        let sha256 = thumbprints.sha256;
         let mut book = view.book.clone();
-        let Some(thumbprints) = record.thumbprints else {
-            let page = book.pending_mut(record.rotation_id).ok_or_else(|| self.missing(doing, entry))?;
+        let newest = view.live.current_version;
+        let page = book.page_mut(&sha256).ok_or_else(|| self.missing("promoting in", entry))?;
+        if let Some(record) = record {
             page.record = record.clone();
-            return self.put_book(entry, &mut view, book).await;
-        };
-        match book.page_mut(&thumbprints.sha256) {
-            Some(page) => page.record = record.clone(),
-            None => {
-                // The first record of an adopted entry: only of what consumers read now.
-                let unrecorded = matches!(view.current()?, Some(Current::Unrecorded { .. }));
-                let found = match unrecorded {
-                    true => self.find_in_live(entry, &view, &thumbprints.sha256).await?,
-                    false => None,
-                };
-                let found = found.ok_or_else(|| self.missing(doing, entry))?;
-                let version = view.live.current_version;
-                let created = view.live.versions.get(&version).map(|found| found.created_time.clone());
-                let at = At { version, created: created.unwrap_or_default() };
-                let certificates = certificates_pem(&found).to_string();
-                book.put(Page { live: vec![at], ..Page::new(record, certificates) });
-            }
+        }
+        // A run that died between value and record left the version unknown to the book.
+        if let Some(found) = view.live.versions.get(&newest)
+            && !page.live.iter().any(|at| at.version == newest && at.created == found.created_time)
+        {
+            page.live.push(At { version: newest, created: found.created_time.clone() });
+        }
+        self.put_book(entry, &mut view, book).await?;
+        self.destroy_waiting(entry, &view, &sha256).await?;
+        self.view(entry).await
+    }
+
+    async fn write_again(
+        &self,
+        entry: &StoreBinding,
+        view: &mut View,
+        record: &PublicRecord,
+    ) -> Result<bool, StoreError> {
+        let mut book = view.book.clone();
+        let Some(page) = book.of_mut(record) else { return Ok(false) };
+        page.record = record.clone();
+        self.put_book(entry, view, book).await?;
+        Ok(true)
+    }
+
+    async fn adopt(
+        &self,
+        entry: &StoreBinding,
+        mut view: View,
+        record: &PublicRecord,
+        thumbprints: &Thumbprints,
+    ) -> Result<(), StoreError> {
+        let version = view.live.current_version;
+        let value = self.kv.read(&entry.entry, Some(version)).await?;
+        let found = value.and_then(|(_, fields)| issued_in(&texts(&fields), &thumbprints.sha256));
+        let found = found.ok_or_else(|| self.missing("writing the record of", entry))?;
+        let created = view.live.versions.get(&version).map(|found| found.created_time.clone());
+        let at = At { version, created: created.unwrap_or_default() };
+        let mut book = view.book.clone();
+        book.put(Page { live: vec![at], ..Page::new(record, certificates_pem(&found).to_string()) });
+        self.put_book(entry, &mut view, book).await
+    }
+
+    async fn take(
+        &self,
+        entry: &StoreBinding,
+        mut view: View,
+        _generation: &Generation,
+        thumbprints: &Thumbprints,
+    ) -> Result<(), StoreError> {
+        for (live, version) in view.copies(&thumbprints.sha256) {
+            self.kv.destroy(&self.named(entry, live), version).await?;
+        }
+        let mut book = view.book.clone();
+        if let Some(page) = book.page_mut(&thumbprints.sha256) {
+            page.record.phase = RecordedPhase::Retired;
         }
         self.put_book(entry, &mut view, book).await
     }
 
-    async fn remove(&self, entry: &StoreBinding, generation: &Generation) -> Result<KeyState, StoreError> {
-        let doing = "removing a key from";
-        let mut view = self.view(entry).await?;
-        let holding = view.holding()?;
-        let Some(thumbprints) = generation.record.thumbprints else {
-            return self.remove_pending(entry, &mut view, generation).await;
-        };
-        let sha256 = thumbprints.sha256;
-        if holding.generation(&sha256).is_none() {
-            return Err(self.missing(doing, entry));
-        }
-        if holding.current == Some(Current::Recorded(sha256)) {
-            return Err(self.error(StoreErrorKind::Refused, doing, entry, "it is what consumers read"));
-        }
-        for (live, version) in view.copies(&sha256) {
-            self.kv.destroy(&self.named(entry, live), version).await?;
-        }
-        let mut book = view.book.clone();
-        if let Some(page) = book.page_mut(&sha256) {
-            page.record.phase = RecordedPhase::Retired;
-        }
-        self.put_book(entry, &mut view, book).await?;
-        Ok(KeyState::Destroyed)
+    async fn take_alone(
+        &self,
+        entry: &StoreBinding,
+        view: View,
+        waiting: &Generation,
+    ) -> Result<(), StoreError> {
+        self.take_pending(entry, view, waiting).await
     }
 }

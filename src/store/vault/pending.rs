@@ -2,35 +2,30 @@
 
 use serde_json::Value;
 
+use super::VaultStore;
 use super::book::{Page, View};
-use super::{OWN_FIELD, VaultStore};
 use crate::desired::StoreBinding;
-use crate::issuer::Issued;
 use crate::key::PrivateKey;
 use crate::observed::record::{PublicRecord, RecordedPhase};
 use crate::observed::{Generation, KeyState};
 use crate::pem;
 use crate::store::kept::{Kept, certificates_pem};
-use crate::store::{Pending, StoreError, StoreErrorKind};
+use crate::store::two_slot::{TwoSlot, Whole};
+use crate::store::{Pending, StoreError};
 use crate::vault::kv::Fields;
 
 /// The field a waiting key stands in. A run that died before the book knew of it handed no request over: it is destroyed.
 const FIELD: &str = "certroll-request";
 
 impl VaultStore {
-    pub(super) async fn keep_pending(
+    pub(super) async fn write_pending(
         &self,
         entry: &StoreBinding,
+        mut view: View,
         key: &PrivateKey,
         csr: &[u8],
         record: &PublicRecord,
     ) -> Result<Pending, StoreError> {
-        let mut view = self.view(entry).await?;
-        if let Some(generation) = view.holding()?.of_rotation(record) {
-            let page = view.book.of(&generation.record);
-            let csr = page.ok_or_else(|| self.missing("keeping a signing request in", entry))?.request()?;
-            return Ok(Pending { generation, csr });
-        }
         self.destroy_stray(entry, &mut view).await?;
         self.check_mount(entry, &mut view).await?;
         let kept = Kept::pending(key, record).to_text()?;
@@ -45,68 +40,54 @@ impl VaultStore {
         Ok(Pending { generation, csr: csr.to_vec() })
     }
 
-    /// Writes key and certificate as a staged generation. The version with the key alone stays in the book until the promotion
-    /// destroys both.
-    pub(super) async fn attach_to_pending(
+    pub(super) async fn open_pending(
         &self,
+        doing: &str,
         entry: &StoreBinding,
-        generation: &Generation,
-        issued: &Issued,
-        record: &PublicRecord,
-    ) -> Result<Generation, StoreError> {
-        let doing = "attaching a certificate in";
-        let refused = |reason: &str| self.error(StoreErrorKind::Refused, doing, entry, reason);
-        let mut view = self.view(entry).await?;
-        let attached = view.holding()?.of_rotation(record);
-        if let Some(attached) = attached.filter(|held| held.record.thumbprints == record.thumbprints) {
-            return Ok(attached);
-        }
-        let rotation = generation.record.rotation_id;
-        let page = view.book.pending(rotation).ok_or_else(|| self.missing(doing, entry))?;
-        let (_, version) = *view.booked_copies(page).last().ok_or_else(|| self.missing(doing, entry))?;
-        let name = VaultStore::next_name(entry);
-        let (kept, _) =
-            self.kept_in(&name, version, FIELD).await?.ok_or_else(|| self.missing(doing, entry))?;
-        let key = kept.key()?;
-        if record.thumbprints != Some(issued.certificate.thumbprints) {
-            return Err(refused("certificate and record do not belong together"));
-        }
-        if !issued.certificate.matches_key(&key) {
-            let reason = "the certificate is for another key than the one that waits for it";
-            let hint = Some("have the request signed as it is now".to_owned());
-            return Err(StoreError { hint, ..refused(reason) });
-        }
-        self.destroy_stray(entry, &mut view).await?;
-        let sha256 = issued.certificate.thumbprints.sha256;
-        let kept = Kept::new(&key, issued, record).to_text()?;
-        let fields = Fields::from_iter([(format!("{OWN_FIELD}{sha256}"), Value::String(kept.to_string()))]);
-        let at = self.write(&name, view.next.current_version, &fields).await?;
-        let mut book = view.book.clone();
-        if let Some(page) = book.pending_mut(rotation) {
-            page.record = record.clone();
-            page.certificates = certificates_pem(issued).to_string();
-            page.next.push(at);
-        }
-        self.put_book(entry, &mut view, book).await?;
-        Ok(Generation { handle: sha256.to_string(), record: record.clone(), key: KeyState::Held })
+        view: &View,
+        waiting: &Generation,
+    ) -> Result<PrivateKey, StoreError> {
+        let page = view.book.pending(waiting.record.rotation_id);
+        let copies = page.map(|page| view.booked_copies(page)).unwrap_or_default();
+        let (_, version) = *copies.last().ok_or_else(|| self.missing(doing, entry))?;
+        let kept = self.kept_in(&VaultStore::next_name(entry), version, FIELD).await?;
+        kept.ok_or_else(|| self.missing(doing, entry))?.0.key()
     }
 
-    pub(super) async fn remove_pending(
+    /// Writes key and certificate as a staged generation. The version with the key alone stays in the book until the promotion
+    /// destroys both.
+    pub(super) async fn write_answered(
         &self,
         entry: &StoreBinding,
-        view: &mut View,
-        generation: &Generation,
-    ) -> Result<KeyState, StoreError> {
+        mut view: View,
+        waiting: &Generation,
+        whole: &Whole<'_>,
+    ) -> Result<(), StoreError> {
+        self.destroy_stray(entry, &mut view).await?;
+        let at = self.write_waiting(entry, &view, whole).await?;
+        let mut book = view.book.clone();
+        if let Some(page) = book.pending_mut(waiting.record.rotation_id) {
+            page.record = whole.record.clone();
+            page.certificates = certificates_pem(whole.issued).to_string();
+            page.next.push(at);
+        }
+        self.put_book(entry, &mut view, book).await
+    }
+
+    pub(super) async fn take_pending(
+        &self,
+        entry: &StoreBinding,
+        mut view: View,
+        waiting: &Generation,
+    ) -> Result<(), StoreError> {
         let mut book = view.book.clone();
         // One that is removed already has no such page any more.
-        if let Some(page) = book.pending_mut(generation.record.rotation_id) {
-            for (_, version) in view.booked_copies(page) {
-                self.kv.destroy(&VaultStore::next_name(entry), version).await?;
-            }
-            page.record.phase = RecordedPhase::Retired;
-            self.put_book(entry, view, book).await?;
+        let Some(page) = book.pending_mut(waiting.record.rotation_id) else { return Ok(()) };
+        for (_, version) in view.booked_copies(page) {
+            self.kv.destroy(&VaultStore::next_name(entry), version).await?;
         }
-        Ok(KeyState::Destroyed)
+        page.record.phase = RecordedPhase::Retired;
+        self.put_book(entry, &mut view, book).await
     }
 
     /// Destroys what a run left that died before the book knew of it.

@@ -434,6 +434,33 @@ fn p1_a_providers_key_goes_only_beside_a_newer_one_and_with_the_providers_word()
     assert_eq!(refused(&plan, &recently), (2, rule));
 }
 
+/// The directory's clock decides until when a credential signs in, and a plan allows it to be ten minutes behind ours.
+#[test]
+fn p1_what_has_expired_goes_no_sooner_than_by_every_clock() {
+    let by_our_clock = "2027-03-01T00:09:58Z";
+    let ended = |moment| world().with(current("old", "2026-03-01")).at(moment);
+    let plan = plan_of(&ended("2027-03-01T00:10:00Z"));
+    let check =
+        |plan: &Plan, world: &World| guard::check(plan, &world.desired, &world.observed, &world.policy);
+    check(&plan, &ended("2027-03-01T00:10:00Z")).unwrap();
+    let sooner = Plan { now: by_our_clock.parse().unwrap(), ..plan };
+    let rule = "removes a credential before the overlap is over";
+    assert_eq!(refused(&sooner, &ended(by_our_clock)), (5, rule));
+
+    let named = || {
+        let id = random_key_id("dead");
+        due()
+            .credential(foreign("dead", "2026-03-01"))
+            .declare(|declared| declared.drop_expired_foreign = [id].into())
+    };
+    let plan = plan_of(&named().at("2027-03-01T00:10:00Z"));
+    let drops = |planned: &PlannedStep| matches!(&planned.step, Step::Publish { dropping, .. } if !dropping.is_empty());
+    assert!(plan.certificates[0].steps.iter().any(drops), "{:#?}", plan.certificates[0].steps);
+    check(&plan, &named()).unwrap();
+    let sooner = Plan { now: by_our_clock.parse().unwrap(), ..plan };
+    assert_eq!(refused(&sooner, &named()), (2, "drops a credential that has not expired"));
+}
+
 /// A rule that no test here sees refuse something could be a rule no more.
 #[test]
 fn every_rule_of_the_guard_is_seen_to_refuse_something() {

@@ -257,13 +257,14 @@ pub fn phrases() -> &'static [String] {
 }
 
 /// The files that make notes; a test compares them with the folder.
-pub const SPEAKERS: [&str; 13] = [
+pub const SPEAKERS: [&str; 14] = [
     "asked.rs",
     "deliveries.rs",
     "planner.rs",
     "predecessors.rs",
     "provider.rs",
     "removed.rs",
+    "siblings.rs",
     "successor.rs",
     "successor/current.rs",
     "successor/due.rs",

@@ -12,7 +12,7 @@ use certroll::observed::{Current, Holding, KeyState, StoreState};
 use certroll::store::{StoreErrorKind, StoreReader};
 use rustix::fs::inotify;
 
-use super::{FileBench, put_by_hand};
+use super::{FileBench, pem_of_key, put_by_hand};
 use crate::support::contract::{self, Bench, Ledger, Rotation, whole_life};
 use crate::support::keys;
 
@@ -199,7 +199,9 @@ async fn an_adopted_current_gets_its_first_record_and_can_be_rolled_back_to() {
 }
 
 #[tokio::test]
-async fn an_adopted_key_is_used_from_whatever_files_it_is_in() {
+async fn an_adopted_key_is_used_from_whatever_files_it_is_in_and_whatever_lies_beside_it() {
+    let neighbour = keys::self_signed("CN=neighbour", Rotation::First.start(), 9, &keys::key(9)).await;
+    let neighbour = neighbour.certificate.to_pem() + &pem_of_key(9);
     let secret = Secret::new("correct horse battery staple".into());
     let with_password = Password::SecretFile("unused".into());
     for (format, password, beside) in [
@@ -218,6 +220,7 @@ async fn an_adopted_key_is_used_from_whatever_files_it_is_in() {
         for file in render(&form, &keys::key(10), &bench.rival, given, "anything").unwrap() {
             std::fs::write(folder.join(file.name), &file.contents).unwrap();
         }
+        std::fs::write(folder.join("neighbour"), &neighbour).unwrap();
         beside.into_iter().for_each(|text| std::fs::write(folder.join("passphrase"), text).unwrap());
         let adopted = contract::staged(Rotation::First, &bench.rival.certificate);
         let adopted = PublicRecord { rotation_id: None, ..adopted };

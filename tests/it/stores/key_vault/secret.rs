@@ -1,6 +1,6 @@
 //! Secret objects.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use base64::Engine;
@@ -19,6 +19,7 @@ use super::{changes, documented, vault};
 use crate::support::contract::{self, Bench, Rotation};
 use crate::support::key_vault::KeyVaultService;
 use crate::support::keys;
+use crate::support::stores::signing_request;
 use crate::support::trouble::{EVERY_MISCHIEF, Mischief, Trouble};
 
 fn entry(format: Format) -> StoreBinding {
@@ -295,6 +296,41 @@ async fn what_somebody_else_made_is_adopted_by_the_tags_of_its_version() {
     let adopted = holding.current_generation().unwrap().clone();
     let signer = store.signer(&entry, &adopted).await.unwrap();
     assert_eq!(signer.certificate(), &issued.certificate);
+}
+
+/// Both keep a key, and one of the keys counts: whoever goes on has the request of that one signed.
+#[tokio::test]
+async fn of_two_runs_that_keep_a_request_at_once_both_have_the_same_one_signed() {
+    let keep = |service: &Arc<KeyVaultService>, trouble: &Arc<Trouble>, number: usize| {
+        let store = store(service, trouble);
+        let key = keys::key(number);
+        let csr = signing_request(&key, contract::SUBJECT);
+        async move {
+            let record = contract::requested(Rotation::First);
+            store.keep_request(&entry(Format::Pem), &key, &csr, &record).await.unwrap()
+        }
+    };
+    for call in 0.. {
+        let (service, trouble) = (Arc::<KeyVaultService>::default(), Trouble::quiet());
+        let rivals = Arc::new(Mutex::new(None));
+        let (there, kept) = (service.clone(), rivals.clone());
+        trouble.plan_visit(call, move || {
+            let run = move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(keep(&there, &Trouble::quiet(), 2))
+            };
+            *kept.lock().unwrap() = Some(std::thread::spawn(run).join().unwrap());
+        });
+        let ours = keep(&service, &trouble, 1).await;
+        if trouble.journal().len() as u64 <= call {
+            return;
+        }
+        let rivals = rivals.lock().unwrap().take().unwrap();
+        assert_eq!(ours.csr, rivals.csr, "another run before call {call}");
+        assert_eq!(ours.generation, rivals.generation, "another run before call {call}");
+        let waiting = known(&store(&service, &Trouble::quiet()), &entry(Format::Pem)).await.generations;
+        assert_eq!(waiting, [ours.generation]);
+    }
 }
 
 #[tokio::test]
