@@ -159,6 +159,8 @@ pub(super) struct View {
     pub(super) live_is: Option<Sha256>,
     /// The waiting version that the book does not know, and what it holds.
     pub(super) stray: Option<(u64, Option<Sha256>)>,
+    /// The waiting version that certroll did not write: nobody may destroy it, or read on what is written over it.
+    pub(super) foreign: Option<u64>,
     pub(super) now: Timestamp,
 }
 

@@ -91,14 +91,18 @@ impl VaultStore {
             None => (self.kv.metadata(&book_name).await?.current_version, Book::default()),
         };
         let now = self.kv.vault.service().way().clock.now();
-        let mut view = View { book, book_version, live, next, live_is: None, stray: None, now };
+        let mut view =
+            View { book, book_version, live, next, live_is: None, stray: None, foreign: None, now };
         if !view.knows_live() {
             let names = self.kv.field_names(&entry.entry, view.live.current_version).await?;
             view.live_is = thumbprint(&names);
         }
         if let Some(version) = view.unbooked_next() {
             let names = self.kv.field_names(&next_name, version).await?;
-            view.stray = Some((version, thumbprint(&names)));
+            match names.iter().any(|name| name.starts_with(OWN_FIELD)) {
+                true => view.stray = Some((version, thumbprint(&names))),
+                false => view.foreign = Some(version),
+            }
         }
         Ok(view)
     }
@@ -183,6 +187,23 @@ impl VaultStore {
         }
     }
 
+    /// Refuses to write where somebody else keeps something.
+    fn check_next(&self, entry: &StoreBinding, view: &View) -> Result<(), StoreError> {
+        let Some(told) = self.foreign(entry, view) else { return Ok(()) };
+        let hint = Some("move it elsewhere, or let the store name another entry".to_owned());
+        Err(StoreError { hint, ..self.error(StoreErrorKind::Refused, "staging a key in", entry, &told) })
+    }
+
+    fn foreign(&self, entry: &StoreBinding, view: &View) -> Option<String> {
+        let (mount, name) = (&self.kv.mount, VaultStore::next_name(entry));
+        let told = |version| {
+            format!(
+                "version {version} of {mount}/{name}, where keys wait, is not certroll's: it is left alone, and no key can wait there"
+            )
+        };
+        view.foreign.map(told)
+    }
+
     /// What a run left that died between value and record: taken up if it is of this rotation, else destroyed.
     async fn take_up_stray(
         &self,
@@ -190,6 +211,7 @@ impl VaultStore {
         view: &mut View,
         record: &PublicRecord,
     ) -> Result<Option<Generation>, StoreError> {
+        self.check_next(entry, view)?;
         let Some((version, sha256)) = view.stray.take() else { return Ok(None) };
         let name = VaultStore::next_name(entry);
         let kept = match &sha256 {
@@ -292,7 +314,8 @@ impl StoreReader for VaultStore {
     async fn observe(&self, entry: &StoreBinding) -> ObservedStore {
         let shape = self.shape(entry);
         let view = self.view(entry).await;
-        let seen = view.and_then(|view| Ok((view.holding()?, deletion::warnings(&view))));
+        let warned = |view: &View| deletion::warnings(view).into_iter().chain(self.foreign(entry, view));
+        let seen = view.and_then(|view| Ok((view.holding()?, warned(&view).collect())));
         let (state, warnings) = match seen {
             Ok((holding, warnings)) if holding == Holding::default() => (StoreState::Absent, warnings),
             Ok((holding, warnings)) => (StoreState::Known(holding), warnings),

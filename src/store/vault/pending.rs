@@ -111,6 +111,7 @@ impl VaultStore {
 
     /// Destroys what a run left that died before the book knew of it.
     async fn destroy_stray(&self, entry: &StoreBinding, view: &mut View) -> Result<(), StoreError> {
+        self.check_next(entry, view)?;
         match view.stray.take() {
             Some((version, _)) => Ok(self.kv.destroy(&VaultStore::next_name(entry), version).await?),
             None => Ok(()),

@@ -274,6 +274,30 @@ async fn a_field_that_was_changed_by_hand_is_not_relied_upon() {
     assert!(!refused.to_string().contains("tampered"));
 }
 
+async fn somebody_elses_value_where_keys_wait_is_left_alone(server: &Server) {
+    let entry = binding(&bench(server.clone()).name, Format::Pem);
+    let next = format!("{}-next", entry.entry);
+    server.put(&next, &json!({ "password": "of another team" }));
+    let store = server.store(&Trouble::quiet());
+    let observed = store.observe(&entry).await;
+    assert!(matches!(observed.state, StoreState::Absent), "{observed:?}");
+    assert!(
+        observed.warnings.len() == 1 && observed.warnings[0].contains("is not certroll's"),
+        "{observed:?}"
+    );
+    let refused = contract::stage(&store, &entry, Rotation::First, 1).await.unwrap_err();
+    assert_eq!(refused.kind, StoreErrorKind::Refused);
+    assert!(refused.reason.contains(&format!("{next}, where keys wait, is not certroll's")), "{refused}");
+    let (_, value) = server.ask("GET", &format!("secret/data/{next}"), None);
+    assert_eq!(value["data"]["data"]["password"], "of another team");
+    assert_eq!(value["data"]["metadata"]["version"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p2_somebody_elses_value_where_keys_wait_is_left_alone() {
+    somebody_elses_value_where_keys_wait_is_left_alone(&Server::of_the_test()).await;
+}
+
 async fn a_mount_of_version_1_is_refused_before_a_key_is_written(server: &Server, mount: &str) {
     let trouble = Trouble::quiet();
     let store = server.store_at(&trouble, mount);
@@ -466,4 +490,17 @@ async fn every_call_that_changes_something_is_in_the_documentation() {
     trouble.restart();
     store.remove(&entry, &second).await.unwrap();
     assert_eq!(changes(&trouble, "cloudm"), documented("remove"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_call_while_somebody_else_signs_is_in_the_documentation() {
+    let server = Server::of_the_test();
+    let entry = binding("cloudm", Format::Pem);
+    let trouble = Trouble::quiet();
+    let store = server.store(&trouble);
+    contract::calls_while_it_waits(&store, &entry, |call| {
+        assert_eq!(changes(&trouble, "cloudm"), documented(call));
+        trouble.restart();
+    })
+    .await;
 }

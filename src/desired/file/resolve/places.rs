@@ -53,30 +53,10 @@ impl Places {
     /// Takes a place for a certificate, or says who has it. `what` names the sort of place: "store entry".
     pub(super) fn take(&mut self, canonical: &str, what: &str, by: &str, place: Place) -> Option<Diagnostic> {
         let is_beside = what == BESIDE_ENTRY;
-        if let Some(other) = self.taken.get(canonical).filter(|other| is_beside || other.is_beside) {
-            let name = canonical.rsplit(' ').next().unwrap_or(canonical);
-            let message = match other.by == by {
-                true => format!("certificate `{by}` would use {name} twice"),
-                false => format!("certificates `{}` and `{by}` would both use {name}", other.by),
-            };
-            return Some(
-                Diagnostic::error(Code::Conflict, place, message)
-                    .label(other.place.clone(), "the other one")
-                    .help("certroll keeps keys that wait, and records, beside an entry, under its name with -next or -certroll")
-                    .help("give one of them another name"),
-            );
-        }
         if let Some(other) = self.taken.get(canonical) {
-            let message = match other.by == by {
-                true => format!("certificate `{by}` would write two things to one {what}"),
-                false => format!("certificates `{}` and `{by}` would share a {what}", other.by),
-            };
-            let error = Diagnostic::error(Code::Conflict, place, message)
-                .label(other.place.clone(), "the same place, taken here")
-                .help("give one of them another name");
-            return Some(match what {
-                STORE_ENTRY => error.help(RENAMED),
-                _ => error,
+            return Some(match is_beside || other.is_beside {
+                true => meet_beside(other, canonical, by, place),
+                false => share(other, what, by, place),
             });
         }
         if let Some((other, holds)) = self.nested(canonical, what == STORE_ENTRY) {
@@ -98,4 +78,32 @@ impl Places {
         self.taken.insert(canonical.to_owned(), Taken { by: by.to_owned(), is_folder, is_beside, place });
         None
     }
+}
+
+/// Two want the same place.
+fn share(other: &Taken, what: &str, by: &str, place: Place) -> Diagnostic {
+    let message = match other.by == by {
+        true => format!("certificate `{by}` would write two things to one {what}"),
+        false => format!("certificates `{}` and `{by}` would share a {what}", other.by),
+    };
+    let error = Diagnostic::error(Code::Conflict, place, message)
+        .label(other.place.clone(), "the same place, taken here")
+        .help("give one of them another name");
+    match what {
+        STORE_ENTRY => error.help(RENAMED),
+        _ => error,
+    }
+}
+
+/// One wants the place that certroll keeps beside the other's.
+fn meet_beside(other: &Taken, canonical: &str, by: &str, place: Place) -> Diagnostic {
+    let name = canonical.rsplit(' ').next().unwrap_or(canonical);
+    let message = match other.by == by {
+        true => format!("certificate `{by}` would use {name} twice"),
+        false => format!("certificates `{}` and `{by}` would both use {name}", other.by),
+    };
+    Diagnostic::error(Code::Conflict, place, message)
+        .label(other.place.clone(), "the other one")
+        .help("certroll keeps keys that wait, and records, beside an entry, under its name with -next or -certroll")
+        .help("give one of them another name")
 }
