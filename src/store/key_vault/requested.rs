@@ -48,6 +48,7 @@ impl SlotStore {
         if let Some(kept) = self.kept_request(entry, &view, record)? {
             return Ok(kept);
         }
+        self.check_next(entry, &view)?;
         let notes = Notes { request: csr.to_vec(), ..Notes::of_adopted(record) };
         let now = self.vault.service().way().clock.now();
         let contents = self.objects.kept_alone(&entry.form, key, record, now).await?;

@@ -93,6 +93,20 @@ impl SlotStore {
         Ok(view)
     }
 
+    /// Refuses to write where somebody else keeps something.
+    pub(super) fn check_next(&self, entry: &StoreBinding, view: &View) -> Result<(), StoreError> {
+        let Some(told) = self.foreign(entry, view) else { return Ok(()) };
+        let hint = Some("let the store name another object, or delete and purge that one".to_owned());
+        Err(StoreError { hint, ..self.error(StoreErrorKind::Refused, "staging a key in", entry, &told) })
+    }
+
+    fn foreign(&self, entry: &StoreBinding, view: &View) -> Option<String> {
+        let (word, name) = (self.objects.as_str(), SlotStore::next_name(entry));
+        view.next_is_foreign().then(|| {
+            format!("{word} {name}, where keys wait, is not certroll's: it is left alone, and no key can wait there")
+        })
+    }
+
     /// Key and certificates of a generation. What consumers read is compared with what was written for them first.
     async fn open(
         &self,
@@ -216,11 +230,12 @@ impl StoreReader for SlotStore {
 
     async fn observe(&self, entry: &StoreBinding) -> ObservedStore {
         let shape = self.shape(entry);
-        let holding = self.view(entry).await.and_then(|view| view.holding());
-        let state = match holding {
-            Ok(holding) if holding == Holding::default() => StoreState::Absent,
-            Ok(holding) => StoreState::Known(holding),
-            Err(error) => StoreState::Unreadable { reason: error.to_string() },
+        let seen = self.view(entry).await;
+        let seen = seen.and_then(|view| Ok((view.holding()?, self.foreign(entry, &view))));
+        let (state, foreign) = match seen {
+            Ok((holding, foreign)) if holding == Holding::default() => (StoreState::Absent, foreign),
+            Ok((holding, foreign)) => (StoreState::Known(holding), foreign),
+            Err(error) => (StoreState::Unreadable { reason: error.to_string() }, None),
         };
         let warnings = match (self.objects, &state) {
             (Objects::Certificates, StoreState::Known(_) | StoreState::Absent) => {
@@ -237,7 +252,10 @@ impl StoreReader for SlotStore {
             _ => Ok(Vec::new()),
         };
         match warnings {
-            Ok(warnings) => ObservedStore { shape, state, warnings, damage: Vec::new() },
+            Ok(mut warnings) => {
+                warnings.extend(foreign);
+                ObservedStore { shape, state, warnings, damage: Vec::new() }
+            }
             Err(trouble) => {
                 let reason = StoreError::from(trouble).to_string();
                 let state = StoreState::Unreadable { reason };
@@ -283,6 +301,7 @@ impl StoreWriter for SlotStore {
             let found = view.holding()?.generation(&staged).cloned();
             return found.ok_or_else(|| self.missing(doing, entry));
         }
+        self.check_next(entry, &view)?;
         let whole = Whole { key, issued, record };
         let kept = self.objects.kept(&entry.form, &whole)?;
         let written = self.write_next(entry, &kept, record, &Notes::new(record, issued, None)).await?;

@@ -79,6 +79,12 @@ impl View {
         self.live.last().is_some_and(|newest| newest.notes.is_none())
     }
 
+    /// Whether what is kept under the second name is somebody else's: its readers would get a key.
+    pub(super) fn next_is_foreign(&self) -> bool {
+        let newest = self.next.last().is_some_and(|newest| newest.version.enabled);
+        newest && self.next.iter().all(|copy| copy.notes.is_none())
+    }
+
     /// The service said which version is the newest.
     pub(super) fn is_newest(&mut self, id: &str, thumbprints: Thumbprints) {
         if let Some(at) = self.live.iter().position(|copy| copy.version.id == id) {

@@ -82,6 +82,10 @@ impl KubernetesStore {
         book: Book,
         change: impl FnOnce(Write) -> Write,
     ) -> Result<(), StoreError> {
+        if let Some(told) = self.foreign(entry, view) {
+            let hint = Some("move it elsewhere, or let the store name another Secret".to_owned());
+            return Err(StoreError { hint, ..self.error(StoreErrorKind::Refused, "writing", entry, &told) });
+        }
         let write = change(Write::new([(ANNOTATION, book.to_text()?)]));
         let name = KubernetesStore::next_name(entry);
         let written = match &view.next {
@@ -91,6 +95,16 @@ impl KubernetesStore {
         view.next = Some(written);
         view.book = book;
         Ok(())
+    }
+
+    /// Somebody else's Secret where keys wait: whoever reads it would read them. An empty one was made for certroll.
+    fn foreign(&self, entry: &StoreBinding, view: &View) -> Option<String> {
+        let next = view.next.as_ref().filter(|next| next.annotation(ANNOTATION).is_none())?;
+        next.data_fields().filter(|fields| !fields.is_empty())?;
+        let place = self.secrets.place(&KubernetesStore::next_name(entry));
+        Some(format!(
+            "Secret {place}, where keys wait, is not certroll's: it is left alone, and no key can wait there"
+        ))
     }
 
     /// Writes the book if it changed.
@@ -218,7 +232,8 @@ impl StoreReader for KubernetesStore {
     async fn observe(&self, entry: &StoreBinding) -> ObservedStore {
         let seen = self.view(entry).await.and_then(|view| {
             let warnings = view.live.as_ref().map(|live| fields::warnings(live, &view.names));
-            Ok((view.holding()?, warnings.unwrap_or_default()))
+            let warnings = warnings.unwrap_or_default().into_iter().chain(self.foreign(entry, &view));
+            Ok((view.holding()?, warnings.collect()))
         });
         let (state, warnings) = match seen {
             Ok((holding, warnings)) if holding == Holding::default() => (StoreState::Absent, warnings),
