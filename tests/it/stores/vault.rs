@@ -63,6 +63,10 @@ impl Server {
     }
 
     fn vault(&self, trouble: &Arc<Trouble>, auth: Auth) -> Arc<Vault> {
+        self.vault_in(trouble, auth, None)
+    }
+
+    fn vault_in(&self, trouble: &Arc<Trouble>, auth: Auth, namespace: Option<&str>) -> Arc<Vault> {
         let transport = Troubled { inner: Arc::clone(&self.transport), trouble: Arc::clone(trouble) };
         let way = Way {
             transport: Arc::new(transport),
@@ -71,7 +75,11 @@ impl Server {
             in_flight: Arc::new(tokio::sync::Semaphore::new(4)),
             retry: RetrySettings::default(),
         };
-        Arc::new(Vault::new(Service::new("the vault", &self.address, way).unwrap(), auth, None))
+        Arc::new(Vault::new(
+            Service::new("the vault", &self.address, way).unwrap(),
+            auth,
+            namespace.map(str::to_owned),
+        ))
     }
 
     fn store(&self, trouble: &Arc<Trouble>) -> VaultStore {
@@ -441,6 +449,27 @@ async fn a_missing_right_is_no_reason_to_sign_in_again_and_an_ended_token_is() {
         let seen = service.seen();
         let sign_ins = seen.iter().filter(|(_, url, _)| url.ends_with("/login")).count();
         assert_eq!(sign_ins > 1, signs_in_again, "{said}: {seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_engine_is_in_the_namespace_of_the_sign_in_unless_another_one_is_named() {
+    for (named, expected) in [(None, "admin"), (Some("admin/team"), "admin/team")] {
+        let service = Answering::new(|request| {
+            Ok(match request.uri().path().ends_with("/login") {
+                true => answer(200, r#"{"auth":{"client_token":"hvs.t","lease_duration":1200}}"#),
+                false => answer(404, r#"{"errors":[]}"#),
+            })
+        });
+        let auth = auth_of(&[("ROLE_ID", "the-role")]);
+        let server = Server::over(Arc::clone(&service) as Arc<dyn Transport>);
+        let vault = server.vault_in(&Trouble::quiet(), auth, Some("admin"));
+        let store = VaultStore::new(vault, "secret", named);
+        store.observe(&binding("cloudm", Format::Pem)).await;
+        for request in service.requests() {
+            let expected = if request.uri().path().ends_with("/login") { "admin" } else { expected };
+            assert_eq!(request.headers()["x-vault-namespace"], expected, "{}", request.uri());
+        }
     }
 }
 
