@@ -72,11 +72,13 @@ pub(crate) struct VaultAsk<'a> {
     pub(crate) query: &'a [(&'a str, &'a str)],
     pub(crate) body: Option<&'a Value>,
     pub(crate) doing: &'a str,
+    /// Whether doing it twice is doing it once, though it is no `GET`.
+    pub(crate) repeatable: bool,
 }
 
 impl<'a> VaultAsk<'a> {
     pub(crate) fn new(method: Method, path: &'a [&'a str], doing: &'a str) -> VaultAsk<'a> {
-        VaultAsk { method, path, query: &[], body: None, doing }
+        VaultAsk { method, path, query: &[], body: None, doing, repeatable: false }
     }
 }
 
@@ -245,6 +247,7 @@ impl KeyVault {
             if let Some(body) = ask.body {
                 request = request.json(body).map_err(not_sent)?;
             }
+            let request = if ask.repeatable { request.repeatable() } else { request };
             let request = request.secret_header(AUTHORIZATION, "Bearer ", &token.value);
             let answer = self.service.send(request).await?;
             if answer.status != 401 {

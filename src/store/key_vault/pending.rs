@@ -13,10 +13,10 @@ use super::notes::{Notes, others};
 use super::waiting::{REQUEST, View};
 use crate::certificate::Certificate;
 use crate::desired::StoreBinding;
-use crate::edges::TroubleKind;
+use crate::edges::{Trouble, TroubleKind};
 use crate::ids::Sha256;
 use crate::issuer::Issued;
-use crate::key::{KeyError, PrivateKey, Secret, SignatureAlgorithm, Signer};
+use crate::key::{PrivateKey, Secret, SignatureAlgorithm, Signer};
 use crate::key_vault::certificates::{NewKey, UNKNOWN};
 use crate::key_vault::secrets::NewSecret;
 use crate::key_vault::{KeyVault, Tags, Version};
@@ -157,10 +157,9 @@ impl Signer for RemoteSigner {
         &self.certificate
     }
 
-    async fn sign(&self, algorithm: SignatureAlgorithm, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+    async fn sign(&self, algorithm: SignatureAlgorithm, message: &[u8]) -> Result<Vec<u8>, Trouble> {
         let digest = sha256(message);
-        let signed = self.vault.sign(&self.name, &self.version, algorithm, &digest.0).await;
-        signed.map_err(|trouble| KeyError(StoreError::from(trouble).to_string()))
+        self.vault.sign(&self.name, &self.version, algorithm, &digest.0).await
     }
 }
 
