@@ -11,7 +11,7 @@ use futures_util::future::{try_join, try_join3};
 
 use super::notes::{Notes, others};
 use super::waiting::{REQUEST, View};
-use crate::certificate::Certificate;
+use crate::certificate::{Certificate, PublicKey, asked_for};
 use crate::desired::StoreBinding;
 use crate::edges::{Trouble, TroubleKind};
 use crate::ids::Sha256;
@@ -274,7 +274,10 @@ impl StoreWriter for PendingStore {
         };
         // Without a note it is ours that died between the two calls, or a stranger's: what it asks for decides.
         let asked = of_request(&operation.csr).map(|(subject, _)| canonical(&subject));
-        if asked != Some(canonical(&request.subject)) {
+        let key = asked_for(&operation.csr).map(|(_, key)| key);
+        if asked != Some(canonical(&request.subject))
+            || key != Some(PublicKey::Rsa(u32::from(request.key.bits())))
+        {
             let reason = "an operation of somebody else's is pending: until it is merged or deleted the vault takes no other";
             return Err(self.error(StoreErrorKind::Rival, doing, entry, reason));
         }

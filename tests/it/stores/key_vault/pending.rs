@@ -122,6 +122,19 @@ async fn a_strangers_pending_operation_is_not_taken_for_ours() {
 }
 
 #[tokio::test]
+async fn a_pending_operation_for_another_key_is_not_taken_up() {
+    let service = Arc::<KeyVaultService>::default();
+    service.start_by_hand("cloudm", contract::SUBJECT);
+    let store = KeyVaultStore::new(vault(&service, &Trouble::quiet()));
+    let before = service.certificates_snapshot();
+    let longer = KeyRequest { key: KeyKind::Rsa4096, ..wanted() };
+    let refused = store.request(&entry(), &longer, &any_record().await).await.unwrap_err();
+    assert_eq!(refused.kind, StoreErrorKind::Rival);
+    assert_eq!(service.certificates_snapshot(), before);
+    store.request(&entry(), &wanted(), &any_record().await).await.unwrap();
+}
+
+#[tokio::test]
 async fn the_key_is_asked_for_as_declared_and_makes_nothing_by_itself() {
     for (hsm, kty) in [(false, "RSA"), (true, "RSA-HSM")] {
         let service = Arc::<KeyVaultService>::default();
