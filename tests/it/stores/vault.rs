@@ -306,6 +306,28 @@ async fn p2_somebody_elses_value_where_keys_wait_is_left_alone() {
     somebody_elses_value_where_keys_wait_is_left_alone(&Server::of_the_test()).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_destroyed_is_in_no_version_that_others_wrote_back_either() {
+    let server = Server::of_the_test();
+    let entry = binding("cloudm", Format::Pem);
+    let first = one_current(&server, &entry).await;
+    let read = |version: u32| server.ask("GET", &format!("secret/data/cloudm?version={version}"), None).1;
+    for note in ["one", "two"] {
+        let mut data = read(1)["data"]["data"].clone();
+        data["note"] = note.into();
+        server.put("cloudm", &data);
+    }
+    let store = server.store(&Trouble::quiet());
+    let second = contract::stage(&store, &entry, Rotation::Second, 2).await.unwrap();
+    let record = promoted(&second, Rotation::Second);
+    store.promote(&entry, &second, current_of(&first).as_ref(), None, &record).await.unwrap();
+    store.remove(&entry, &first).await.unwrap();
+    for (version, held) in [(1, false), (2, false), (3, false), (4, true)] {
+        assert_eq!(read(version)["data"]["data"].is_object(), held, "version {version}");
+    }
+    assert_eq!(read(4)["data"]["data"]["note"], "two");
+}
+
 async fn a_mount_of_version_1_is_refused_before_a_key_is_written(server: &Server, mount: &str) {
     let trouble = Trouble::quiet();
     let store = server.store_at(&trouble, mount);
