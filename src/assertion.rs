@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::certificate::Certificate;
 use crate::key::{KeyError, Secret, SignatureAlgorithm, Signer};
+use crate::trouble::Trouble;
 
 /// How far ahead of the service's clock ours may be: an assertion that begins in the service's future is refused.
 const BACKDATE: SignedDuration = SignedDuration::from_mins(5);
@@ -54,7 +55,7 @@ pub async fn client_assertion(
     now: Timestamp,
     jti: Uuid,
     chain: Option<&[Certificate]>,
-) -> Result<Secret, KeyError> {
+) -> Result<Secret, Trouble> {
     let header = header(signer.certificate(), algorithm, chain);
     let issued_at = now.as_second() - BACKDATE.as_secs();
     let claims = Claims {

@@ -9,6 +9,7 @@ use aws_lc_rs::signature::{self, KeyPair as _, RsaEncoding};
 use zeroize::Zeroizing;
 
 use crate::certificate::Certificate;
+use crate::trouble::Trouble;
 
 /// What went wrong with a key. Never says anything of the key itself.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -137,8 +138,8 @@ pub enum SignatureAlgorithm {
 pub trait Signer: Send + Sync {
     /// The certificate whose key this is.
     fn certificate(&self) -> &Certificate;
-    /// Signs a message (not its digest).
-    async fn sign(&self, algorithm: SignatureAlgorithm, message: &[u8]) -> Result<Vec<u8>, KeyError>;
+    /// Signs a message (not its digest). Where the key is in a service, its trouble is of the service's own kind.
+    async fn sign(&self, algorithm: SignatureAlgorithm, message: &[u8]) -> Result<Vec<u8>, Trouble>;
 }
 
 /// Signs with a key in this process.
@@ -172,12 +173,12 @@ impl Signer for LocalSigner {
     }
 
     /// On the spot: 1 ms for RSA 2048, 5 ms for 4096.
-    async fn sign(&self, algorithm: SignatureAlgorithm, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+    async fn sign(&self, algorithm: SignatureAlgorithm, message: &[u8]) -> Result<Vec<u8>, Trouble> {
         let encoding: &dyn RsaEncoding = match algorithm {
             SignatureAlgorithm::Ps256 => &signature::RSA_PSS_SHA256,
             SignatureAlgorithm::Rs256 => &signature::RSA_PKCS1_SHA256,
         };
-        sign(&self.pair, encoding, message)
+        Ok(sign(&self.pair, encoding, message)?)
     }
 }
 

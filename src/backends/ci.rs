@@ -26,7 +26,8 @@ pub(super) fn github(delivery: &Delivery, reach: &Reach) -> Result<Arc<dyn Deliv
         name: "GitHub",
         address: "https://api.github.com",
         address_variable: Some("GITHUB_API_URL"),
-        token_variables: &["GITHUB_TOKEN", "GH_TOKEN"],
+        // In the order of GitHub's own tool: a job's own GITHUB_TOKEN can write no secret.
+        token_variables: &["GH_TOKEN", "GITHUB_TOKEN"],
     };
     let (service, token) = usual.reach(delivery, reach)?;
     Ok(Arc::new(GithubDelivery::new(delivery, service, token)?))

@@ -110,6 +110,8 @@ impl SignIns for EntraSignIns {
                 SignInAnswer::PolicyBlocked(trouble)
             }
             SignIn::Busy(error) => SignInAnswer::NoAnswer(Trouble { doing, ..error.into() }),
+            SignIn::CannotSign(trouble) if trouble.is_passing() => SignInAnswer::NoAnswer(trouble),
+            SignIn::CannotSign(trouble) => SignInAnswer::Refused(trouble),
             SignIn::Network { reason } => {
                 SignInAnswer::NoAnswer(trouble(TroubleKind::Network, None, reason, None))
             }

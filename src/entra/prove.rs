@@ -15,6 +15,7 @@ use super::token::token_request;
 use crate::assertion::client_assertion;
 use crate::key::{SignatureAlgorithm, Signer};
 use crate::net::header;
+use crate::trouble::Trouble;
 
 /// What one sign-in with the new key came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +71,9 @@ pub enum SignIn {
     },
     /// Too many requests, or a service in trouble: the kind says which.
     Busy(EntraError),
-    /// No usable answer, or nothing could be asked: the signer, the network, an address.
+    /// The signer's own service did not sign: the kind says why.
+    CannotSign(Trouble),
+    /// No usable answer, or nothing could be asked: the network, an address.
     Network {
         /// What happened.
         reason: String,
@@ -99,7 +102,7 @@ pub async fn try_sign_in(
 ) -> SignIn {
     match prepare(line, tenant, app_id, signer, algorithm).await {
         Ok(prepared) => prepared.send(line).await,
-        Err(reason) => SignIn::Network { reason },
+        Err(not_asked) => not_asked,
     }
 }
 
@@ -116,14 +119,14 @@ async fn prepare(
     app_id: Uuid,
     signer: &dyn Signer,
     algorithm: SignatureAlgorithm,
-) -> Result<Prepared, String> {
-    let text = |error: EntraError| error.to_string();
+) -> Result<Prepared, SignIn> {
+    let text = |error: EntraError| SignIn::Network { reason: error.to_string() };
     let url = line.endpoints.token_url(tenant).map_err(text)?;
     let client_id = app_id.to_string();
     let (now, jti) = (line.service_now(), line.random_id());
     let jwt = client_assertion(signer, algorithm, &client_id, url.as_str(), now, jti, None)
         .await
-        .map_err(|error| format!("the key could not sign: {error}"))?;
+        .map_err(SignIn::CannotSign)?;
     let proof = Proof::assertion(jwt.expose());
     let correlation_id = line.random_id();
     let request =

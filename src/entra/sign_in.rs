@@ -147,7 +147,7 @@ impl OwnCredential {
                 client_assertion(&own.signer, algorithm, &client_id, audience, now, jti, chain)
                     .await
                     .map(|jwt| Proof::assertion(jwt.expose()))
-                    .map_err(|error| self.unusable(&error.to_string()))
+                    .map_err(|error| self.unusable(&error.reason))
             }
         }
     }

@@ -260,7 +260,8 @@ impl KeyVault {
         };
         let body = json!({ "alg": alg, "value": URL_SAFE_NO_PAD.encode(digest) });
         let path = ["keys", name, version, "sign"];
-        let ask = VaultAsk { body: Some(&body), ..VaultAsk::new(Method::POST, &path, &doing) };
+        let ask =
+            VaultAsk { body: Some(&body), repeatable: true, ..VaultAsk::new(Method::POST, &path, &doing) };
         let signed: Signed = self.data(&ask).await?;
         let signature = URL_SAFE_NO_PAD.decode(signed.value.trim_end_matches('='));
         signature

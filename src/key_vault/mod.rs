@@ -15,7 +15,7 @@ use std::sync::{Arc, PoisonError};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Method;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use jiff::Timestamp;
 use reqwest::Url;
 use serde::Deserialize;
@@ -72,11 +72,13 @@ pub(crate) struct VaultAsk<'a> {
     pub(crate) query: &'a [(&'a str, &'a str)],
     pub(crate) body: Option<&'a Value>,
     pub(crate) doing: &'a str,
+    /// Whether doing it twice is doing it once, though it is no `GET`.
+    pub(crate) repeatable: bool,
 }
 
 impl<'a> VaultAsk<'a> {
     pub(crate) fn new(method: Method, path: &'a [&'a str], doing: &'a str) -> VaultAsk<'a> {
-        VaultAsk { method, path, query: &[], body: None, doing }
+        VaultAsk { method, path, query: &[], body: None, doing, repeatable: false }
     }
 }
 
@@ -245,19 +247,21 @@ impl KeyVault {
             if let Some(body) = ask.body {
                 request = request.json(body).map_err(not_sent)?;
             }
+            let request = if ask.repeatable { request.repeatable() } else { request };
             let request = request.secret_header(AUTHORIZATION, "Bearer ", &token.value);
             let answer = self.service.send(request).await?;
             if answer.status != 401 {
                 return Ok(answer);
             }
-            let Some(header) = answer.header("www-authenticate") else { return Ok(answer) };
-            let challenge = self.checked(&header, ask.doing).map_err(not_sent)?;
-            match challenge.claims {
+            let Some(header) = challenge_in(&answer) else { return Ok(answer) };
+            let unreadable = |problem| not_sent(unusable(ask.doing, problem));
+            match Challenge::claims(header).map_err(unreadable)? {
                 Some(wanted) if claims.is_none() => {
                     tokens.discard(&token);
                     claims = Some(wanted);
                 }
                 None if !renewed => {
+                    self.checked(header, ask.doing).map_err(not_sent)?;
                     tokens.discard(&token);
                     renewed = true;
                 }
@@ -353,8 +357,8 @@ impl KeyVault {
         let ask = Ask::get(self.service.url(["secrets"]), doing);
         let ask = ask.query(&[("api-version", &self.api_version), ("maxresults", "1")]);
         let answer = self.service.send(ask).await?;
-        match (answer.status, answer.header("www-authenticate")) {
-            (401, Some(header)) => self.checked(&header, doing),
+        match (answer.status, challenge_in(&answer)) {
+            (401, Some(header)) => self.checked(header, doing),
             (401, None) => {
                 let reason = "the vault does not say who gives tokens for it (no WWW-Authenticate)";
                 Err(Trouble::new(TroubleKind::Invalid, doing, reason))
@@ -370,9 +374,7 @@ impl KeyVault {
     /// The challenge, if a token may be asked for where and for what it says.
     fn checked(&self, header: &str, doing: &str) -> Result<Challenge, Trouble> {
         let refused = |kind, reason: String| Trouble::new(kind, doing, printable(&reason));
-        let challenge = Challenge::parse(header).map_err(|problem| {
-            refused(TroubleKind::Invalid, format!("the vault's challenge cannot be used: {problem}"))
-        })?;
+        let challenge = Challenge::parse(header).map_err(|problem| unusable(doing, problem))?;
         let host = self.service.host();
         let for_us = match &self.sign_in.scope {
             Some(_) => true,
@@ -419,6 +421,16 @@ impl KeyVault {
         let retry = RetrySettings::default();
         Ok(TokenSource::new(line, tenant, credential, retry, SignatureAlgorithm::default()))
     }
+}
+
+/// The challenge of an answer, whole: with claims it is longer than what is shown of a header.
+fn challenge_in(answer: &Answer) -> Option<&str> {
+    answer.headers.get(WWW_AUTHENTICATE)?.to_str().ok()
+}
+
+fn unusable(doing: &str, problem: String) -> Trouble {
+    let reason = printable(&format!("the vault's challenge cannot be used: {problem}"));
+    Trouble::new(TroubleKind::Invalid, doing, reason)
 }
 
 /// Whether two names of a tenant are known to mean different ones: two GUIDs that differ. A domain may be any of them.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use hyper_util::client::proxy::matcher::Matcher;
 use kube::Config;
 use kube::client::ClientBuilder;
 use kube::config::{AuthInfo, ExecInteractiveMode, KubeConfigOptions, Kubeconfig};
@@ -13,7 +14,7 @@ use tokio::sync::OnceCell;
 use super::transport::{KubeTransport, sign_in_failure};
 use crate::connections::{Connection, Operator};
 use crate::edges::{Trouble, TroubleKind};
-use crate::net::{Service, Way, causes};
+use crate::net::{Service, Way, causes, is_loopback};
 
 /// What a plugin of a kubeconfig sees of the run's variables: what such plugins sign in with, and nothing of certroll's.
 const PLUGIN_SEES: &[&str] = &[
@@ -53,6 +54,8 @@ pub struct Cluster {
     plugins: bool,
     /// Variables a plugin may not see.
     hidden: Vec<String>,
+    /// Hosts that are reached past the proxy of the environment.
+    no_proxy: String,
     way: Way,
     service: OnceCell<Service>,
 }
@@ -85,15 +88,18 @@ impl Cluster {
                 .with_hint("set KUBECONFIG, or leave `context` out"));
         }
         let hidden = hidden(operator.variables());
-        let service = OnceCell::new();
-        Ok(Arc::new(Cluster { source, context: context.map(str::to_owned), plugins, hidden, way, service }))
+        let no_proxy = operator.variable("NO_PROXY").or_else(|| operator.variable("no_proxy"));
+        let no_proxy = no_proxy.unwrap_or_default().to_owned();
+        let (context, service) = (context.map(str::to_owned), OnceCell::new());
+        Ok(Arc::new(Cluster { source, context, plugins, hidden, no_proxy, way, service }))
     }
 
     /// An API server that is reached already.
     pub fn reached(service: Service) -> Arc<Cluster> {
         let way = service.way().clone();
         let (source, service) = (Source::Pod, OnceCell::new_with(Some(service)));
-        Arc::new(Cluster { source, context: None, plugins: false, hidden: Vec::new(), way, service })
+        let (hidden, no_proxy) = (Vec::new(), String::new());
+        Arc::new(Cluster { source, context: None, plugins: false, hidden, no_proxy, way, service })
     }
 
     /// Who signs in to it, for messages. Nothing is read.
@@ -171,8 +177,10 @@ impl Cluster {
         for user in merged.auth_infos.iter_mut().filter_map(|named| named.auth_info.as_mut()) {
             self.confine_plugin(user);
         }
+        let names_proxy = self.names_proxy(&merged);
         let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
-        Config::from_custom_kubeconfig(merged, &options).await.map_err(|error| {
+        let config = Config::from_custom_kubeconfig(merged, &options).await;
+        let mut config = config.map_err(|error| {
             let reason = match &error {
                 kube::config::KubeconfigError::CurrentContextNotSet => "no context is chosen".to_owned(),
                 kube::config::KubeconfigError::LoadContext(name) => format!("there is no context {name}"),
@@ -182,7 +190,28 @@ impl Cluster {
                 _ => "the kubeconfig does not say how to reach and sign in to a cluster".to_owned(),
             };
             refused(&reason).with_hint(format!("check {said_by} with kubectl config view"))
-        })
+        })?;
+        // kube looks for the proxy's own host in NO_PROXY, not for the cluster's.
+        if !names_proxy && self.is_past_proxy(&config.cluster_url) {
+            config.proxy_url = None;
+        }
+        Ok(config)
+    }
+
+    /// Whether the kubeconfig itself names a proxy for the cluster that is meant.
+    fn names_proxy(&self, kubeconfig: &Kubeconfig) -> bool {
+        let context = self.context.as_ref().or(kubeconfig.current_context.as_ref());
+        let context = kubeconfig.contexts.iter().find(|known| Some(&known.name) == context);
+        let cluster = context.and_then(|known| Some(&known.context.as_ref()?.cluster));
+        let cluster = kubeconfig.clusters.iter().find(|known| Some(&known.name) == cluster);
+        let proxy = cluster.and_then(|known| known.cluster.as_ref()?.proxy_url.as_ref());
+        proxy.is_some_and(|proxy| !proxy.is_empty())
+    }
+
+    /// Whether the environment's proxy is not for that address.
+    fn is_past_proxy(&self, url: &http::Uri) -> bool {
+        let any = Matcher::builder().all("http://proxy.invalid").no(self.no_proxy.as_str()).build();
+        is_loopback(url.host().unwrap_or_default()) || any.intercept(url).is_none()
     }
 
     /// Nothing is run by who only looks, and what nobody can confine is run by nobody.
@@ -226,4 +255,38 @@ fn hidden(variables: &BTreeMap<String, String>) -> Vec<String> {
         PLUGIN_SEES.contains(&name.as_str()) || PLUGIN_SEES_ALL.iter().any(|start| name.starts_with(start))
     };
     variables.keys().filter(|name| !seen(name)).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_proxy_names_clusters_by_name_domain_and_network() {
+        let no_proxy = "10.0.0.0/8,.svc.example.com,api.eu.example.com".to_owned();
+        let operator = Operator::new(
+            [("NO_PROXY".to_owned(), no_proxy), ("KUBECONFIG".to_owned(), "x".to_owned())].into(),
+            None,
+            Default::default(),
+        );
+        let way = Way {
+            transport: Arc::new(crate::net::HttpsTransport::new(Default::default()).unwrap()),
+            clock: Arc::new(crate::cli::clock::SystemClock),
+            random: Arc::new(crate::random::SystemRandom),
+            in_flight: Arc::new(tokio::sync::Semaphore::new(1)),
+            retry: Default::default(),
+        };
+        let cluster = Cluster::choose(&operator.unwrap(), None, None, way, false).unwrap();
+        for (url, past) in [
+            ("https://10.96.0.1:6443", true),
+            ("https://eu.svc.example.com", true),
+            ("https://api.eu.example.com:6443", true),
+            ("https://127.0.0.1:6443", true),
+            ("https://[::1]:6443", true),
+            ("https://11.0.0.1:6443", false),
+            ("https://api.us.example.com", false),
+        ] {
+            assert_eq!(cluster.is_past_proxy(&url.parse().unwrap()), past, "{url}");
+        }
+    }
 }

@@ -58,6 +58,8 @@ pub struct Ask<'a> {
     body: Option<Zeroizing<Vec<u8>>>,
     doing: &'a str,
     repeatable: bool,
+    /// A header that could not be set. Without it the request would mean something else, or come from nobody.
+    unfit: Option<HeaderName>,
 }
 
 /// An answer of any status. Its body may hold a secret and is never printed as a whole.
@@ -167,12 +169,21 @@ impl Service {
     /// Sends the request until there is an answer. Reads are tried again while the service is busy or silent; a write only where it
     /// was turned away as one too many, or never left.
     pub async fn send(&self, ask: Ask<'_>) -> Result<Answer, NoAnswer> {
+        if let Some(name) = &ask.unfit {
+            let reason = format!("what is set for {name} holds a control character, which cannot be sent");
+            let trouble = Trouble::new(TroubleKind::Refused, ask.doing, reason);
+            let hint = "take it out: it may be a line end";
+            return Err(NoAnswer { trouble: trouble.with_hint(hint), sent: Sent::No });
+        }
         let Way { clock, random, retry, .. } = &self.way;
         let mut attempts = Attempts::new(retry);
         loop {
             let wait = match self.once(&ask).await {
                 Ok(answer) => {
-                    let again = answer.status == 429 || ask.repeatable && (self.is_busy)(answer.status);
+                    // GitHub turns away with 403 what comes too often, and says when to come again.
+                    let turned_away =
+                        answer.status == 429 || answer.status == 403 && answer.retry_after.is_some();
+                    let again = turned_away || ask.repeatable && (self.is_busy)(answer.status);
                     let wait = match again {
                         true => attempts.after_busy(answer.retry_after, &**random),
                         false => None,
@@ -258,7 +269,7 @@ impl<'a> Ask<'a> {
         let repeatable = method == Method::GET || method == Method::HEAD;
         let headers =
             HeaderMap::from_iter([(http::header::ACCEPT, HeaderValue::from_static("application/json"))]);
-        Ask { method, url, headers, secrets: Vec::new(), body: None, doing, repeatable }
+        Ask { method, url, headers, secrets: Vec::new(), body: None, doing, repeatable, unfit: None }
     }
 
     /// A read.
@@ -279,22 +290,28 @@ impl<'a> Ask<'a> {
         Ask { repeatable: true, ..self }
     }
 
-    /// With a header. One that cannot stand in a request is left out.
+    /// With a header. Where it cannot stand in a request, nothing is sent.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: &str) -> Ask<'a> {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.insert(name, value);
+        match HeaderValue::from_str(value) {
+            Ok(value) => {
+                self.headers.insert(name, value);
+            }
+            Err(_) => self.unfit = Some(name),
         }
         self
     }
 
-    /// With a header nobody may see: a token. Taken out of every text of the answer.
+    /// With a header nobody may see: a token. Taken out of every text of the answer. Where it cannot stand in a request, nothing is sent.
     #[must_use]
     pub fn secret_header(mut self, name: HeaderName, scheme: &str, secret: &str) -> Ask<'a> {
         let text = Zeroizing::new(format!("{scheme}{secret}"));
-        if let Ok(mut value) = HeaderValue::from_str(&text) {
-            value.set_sensitive(true);
-            self.headers.insert(name, value);
+        match HeaderValue::from_str(&text) {
+            Ok(mut value) => {
+                value.set_sensitive(true);
+                self.headers.insert(name, value);
+            }
+            Err(_) => self.unfit = Some(name),
         }
         self.hides(secret)
     }

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::certificate::Certificate;
 use crate::desired::{Declared, Desired, Issuer};
-use crate::edges::{Provers, SignInAnswer, Trouble, TroubleKind};
+use crate::edges::{Provers, SignInAnswer, Trouble};
 use crate::ids::{Address, Sha1};
 use crate::key::{SignatureAlgorithm, Signer};
 use crate::observed::{Credential, Current, Generation, Observed, StoreState, Target, TargetState};
@@ -313,10 +313,8 @@ async fn key_matches(
     }
     let mut challenge = [0u8; 32];
     random.fill(&mut challenge);
-    let trouble = |error: crate::key::KeyError| {
-        failed_by(&Trouble::new(TroubleKind::Invalid, "signing", error.to_string()))
-    };
-    let signature = signer.sign(SignatureAlgorithm::Ps256, &challenge).await.map_err(trouble)?;
+    let signature = signer.sign(SignatureAlgorithm::Ps256, &challenge).await;
+    let signature = signature.map_err(|trouble| failed_by(&trouble))?;
     Ok(certificate.verifies_ps256(&challenge, &signature))
 }
 

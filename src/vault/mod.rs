@@ -118,7 +118,8 @@ impl Vault {
             let token = self.token(ask.doing).await.map_err(not_sent)?;
             let mut request = Ask::new(ask.method.clone(), self.url(ask.path), ask.doing).query(ask.query);
             request = request.header(REQUEST, "true").secret_header(TOKEN, "", token.value.expose());
-            if let Some(namespace) = ask.namespace {
+            // A token of a namespace reaches nothing outside of it.
+            if let Some(namespace) = ask.namespace.or(self.auth_namespace.as_deref()) {
                 request = request.header(NAMESPACE, namespace);
             }
             if let Some(body) = ask.body {

@@ -56,6 +56,41 @@ async fn a_write_that_may_have_been_done_is_not_repeated() {
 }
 
 #[tokio::test]
+async fn a_write_that_is_turned_away_with_403_and_a_time_is_tried_again_then_as_github_wants_it() {
+    let mut too_often = answer(403, "");
+    too_often.headers_mut().insert("retry-after", "60".parse().unwrap());
+    let github = Answering::script(vec![Ok(too_often), Ok(answer(201, ""))]);
+    let clock = clock();
+    let service = service("https://api.github.com", github.clone(), clock.clone());
+    let write = Ask::new(Method::POST, service.url(["x"]), "writing x").json(&1).unwrap();
+    assert_eq!(service.send(write).await.unwrap().status, 201);
+    assert_eq!(clock.now().to_string(), "2026-11-20T08:01:00Z");
+
+    let github = Answering::script(vec![Ok(answer(403, ""))]);
+    let service = self::service("https://api.github.com", github.clone(), clock);
+    assert_eq!(service.send(Ask::get(service.url(["x"]), "reading x")).await.unwrap().status, 403);
+    assert_eq!(github.seen().len(), 1, "a missing right stays missing");
+}
+
+#[tokio::test]
+async fn nothing_is_sent_without_a_header_that_cannot_be_set() {
+    let vault = Answering::script(vec![Ok(answer(200, "{}"))]);
+    let service = service("https://vault.example.com", vault.clone(), clock());
+    let ask = || Ask::get(service.url(["v1", "x"]), "reading x");
+    let namespace: http::HeaderName = "x-vault-namespace".parse().unwrap();
+    for unfit in [
+        ask().header(namespace, "team\u{1}"),
+        ask().secret_header(http::header::AUTHORIZATION, "Bearer ", "two\nlines"),
+    ] {
+        let lost = service.send(unfit).await.unwrap_err();
+        assert_eq!((lost.sent, lost.trouble.kind), (Sent::No, TroubleKind::Refused));
+        assert!(lost.trouble.reason.contains("cannot be sent"), "{}", lost.trouble);
+        assert!(!lost.trouble.to_string().contains("two"), "{}", lost.trouble);
+    }
+    assert!(vault.seen().is_empty());
+}
+
+#[tokio::test]
 async fn a_name_stays_a_name_and_a_link_leads_to_no_other_host() {
     let vault = Answering::script(vec![Ok(answer(200, "{}"))]);
     let service = service("https://vault.example.com/below", vault.clone(), clock());

@@ -87,7 +87,7 @@ impl Signer for Counted {
         self.inner.certificate()
     }
 
-    async fn sign(&self, algorithm: SignatureAlgorithm, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+    async fn sign(&self, algorithm: SignatureAlgorithm, message: &[u8]) -> Result<Vec<u8>, EdgeTrouble> {
         self.inner.sign(algorithm, message).await
     }
 }

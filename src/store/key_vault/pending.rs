@@ -11,12 +11,12 @@ use futures_util::future::{try_join, try_join3};
 
 use super::notes::{Notes, others};
 use super::waiting::{REQUEST, View};
-use crate::certificate::Certificate;
+use crate::certificate::{Certificate, PublicKey, asked_for};
 use crate::desired::StoreBinding;
-use crate::edges::TroubleKind;
+use crate::edges::{Trouble, TroubleKind};
 use crate::ids::Sha256;
 use crate::issuer::Issued;
-use crate::key::{KeyError, PrivateKey, Secret, SignatureAlgorithm, Signer};
+use crate::key::{PrivateKey, Secret, SignatureAlgorithm, Signer};
 use crate::key_vault::certificates::{NewKey, UNKNOWN};
 use crate::key_vault::secrets::NewSecret;
 use crate::key_vault::{KeyVault, Tags, Version};
@@ -156,10 +156,9 @@ impl Signer for RemoteSigner {
         &self.certificate
     }
 
-    async fn sign(&self, algorithm: SignatureAlgorithm, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+    async fn sign(&self, algorithm: SignatureAlgorithm, message: &[u8]) -> Result<Vec<u8>, Trouble> {
         let digest = sha256(message);
-        let signed = self.vault.sign(&self.name, &self.version, algorithm, &digest.0).await;
-        signed.map_err(|trouble| KeyError(StoreError::from(trouble).to_string()))
+        self.vault.sign(&self.name, &self.version, algorithm, &digest.0).await
     }
 }
 
@@ -268,7 +267,10 @@ impl StoreWriter for PendingStore {
         };
         // Without a note it is ours that died between the two calls, or a stranger's: what it asks for decides.
         let asked = of_request(&operation.csr).map(|(subject, _)| canonical(&subject));
-        if asked != Some(canonical(&request.subject)) {
+        let key = asked_for(&operation.csr).map(|(_, key)| key);
+        if asked != Some(canonical(&request.subject))
+            || key != Some(PublicKey::Rsa(u32::from(request.key.bits())))
+        {
             let reason = "an operation of somebody else's is pending: until it is merged or deleted the vault takes no other";
             return Err(self.error(StoreErrorKind::Rival, doing, entry, reason));
         }

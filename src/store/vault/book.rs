@@ -191,6 +191,17 @@ impl View {
         (!known).then_some(version)
     }
 
+    /// Older versions of the entry that the book does not know: somebody changed a field of theirs, and wrote ours back with it.
+    pub(super) fn unbooked_live(&self) -> Vec<u64> {
+        let booked = |version: u64, found: &Version| {
+            self.book.generations.iter().any(|page| page.live.iter().any(|at| at.is(version, found)))
+        };
+        let versions = self.live.versions.iter().filter(|(version, found)| {
+            **version != self.live.current_version && found.is_held_at(self.now) && !booked(**version, found)
+        });
+        versions.map(|(version, _)| *version).collect()
+    }
+
     /// The versions that hold a generation: waiting ones, then those of the entry, the best last.
     pub(super) fn copies(&self, sha256: &Sha256) -> Vec<(bool, u64)> {
         let Some(page) = self.book.page(sha256) else { return Vec::new() };

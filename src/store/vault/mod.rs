@@ -466,6 +466,12 @@ impl TwoSlot for VaultStore {
         for (live, version) in view.copies(&thumbprints.sha256) {
             self.kv.destroy(&self.named(entry, live), version).await?;
         }
+        for version in view.unbooked_live() {
+            let names = self.kv.field_names(&entry.entry, version).await?;
+            if thumbprint(&names) == Some(thumbprints.sha256) {
+                self.kv.destroy(&entry.entry, version).await?;
+            }
+        }
         let mut book = view.book.clone();
         if let Some(page) = book.page_mut(&thumbprints.sha256) {
             page.record.phase = RecordedPhase::Retired;

@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use certroll::backends::shipped::{Connections, ShippedReaders};
 use certroll::certificate::Certificate;
+use certroll::connections::Operator;
 use certroll::delivery::github::GithubDelivery;
 use certroll::delivery::{DeliveryReader, DeliveryWriter};
-use certroll::desired::{Delivery, Format};
-use certroll::edges::TroubleKind;
+use certroll::desired::{Delivery, Desired, Format};
+use certroll::edges::{Readers, TroubleKind};
 use certroll::form::{read_pem, read_pfx};
 use certroll::key::Secret;
 use certroll::net::{Service, Transport};
@@ -16,7 +18,8 @@ use serde_json::{Value, json};
 
 use super::{PASSWORD, comes_through_whatever_happens, declared, deliver, issued, over, token};
 use crate::support::github::{Github, TOKEN};
-use crate::support::service::Answering;
+use crate::support::reach::reach;
+use crate::support::service::{Answering, StillClock};
 
 const SECRET: &str = "repos/contoso/infra/actions/secrets/M365";
 
@@ -175,6 +178,32 @@ async fn each_kind_of_refusal_is_told_apart_and_says_what_helps() {
         assert!(error.to_try().contains(hint), "{status}: {}", error.to_try());
         assert_eq!(error.request_id.as_deref(), Some("0C4A:1F2E"));
     }
+}
+
+/// GitHub's own tool takes them in this order: in a job, GITHUB_TOKEN is often the job's own.
+#[tokio::test]
+async fn of_two_tokens_in_the_environment_the_one_that_was_made_for_tools_is_shown() {
+    let github = Answering::script(vec![Ok(crate::support::service::answer(404, "{}"))]);
+    let set = [("GITHUB_TOKEN", "of-the-job"), ("GH_TOKEN", "of-somebody")];
+    let set = set.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let operator = Operator::new(set.into(), None, Default::default()).unwrap();
+    let clock = StillClock::at("2026-06-30T00:00:00Z");
+    let reach = reach(Arc::clone(&github) as Arc<dyn Transport>, clock, operator);
+    let desired = Desired {
+        owner: "platform-team".parse().unwrap(),
+        tenants: Default::default(),
+        stores: Default::default(),
+        certificates: Default::default(),
+        moved: Vec::new(),
+        removed: Vec::new(),
+        acknowledgements: Vec::new(),
+    };
+    let connections = Connections::new(&desired, reach, |_| unreachable!("there is no tenant"));
+    let delivery = in_repository();
+    ShippedReaders::new(&connections).delivery(&delivery).unwrap().observe(&delivery).await;
+    let shown =
+        github.requests().iter().all(|asked| asked.headers()["authorization"] == "Bearer of-somebody");
+    assert!(shown && !github.requests().is_empty());
 }
 
 #[tokio::test]

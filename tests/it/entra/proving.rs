@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use certroll::edges::{Trouble, TroubleKind};
 use certroll::emulator::{Change, Every, Faults, TokenFaults, TokenPropagation};
 use certroll::entra::{EmulatorClock, ErrorKind, Line, SignIn, try_sign_in};
-use certroll::key::{LocalSigner, SignatureAlgorithm};
+use certroll::key::{LocalSigner, SignatureAlgorithm, Signer};
 use certroll::runtime::Clock;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -113,6 +114,31 @@ async fn a_policy_on_this_machine_says_nothing_about_the_key() {
     world.change(Change::ConditionalAccess { blocks: true });
     let outcome = sign_in(&world, app_id, &signer).await;
     assert!(matches!(&outcome, SignIn::PolicyBlocked { code, .. } if code == "AADSTS53003"), "{outcome:?}");
+}
+
+/// A key in a service that does not let certroll sign with it.
+struct NotLetSign(certroll::certificate::Certificate);
+
+#[async_trait]
+impl Signer for NotLetSign {
+    fn certificate(&self) -> &certroll::certificate::Certificate {
+        &self.0
+    }
+
+    async fn sign(&self, _: SignatureAlgorithm, _: &[u8]) -> Result<Vec<u8>, Trouble> {
+        Err(Trouble::new(TroubleKind::Authorisation, "signing with key cloudm", "ForbiddenByRbac"))
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_may_not_be_used_is_no_trouble_of_the_network() {
+    let world = World::new();
+    let (_, app_id, signer) = published(&world).await;
+    let signer = NotLetSign(signer.certificate().clone());
+    let outcome =
+        try_sign_in(&world.line(), &TENANT.to_string(), app_id, &signer, SignatureAlgorithm::Ps256).await;
+    let SignIn::CannotSign(trouble) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(trouble.kind, TroubleKind::Authorisation);
 }
 
 #[tokio::test]

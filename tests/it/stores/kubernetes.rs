@@ -290,6 +290,35 @@ async fn what_others_keep_in_the_same_secret_survives_on_a_real_server() {
     what_others_keep_in_the_secret_survives(&Server::real()).await;
 }
 
+async fn somebody_elses_secret_where_keys_wait_is_left_alone(server: &Server) {
+    let (name, empty) = (fresh_name(), fresh_name());
+    let next = format!("{name}-next");
+    server.make(&json!({ "metadata": { "name": next }, "data": { "password": STANDARD.encode("theirs") } }));
+    let (store, entry) = (server.store(&Trouble::quiet()), binding(&name, Format::Pem));
+    let observed = store.observe(&entry).await;
+    let StoreState::Unreadable { reason } = &observed.state else { panic!("{observed:?}") };
+    assert!(reason.contains(&format!("{next} holds what certroll did not write")), "{reason}");
+    let refused = contract::stage(&store, &entry, Rotation::First, 1).await.unwrap_err();
+    assert_eq!(refused.kind, StoreErrorKind::Refused);
+    assert!(refused.reason.contains(&format!("{next} holds what certroll did not write")), "{refused}");
+    let found = server.get(&next);
+    assert_eq!(found["data"], json!({ "password": STANDARD.encode("theirs") }));
+    // An empty one was made so that certroll needs no right to make it.
+    server.make(&json!({ "metadata": { "name": format!("{empty}-next") } }));
+    contract::stage(&store, &binding(&empty, Format::Pem), Rotation::First, 1).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p2_somebody_elses_secret_where_keys_wait_is_left_alone() {
+    somebody_elses_secret_where_keys_wait_is_left_alone(&Server::of_the_test()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a real API server; .ci/run starts one"]
+async fn p2_somebody_elses_secret_where_keys_wait_is_left_alone_on_a_real_server() {
+    somebody_elses_secret_where_keys_wait_is_left_alone(&Server::real()).await;
+}
+
 async fn another_owner_is_named(server: &Server) {
     let name = fresh_name();
     let entry = binding(&name, Format::Pem);

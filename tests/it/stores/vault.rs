@@ -63,6 +63,10 @@ impl Server {
     }
 
     fn vault(&self, trouble: &Arc<Trouble>, auth: Auth) -> Arc<Vault> {
+        self.vault_in(trouble, auth, None)
+    }
+
+    fn vault_in(&self, trouble: &Arc<Trouble>, auth: Auth, namespace: Option<&str>) -> Arc<Vault> {
         let transport = Troubled { inner: Arc::clone(&self.transport), trouble: Arc::clone(trouble) };
         let way = Way {
             transport: Arc::new(transport),
@@ -71,7 +75,11 @@ impl Server {
             in_flight: Arc::new(tokio::sync::Semaphore::new(4)),
             retry: RetrySettings::default(),
         };
-        Arc::new(Vault::new(Service::new("the vault", &self.address, way).unwrap(), auth, None))
+        Arc::new(Vault::new(
+            Service::new("the vault", &self.address, way).unwrap(),
+            auth,
+            namespace.map(str::to_owned),
+        ))
     }
 
     fn store(&self, trouble: &Arc<Trouble>) -> VaultStore {
@@ -274,6 +282,49 @@ async fn a_field_that_was_changed_by_hand_is_not_relied_upon() {
     assert!(!refused.to_string().contains("tampered"));
 }
 
+async fn somebody_elses_value_where_keys_wait_is_left_alone(server: &Server) {
+    let entry = binding(&bench(server.clone()).name, Format::Pem);
+    let next = format!("{}-next", entry.entry);
+    server.put(&next, &json!({ "password": "of another team" }));
+    let store = server.store(&Trouble::quiet());
+    let observed = store.observe(&entry).await;
+    let StoreState::Unreadable { reason } = &observed.state else { panic!("{observed:?}") };
+    assert!(reason.contains(&format!("{next} holds what certroll did not write")), "{reason}");
+    let refused = contract::stage(&store, &entry, Rotation::First, 1).await.unwrap_err();
+    assert_eq!(refused.kind, StoreErrorKind::Refused);
+    assert!(refused.reason.contains(&format!("{next} holds what certroll did not write")), "{refused}");
+    let (_, value) = server.ask("GET", &format!("secret/data/{next}"), None);
+    assert_eq!(value["data"]["data"]["password"], "of another team");
+    assert_eq!(value["data"]["metadata"]["version"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p2_somebody_elses_value_where_keys_wait_is_left_alone() {
+    somebody_elses_value_where_keys_wait_is_left_alone(&Server::of_the_test()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_destroyed_is_in_no_version_that_others_wrote_back_either() {
+    let server = Server::of_the_test();
+    let entry = binding("cloudm", Format::Pem);
+    let first = one_current(&server, &entry).await;
+    let read = |version: u32| server.ask("GET", &format!("secret/data/cloudm?version={version}"), None).1;
+    for note in ["one", "two"] {
+        let mut data = read(1)["data"]["data"].clone();
+        data["note"] = note.into();
+        server.put("cloudm", &data);
+    }
+    let store = server.store(&Trouble::quiet());
+    let second = contract::stage(&store, &entry, Rotation::Second, 2).await.unwrap();
+    let record = promoted(&second, Rotation::Second);
+    store.promote(&entry, &second, current_of(&first).as_ref(), None, &record).await.unwrap();
+    store.remove(&entry, &first).await.unwrap();
+    for (version, held) in [(1, false), (2, false), (3, false), (4, true)] {
+        assert_eq!(read(version)["data"]["data"].is_object(), held, "version {version}");
+    }
+    assert_eq!(read(4)["data"]["data"]["note"], "two");
+}
+
 async fn a_mount_of_version_1_is_refused_before_a_key_is_written(server: &Server, mount: &str) {
     let trouble = Trouble::quiet();
     let store = server.store_at(&trouble, mount);
@@ -420,6 +471,27 @@ async fn a_missing_right_is_no_reason_to_sign_in_again_and_an_ended_token_is() {
     }
 }
 
+#[tokio::test]
+async fn an_engine_is_in_the_namespace_of_the_sign_in_unless_another_one_is_named() {
+    for (named, expected) in [(None, "admin"), (Some("admin/team"), "admin/team")] {
+        let service = Answering::new(|request| {
+            Ok(match request.uri().path().ends_with("/login") {
+                true => answer(200, r#"{"auth":{"client_token":"hvs.t","lease_duration":1200}}"#),
+                false => answer(404, r#"{"errors":[]}"#),
+            })
+        });
+        let auth = auth_of(&[("ROLE_ID", "the-role")]);
+        let server = Server::over(Arc::clone(&service) as Arc<dyn Transport>);
+        let vault = server.vault_in(&Trouble::quiet(), auth, Some("admin"));
+        let store = VaultStore::new(vault, "secret", named);
+        store.observe(&binding("cloudm", Format::Pem)).await;
+        for request in service.requests() {
+            let expected = if request.uri().path().ends_with("/login") { "admin" } else { expected };
+            assert_eq!(request.headers()["x-vault-namespace"], expected, "{}", request.uri());
+        }
+    }
+}
+
 /// The calls that change something, in the words of the documentation.
 fn changes(trouble: &Trouble, name: &str) -> Vec<String> {
     let calls = trouble.journal();
@@ -466,4 +538,17 @@ async fn every_call_that_changes_something_is_in_the_documentation() {
     trouble.restart();
     store.remove(&entry, &second).await.unwrap();
     assert_eq!(changes(&trouble, "cloudm"), documented("remove"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_call_while_somebody_else_signs_is_in_the_documentation() {
+    let server = Server::of_the_test();
+    let entry = binding("cloudm", Format::Pem);
+    let trouble = Trouble::quiet();
+    let store = server.store(&trouble);
+    contract::calls_while_it_waits(&store, &entry, |call| {
+        assert_eq!(changes(&trouble, "cloudm"), documented(call));
+        trouble.restart();
+    })
+    .await;
 }

@@ -138,7 +138,10 @@ impl Consumers {
                     world.state().coverage.hit("consumer", "signed in");
                     return None;
                 }
-                SignIn::Busy(_) | SignIn::Network { .. } | SignIn::PolicyBlocked { .. } => {}
+                SignIn::Busy(_)
+                | SignIn::CannotSign(_)
+                | SignIn::Network { .. }
+                | SignIn::PolicyBlocked { .. } => {}
                 // Three sign-ins in a row cannot have met every one of several login servers.
                 SignIn::NotYet { .. } if uneven || (unproven && propagation.is_some()) => {}
                 SignIn::NotYet { reason, .. }

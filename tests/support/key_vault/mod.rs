@@ -265,16 +265,19 @@ impl State {
         if token.is_some_and(|token| self.tokens.contains(token)) {
             return None;
         }
-        let claims = self.claims.as_ref().filter(|_| token.is_some()).map(|claims| {
-            use base64::Engine as _;
-            let claims = base64::engine::general_purpose::STANDARD.encode(claims);
-            format!(", error=\"insufficient_claims\", claims=\"{claims}\"")
-        });
         let (authority, resource) = (&self.authority, &self.resource);
-        let challenge = format!(
-            "Bearer authorization=\"{authority}\", resource=\"{resource}\"{}",
-            claims.unwrap_or_default()
-        );
+        let challenge = match self.claims.as_ref().filter(|_| token.is_some()) {
+            None => format!("Bearer authorization=\"{authority}\", resource=\"{resource}\""),
+            // As Azure asks for claims: neither the tenant nor the resource is named again.
+            Some(claims) => {
+                use base64::Engine as _;
+                let claims = base64::engine::general_purpose::STANDARD.encode(claims);
+                let common = "https://login.microsoftonline.com/common/oauth2/authorize";
+                format!(
+                    "Bearer realm=\"\", authorization_uri=\"{common}\", error=\"insufficient_claims\", claims=\"{claims}\""
+                )
+            }
+        };
         let mut refused =
             error(401, "Unauthorized", None, "AKV10000: Request is missing a Bearer or PoP token.");
         refused.headers_mut().insert("www-authenticate", challenge.parse().unwrap());

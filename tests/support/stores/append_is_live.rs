@@ -278,16 +278,20 @@ impl Signer for RemoteSigner {
         &self.certificate
     }
 
-    async fn sign(&self, algorithm: SignatureAlgorithm, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+    async fn sign(
+        &self,
+        algorithm: SignatureAlgorithm,
+        message: &[u8],
+    ) -> Result<Vec<u8>, certroll::edges::Trouble> {
         if algorithm != SignatureAlgorithm::Ps256 {
-            return Err(KeyError("this service signs PS256 only".into()));
+            return Err(KeyError("this service signs PS256 only".into()).into());
         }
         let service = &self.store.service;
         let signed = self
             .store
             .trouble
             .call("vault: sign", || service.lock().sign(&self.name, &self.version, message));
-        signed.map_err(|error| KeyError(error.to_string()))
+        signed.map_err(certroll::edges::Trouble::from)
     }
 }
 

@@ -141,14 +141,19 @@ pub(super) async fn issuers(certificates: &[&Declared], ground: &Ground) -> Vec<
 fn issuer_name(issuer: &Issuer) -> Option<String> {
     let place = match issuer {
         Issuer::CaFile { certificate, .. } => certificate.display().to_string(),
-        Issuer::VaultPki { mount, role, .. } => format!("{mount}/{role}"),
-        Issuer::KeyVault { vault, issuer, .. } => format!("{vault}/{issuer}"),
+        Issuer::VaultPki { mount, role, namespace, issuer_ref, connection: _ } => {
+            let namespace = namespace.iter().map(|name| format!(" of namespace {name}"));
+            let signer = issuer_ref.iter().map(|name| format!(" by {name}"));
+            format!("{mount}/{role}{}", signer.chain(namespace).collect::<String>())
+        }
+        Issuer::KeyVault { vault, issuer, connection: _ } => format!("{vault}/{issuer}"),
         Issuer::Csr { directory } => directory.display().to_string(),
         Issuer::SelfSigned | Issuer::ExternalPublicKey { .. } | Issuer::ExternalRotator { .. } => {
             return None;
         }
     };
-    Some(format!("{} {place}", issuer.as_str()))
+    let connection = issuer.connection().map(|name| format!(" (connection {name})")).unwrap_or_default();
+    Some(format!("{} {place}{connection}", issuer.as_str()))
 }
 
 /// Every delivery place, by looking at it as a plan does.
@@ -214,4 +219,31 @@ pub(super) fn secrets(certificates: &[&Declared], operator: &dyn Secrets) -> Vec
         }
     };
     named.iter().map(finding).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn issuers_that_differ_in_namespace_signer_or_connection_are_looked_at_one_by_one() {
+        let pki = |namespace: Option<&str>, issuer_ref: Option<&str>, connection: Option<&str>| {
+            issuer_name(&Issuer::VaultPki {
+                mount: "pki".into(),
+                role: "entra".into(),
+                namespace: namespace.map(str::to_owned),
+                issuer_ref: issuer_ref.map(str::to_owned),
+                connection: connection.map(|name| name.parse().unwrap()),
+            })
+        };
+        let names = [
+            (pki(None, None, None), "vault_pki pki/entra"),
+            (pki(Some("eu"), None, None), "vault_pki pki/entra of namespace eu"),
+            (pki(None, Some("g2"), None), "vault_pki pki/entra by g2"),
+            (pki(None, None, Some("vault-eu")), "vault_pki pki/entra (connection vault-eu)"),
+        ];
+        for (name, expected) in names {
+            assert_eq!(name.as_deref(), Some(expected));
+        }
+    }
 }

@@ -10,6 +10,9 @@ pub(super) const STORE_ENTRY: &str = "store entry";
 /// What a place that a delivery writes to is called.
 pub(super) const DELIVERY_SLOT: &str = "delivery slot";
 
+/// What a place is called that a store keeps beside an entry: keys that wait, records.
+pub(super) const BESIDE_ENTRY: &str = "place beside a store entry";
+
 /// For one that was copied under a new name.
 const RENAMED: &str = "or, if it is one certificate under a new name, keep only the new one and declare moved: [ { from, to } ]";
 
@@ -24,6 +27,8 @@ struct Taken {
     by: String,
     /// Whether it is a folder of its own: a store's entry is one, what a delivery writes are files.
     is_folder: bool,
+    /// Whether it only stands beside what is declared there.
+    is_beside: bool,
     place: Place,
 }
 
@@ -47,17 +52,11 @@ impl Places {
 
     /// Takes a place for a certificate, or says who has it. `what` names the sort of place: "store entry".
     pub(super) fn take(&mut self, canonical: &str, what: &str, by: &str, place: Place) -> Option<Diagnostic> {
+        let is_beside = what == BESIDE_ENTRY;
         if let Some(other) = self.taken.get(canonical) {
-            let message = match other.by == by {
-                true => format!("certificate `{by}` would write two things to one {what}"),
-                false => format!("certificates `{}` and `{by}` would share a {what}", other.by),
-            };
-            let error = Diagnostic::error(Code::Conflict, place, message)
-                .label(other.place.clone(), "the same place, taken here")
-                .help("give one of them another name");
-            return Some(match what {
-                STORE_ENTRY => error.help(RENAMED),
-                _ => error,
+            return Some(match is_beside || other.is_beside {
+                true => meet_beside(other, canonical, by, place),
+                false => share(other, what, by, place),
             });
         }
         if let Some((other, holds)) = self.nested(canonical, what == STORE_ENTRY) {
@@ -76,7 +75,35 @@ impl Places {
             );
         }
         let is_folder = what == STORE_ENTRY;
-        self.taken.insert(canonical.to_owned(), Taken { by: by.to_owned(), is_folder, place });
+        self.taken.insert(canonical.to_owned(), Taken { by: by.to_owned(), is_folder, is_beside, place });
         None
     }
+}
+
+/// Two want the same place.
+fn share(other: &Taken, what: &str, by: &str, place: Place) -> Diagnostic {
+    let message = match other.by == by {
+        true => format!("certificate `{by}` would write two things to one {what}"),
+        false => format!("certificates `{}` and `{by}` would share a {what}", other.by),
+    };
+    let error = Diagnostic::error(Code::Conflict, place, message)
+        .label(other.place.clone(), "the same place, taken here")
+        .help("give one of them another name");
+    match what {
+        STORE_ENTRY => error.help(RENAMED),
+        _ => error,
+    }
+}
+
+/// One wants the place that certroll keeps beside the other's.
+fn meet_beside(other: &Taken, canonical: &str, by: &str, place: Place) -> Diagnostic {
+    let name = canonical.rsplit(' ').next().unwrap_or(canonical);
+    let message = match other.by == by {
+        true => format!("certificate `{by}` would use {name} twice"),
+        false => format!("certificates `{}` and `{by}` would both use {name}", other.by),
+    };
+    Diagnostic::error(Code::Conflict, place, message)
+        .label(other.place.clone(), "the other one")
+        .help("certroll keeps keys that wait, and records, beside an entry, under its name with -next or -certroll")
+        .help("give one of them another name")
 }

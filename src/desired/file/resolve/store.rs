@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::grammar::{self, SecretType, StoreChoice, StorePlace, VaultObject};
 use super::form::{self, WrittenForm};
-use super::places::STORE_ENTRY;
+use super::places::{BESIDE_ENTRY, STORE_ENTRY};
 use super::{Part, Resolver, kind_place};
 use crate::desired::{Format, Password, Store, StoreBinding, StoreKind, StoreOptions};
 use crate::diagnostic::{Code, Place};
@@ -113,7 +113,13 @@ pub(super) fn bind(resolver: &mut Resolver<'_>, choice: &StoreChoice, at: &At<'_
     let (form, options) = shape(resolver, written, &store.kind, at.part);
     let canonical = canonical_entry(resolver, &store, &entry);
     let name_place = if written.name.is_some() { (at.part)("name") } else { (at.whole)() };
-    let taken = resolver.places.take(&canonical, STORE_ENTRY, at.certificate.as_str(), name_place);
+    let by = at.certificate.as_str();
+    let mut taken = resolver.places.take(&canonical, STORE_ENTRY, by, name_place.clone());
+    for ending in kept_beside(&store.kind, &options) {
+        let beside = canonical_entry(resolver, &store, &format!("{entry}{ending}"));
+        // Two that share an entry share these, too; that is said once.
+        taken = taken.or_else(|| resolver.places.take(&beside, BESIDE_ENTRY, by, name_place.clone()));
+    }
     resolver.found.extend(taken);
     Some(StoreBinding { store: written.store.clone(), entry, form, options })
 }
@@ -243,6 +249,7 @@ fn check_entry(resolver: &mut Resolver<'_>, kind: &StoreKind, entry: &str, place
     }
 }
 
+/// Names of what is kept beside an entry are longer than its own and have to fit, too: 127 characters in Key Vault, 253 in Kubernetes.
 fn entry_problem(kind: &StoreKind, entry: &str) -> Option<String> {
     let lower = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let (fits, rule) = match kind {
@@ -256,20 +263,31 @@ fn entry_problem(kind: &StoreKind, entry: &str) -> Option<String> {
             )
         }
         StoreKind::AzureKeyVault { .. } => (
-            entry.len() <= 127 && entry.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'),
-            "up to 127 letters, digits and hyphens",
+            entry.len() <= 118 && entry.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'),
+            "up to 118 letters, digits and hyphens",
         ),
         StoreKind::Kubernetes { .. } => (
-            entry.len() <= 253
+            entry.len() <= 248
                 && entry.split('.').all(|part| {
                     part.starts_with(lower)
                         && part.ends_with(lower)
                         && part.chars().all(|c| lower(c) || c == '-')
                 }),
-            "lower-case letters, digits, `-` and `.`, beginning and ending with a letter or digit",
+            "up to 248 lower-case letters, digits, `-` and `.`, beginning and ending with a letter or digit",
         ),
     };
     (!fits).then(|| format!("is not {rule}"))
+}
+
+/// What a store adds to an entry's name for what it keeps beside it.
+fn kept_beside(kind: &StoreKind, options: &StoreOptions) -> &'static [&'static str] {
+    let stays = options.exportable == Some(false) || options.hsm == Some(true);
+    match kind {
+        StoreKind::File { .. } => &[],
+        StoreKind::AzureKeyVault { .. } if stays => &["-certroll"],
+        StoreKind::AzureKeyVault { .. } | StoreKind::Kubernetes { .. } => &["-next"],
+        StoreKind::HashicorpVault { .. } => &["-next", "-certroll"],
+    }
 }
 
 /// One name for one place, whatever the stores that lead there are called. Folders and vaults do not tell case apart everywhere.

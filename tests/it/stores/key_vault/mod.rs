@@ -34,13 +34,21 @@ fn vault_at(
     address: &str,
     scope: Option<&str>,
 ) -> Arc<KeyVault> {
+    vault_over(Arc::clone(service) as Arc<dyn Transport>, trouble, address, scope)
+}
+
+fn vault_over(
+    inner: Arc<dyn Transport>,
+    trouble: &Arc<Trouble>,
+    address: &str,
+    scope: Option<&str>,
+) -> Arc<KeyVault> {
     let credential = OwnCredential {
         tenant: Some(TENANT.into()),
         client_id: CLIENT.parse().unwrap(),
         method: Method::Secret(Secret::new(CLIENT_SECRET.into())),
         source: "the test".into(),
     };
-    let inner = Arc::clone(service) as Arc<dyn Transport>;
     let clock = StillClock::at("2026-06-30T00:00:00Z");
     opened(inner, clock, trouble, address, |line| SignIn {
         line,

@@ -1,22 +1,27 @@
 //! Certificate objects whose key never leaves.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use certroll::certificate::{Certificate, KeyKind};
 use certroll::desired::{Format, Password, StoreBinding};
+use certroll::edges::TroubleKind;
 use certroll::issuer::{Issuer, SubjectKey};
 use certroll::key::SignatureAlgorithm;
+use certroll::net::{Transport, TransportError};
 use certroll::observed::StoreState;
 use certroll::observed::record::{PublicRecord, RecordedPhase};
 use certroll::store::key_vault::KeyVaultStore;
 use certroll::store::{KeyRequest, StoreErrorKind, StoreReader, StoreWriter};
 
+use http::{Request, Response};
+
 use super::super::binding;
-use super::{changes, documented, vault};
+use super::{changes, documented, vault, vault_over};
 use crate::support::ca::TestCa;
 use crate::support::contract::{self, Bench, Rotation};
-use crate::support::key_vault::KeyVaultService;
+use crate::support::key_vault::{self, HOST, KeyVaultService};
 use crate::support::keys;
 use crate::support::trouble::{EVERY_MISCHIEF, Mischief, Trouble};
 
@@ -117,6 +122,19 @@ async fn a_strangers_pending_operation_is_not_taken_for_ours() {
 }
 
 #[tokio::test]
+async fn a_pending_operation_for_another_key_is_not_taken_up() {
+    let service = Arc::<KeyVaultService>::default();
+    service.start_by_hand("cloudm", contract::SUBJECT);
+    let store = KeyVaultStore::new(vault(&service, &Trouble::quiet()));
+    let before = service.certificates_snapshot();
+    let longer = KeyRequest { key: KeyKind::Rsa4096, ..wanted() };
+    let refused = store.request(&entry(), &longer, &any_record().await).await.unwrap_err();
+    assert_eq!(refused.kind, StoreErrorKind::Rival);
+    assert_eq!(service.certificates_snapshot(), before);
+    store.request(&entry(), &wanted(), &any_record().await).await.unwrap();
+}
+
+#[tokio::test]
 async fn the_key_is_asked_for_as_declared_and_makes_nothing_by_itself() {
     for (hsm, kty) in [(false, "RSA"), (true, "RSA-HSM")] {
         let service = Arc::<KeyVaultService>::default();
@@ -150,6 +168,52 @@ async fn the_vault_signs_both_ways_an_assertion_can_be_signed() {
     use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
     let key = crate::support::stores::public_key(&made.certificate);
     UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key).verify(b"message", &rs256).unwrap();
+}
+
+/// A vault that answers so when it is asked for a signature, as often as is said.
+struct Unwilling {
+    vault: Arc<KeyVaultService>,
+    status: u16,
+    times: AtomicU32,
+}
+
+#[async_trait]
+impl Transport for Unwilling {
+    async fn send(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, TransportError> {
+        let signs = request.uri().path().ends_with("/sign");
+        let left = |times: u32| times.checked_sub(1);
+        if signs && self.times.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left).is_ok() {
+            let words = "Caller is not authorized to perform action on resource.";
+            return Ok(key_vault::error(self.status, "Forbidden", Some("ForbiddenByRbac"), words));
+        }
+        self.vault.send(request).await
+    }
+}
+
+#[tokio::test]
+async fn a_signature_is_asked_for_again_while_the_vault_is_busy_and_a_missing_right_is_told_as_one() {
+    let service = Arc::<KeyVaultService>::default();
+    let made = keys::self_signed(contract::SUBJECT, Rotation::First.start(), 1, &keys::key(4)).await;
+    service.import_by_hand("cloudm", &keys::key(4), &made.certificate);
+    let record = PublicRecord { rotation_id: None, ..contract::staged(Rotation::First, &made.certificate) };
+    for (status, times) in [(503, 2), (403, u32::MAX)] {
+        let unwilling = Unwilling { vault: Arc::clone(&service), status, times: AtomicU32::new(times) };
+        let address = format!("https://{HOST}");
+        let vault = vault_over(Arc::new(unwilling), &Trouble::quiet(), &address, None);
+        let store = KeyVaultStore::new(vault);
+        store.write_record(&entry(), &record).await.unwrap();
+        let StoreState::Known(holding) = store.observe(&entry()).await.state else { panic!("unreadable") };
+        let signer = store.signer(&entry(), holding.current_generation().unwrap()).await.unwrap();
+        let signed = signer.sign(SignatureAlgorithm::Ps256, b"message").await;
+        match status {
+            503 => assert!(made.certificate.verifies_ps256(b"message", &signed.unwrap())),
+            _ => {
+                let trouble = signed.unwrap_err();
+                assert_eq!(trouble.kind, TroubleKind::Authorisation);
+                assert_eq!(trouble.code.as_deref(), Some("Forbidden/ForbiddenByRbac"));
+            }
+        }
+    }
 }
 
 #[tokio::test]

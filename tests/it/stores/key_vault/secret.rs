@@ -198,6 +198,20 @@ async fn tags_of_others_go_along_to_the_next_version() {
 }
 
 #[tokio::test]
+async fn p2_somebody_elses_secret_where_keys_wait_is_left_alone() {
+    let service = Arc::<KeyVaultService>::default();
+    service.set_by_hand("cloudm-next", "of another team", &[("cost-center", "4711")]);
+    let (store, entry) = (store(&service, &Trouble::quiet()), entry(Format::Pem));
+    let StoreState::Unreadable { reason } = store.observe(&entry).await.state else { panic!("it is nobody's") };
+    assert!(reason.contains("secret cloudm-next holds what certroll did not write"), "{reason}");
+    let before = service.secrets_snapshot();
+    let refused = contract::stage(&store, &entry, Rotation::First, 1).await.unwrap_err();
+    assert_eq!(refused.kind, StoreErrorKind::Refused);
+    assert!(refused.reason.contains("secret cloudm-next holds what certroll did not write"), "{refused}");
+    assert_eq!(service.secrets_snapshot(), before);
+}
+
+#[tokio::test]
 async fn a_value_that_was_put_under_our_tags_is_not_relied_upon() {
     let service = Arc::<KeyVaultService>::default();
     let (store, entry) = (store(&service, &Trouble::quiet()), entry(Format::Pem));

@@ -67,3 +67,20 @@ fn an_auth_provider_of_the_kubeconfig_runs_no_command_for_anybody() {
     assert!((ran.stdout + &ran.stderr).contains("auth-provider"));
     assert!(!left.exists());
 }
+
+#[test]
+fn a_cluster_on_this_machine_is_reached_past_the_proxy_of_the_environment_and_one_with_a_proxy_is_not() {
+    let closed = "http://127.0.0.1:9";
+    for (named, code) in [(false, 0), (true, 1)] {
+        let (_folder, bench, _) = example(|kubeconfig| match named {
+            true => kubeconfig.replace("server:", &format!("proxy-url: {closed}, server:")),
+            false => kubeconfig,
+        });
+        // In a process of its own: kube reads the proxy from there.
+        let mut plan = std::process::Command::new(env!("CARGO_BIN_EXE_certroll"));
+        plan.arg("plan").current_dir(&bench.folder).env_clear().envs(&bench.env);
+        let ran = plan.env("HTTPS_PROXY", closed).output().unwrap();
+        let told = String::from_utf8_lossy(&ran.stdout) + String::from_utf8_lossy(&ran.stderr);
+        assert_eq!(ran.status.code(), Some(code), "{told}");
+    }
+}

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{
     Server, a_mount_of_version_1_is_refused_before_a_key_is_written, bench, binding, current_of, one_current,
     one_current_in, promoted, set, siblings_survive_and_fields_have_their_names,
+    somebody_elses_value_where_keys_wait_is_left_alone,
 };
 use crate::scripts::{Story, folder};
 use crate::support::contract::{self, Bench, Rotation};
@@ -25,6 +26,12 @@ async fn a_real_vault_keeps_the_contract() {
     let server = Server::real();
     contract::run(|| bench(server.clone())).await;
     contract::run_by_request(|| bench(server.clone())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a real Vault; .ci/run starts one"]
+async fn p2_somebody_elses_value_where_keys_wait_is_left_alone_on_a_real_vault() {
+    somebody_elses_value_where_keys_wait_is_left_alone(&Server::real()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
