@@ -58,6 +58,8 @@ pub struct Ask<'a> {
     body: Option<Zeroizing<Vec<u8>>>,
     doing: &'a str,
     repeatable: bool,
+    /// A header whose value cannot stand in a request.
+    misfit: Option<HeaderName>,
 }
 
 /// An answer of any status. Its body may hold a secret and is never printed as a whole.
@@ -167,6 +169,14 @@ impl Service {
     /// Sends the request until there is an answer. Reads are tried again while the service is busy or silent; a write only where it
     /// was turned away as one too many, or never left.
     pub async fn send(&self, ask: Ask<'_>) -> Result<Answer, NoAnswer> {
+        if let Some(name) = &ask.misfit {
+            // Without it something else would be asked: of another namespace, or as nobody.
+            let reason = format!("the value for the header {name} has characters that no header can hold");
+            return Err(NoAnswer {
+                trouble: Trouble::new(TroubleKind::Refused, ask.doing, reason),
+                sent: Sent::No,
+            });
+        }
         let Way { clock, random, retry, .. } = &self.way;
         let mut attempts = Attempts::new(retry);
         loop {
@@ -258,7 +268,7 @@ impl<'a> Ask<'a> {
         let repeatable = method == Method::GET || method == Method::HEAD;
         let headers =
             HeaderMap::from_iter([(http::header::ACCEPT, HeaderValue::from_static("application/json"))]);
-        Ask { method, url, headers, secrets: Vec::new(), body: None, doing, repeatable }
+        Ask { method, url, headers, secrets: Vec::new(), body: None, doing, repeatable, misfit: None }
     }
 
     /// A read.
@@ -279,11 +289,14 @@ impl<'a> Ask<'a> {
         Ask { repeatable: true, ..self }
     }
 
-    /// With a header. One that cannot stand in a request is left out.
+    /// With a header. A request with one that no request can hold is not sent.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: &str) -> Ask<'a> {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.insert(name, value);
+        match HeaderValue::from_str(value) {
+            Ok(value) => {
+                self.headers.insert(name, value);
+            }
+            Err(_) => self.misfit = Some(name),
         }
         self
     }
@@ -292,9 +305,12 @@ impl<'a> Ask<'a> {
     #[must_use]
     pub fn secret_header(mut self, name: HeaderName, scheme: &str, secret: &str) -> Ask<'a> {
         let text = Zeroizing::new(format!("{scheme}{secret}"));
-        if let Ok(mut value) = HeaderValue::from_str(&text) {
-            value.set_sensitive(true);
-            self.headers.insert(name, value);
+        match HeaderValue::from_str(&text) {
+            Ok(mut value) => {
+                value.set_sensitive(true);
+                self.headers.insert(name, value);
+            }
+            Err(_) => self.misfit = Some(name),
         }
         self.hides(secret)
     }

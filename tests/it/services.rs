@@ -186,3 +186,23 @@ fn a_connection_serves_only_the_tenants_its_operator_lets_use_it() {
     assert!(refused.hint.unwrap().contains("CERTROLL_CONN_VAULT_ADDRESS"));
     assert!(nobody.connection(None).unwrap().is_none(), "none is named, none is needed");
 }
+
+/// Without its namespace a request would be carried out in another one, and without its token as nobody.
+#[tokio::test]
+async fn a_request_whose_header_cannot_be_written_is_not_sent_without_it() {
+    let vault = Answering::script(vec![Ok(answer(200, "{}"))]);
+    let service = service("https://vault.example.com", vault.clone(), clock());
+    let namespace = http::HeaderName::from_static("x-vault-namespace");
+    let ask = || Ask::get(service.url(["v1", "x"]), "reading x");
+    let asks = [
+        ask().header(namespace, "te\u{7}am"),
+        ask().secret_header(http::header::AUTHORIZATION, "Bearer ", "hvs.CAESIJ\u{7}-the-token"),
+    ];
+    for ask in asks {
+        let lost = service.send(ask).await.unwrap_err();
+        assert_eq!((lost.sent, lost.trouble.kind), (Sent::No, TroubleKind::Refused));
+        assert!(lost.trouble.to_string().contains("characters that no header can hold"), "{}", lost.trouble);
+        assert!(!lost.trouble.to_string().contains("CAESIJ"), "{}", lost.trouble);
+    }
+    assert!(vault.seen().is_empty(), "something was sent");
+}

@@ -70,6 +70,13 @@ impl KubernetesStore {
         let next_name = KubernetesStore::next_name(entry);
         let (live, next) =
             try_join(self.secrets.metadata(&entry.entry), self.secrets.metadata(&next_name)).await?;
+        if next.as_ref().is_some_and(book::is_foreign) {
+            let reason = format!(
+                "Secret {next_name} holds what certroll did not write, and every key waits there: move it, or give the certificate \
+                 another name in the store"
+            );
+            return Err(self.error(StoreErrorKind::Refused, "looking at", entry, &reason));
+        }
         let names = fields::names(&entry.form, &PasswordField(None));
         Ok(View { book: Book::of(next.as_ref())?, live, next, names })
     }

@@ -98,7 +98,16 @@ impl VaultStore {
         }
         if let Some(version) = view.unbooked_next() {
             let names = self.kv.field_names(&next_name, version).await?;
-            view.stray = Some((version, thumbprint(&names)));
+            if names.iter().any(|name| !is_own(name) && name != pending::FIELD) {
+                let reason = format!(
+                    "{}/{next_name} holds what certroll did not write, and a successor waits at that path: move it, or give the \
+                     certificate another name in the store",
+                    self.kv.mount
+                );
+                return Err(self.error(StoreErrorKind::Refused, "looking at", entry, &reason));
+            }
+            // A rival may have destroyed it meanwhile; then there is nothing to take up.
+            view.stray = (!names.is_empty()).then(|| (version, thumbprint(&names)));
         }
         Ok(view)
     }

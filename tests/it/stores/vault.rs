@@ -467,3 +467,60 @@ async fn every_call_that_changes_something_is_in_the_documentation() {
     store.remove(&entry, &second).await.unwrap();
     assert_eq!(changes(&trouble, "cloudm"), documented("remove"));
 }
+
+/// A successor waits at `NAME-next`. What somebody keeps there for purposes of their own is neither destroyed nor written over.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_keep_where_a_successor_waits_is_left_alone() {
+    let server = Server::of_the_test();
+    let entry = binding("cloudm", Format::Pem);
+    server.put("cloudm-next", &json!({ "database": "precious" }));
+    let store = server.store(&Trouble::quiet());
+    match store.observe(&entry).await.state {
+        StoreState::Unreadable { reason } => {
+            assert!(reason.contains("secret/cloudm-next holds what certroll did not write"), "{reason}");
+        }
+        other => panic!("{other:?}"),
+    }
+    let refused = contract::stage(&store, &entry, Rotation::First, 1).await.unwrap_err();
+    assert_eq!(refused.kind, StoreErrorKind::Refused, "{refused}");
+    let (_, value) = server.ask("GET", "secret/data/cloudm-next", None);
+    assert_eq!(value["data"]["data"], json!({ "database": "precious" }));
+    assert_eq!(value["data"]["metadata"]["version"], 1);
+}
+
+/// An entry of another certificate has one of certroll's own fields in it, beside those that consumers read.
+#[tokio::test(flavor = "multi_thread")]
+async fn p1_the_key_of_another_certificate_is_not_destroyed_where_a_successor_waits() {
+    let server = Server::of_the_test();
+    one_current(&server, &binding("cloudm-next", Format::Pem)).await;
+    let before = server.ask("GET", "secret/data/cloudm-next", None);
+    let store = server.store(&Trouble::quiet());
+    let entry = binding("cloudm", Format::Pem);
+    let refused = contract::stage(&store, &entry, Rotation::Second, 2).await.unwrap_err();
+    assert_eq!(refused.kind, StoreErrorKind::Refused, "{refused}");
+    assert_eq!(server.ask("GET", "secret/data/cloudm-next", None), before);
+}
+
+/// Absent means that the vault itself said so: a load balancer, a sign-in page or another service say other things.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_else_answers_is_not_taken_for_an_empty_vault() {
+    let others = [
+        (404, "<html><body>No such page</body></html>"),
+        (404, r#"{"message":"no route"}"#),
+        (404, r#"{"errors":["no handler for route \"secret/data/cloudm\". route entry not found."]}"#),
+        (404, ""),
+        (200, r#"{"data":{}}"#),
+    ];
+    for (status, says) in others {
+        let between = Answering::new(move |request| {
+            // That of the records is answered properly, so that it is not what makes the difference.
+            Ok(match request.uri().path().contains("/metadata/") {
+                true => answer(status, says),
+                false => answer(404, r#"{"errors":[]}"#),
+            })
+        });
+        let store = Server::over(between).store(&Trouble::quiet());
+        let seen = store.observe(&binding("cloudm", Format::Pem)).await.state;
+        assert!(matches!(seen, StoreState::Unreadable { .. }), "{status} {says}: {seen:?}");
+    }
+}

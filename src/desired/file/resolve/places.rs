@@ -7,11 +7,17 @@ use crate::diagnostic::{Code, Diagnostic, Place};
 /// What the place of a certificate's key is called.
 pub(super) const STORE_ENTRY: &str = "store entry";
 
+/// What a place is called where certroll keeps what belongs to an entry: a successor, records.
+pub(super) const BESIDE_ENTRY: &str = "place beside a store entry";
+
 /// What a place that a delivery writes to is called.
 pub(super) const DELIVERY_SLOT: &str = "delivery slot";
 
 /// For one that was copied under a new name.
 const RENAMED: &str = "or, if it is one certificate under a new name, keep only the new one and declare moved: [ { from, to } ]";
+
+/// For a place that another certificate's entry needs.
+const KEPT_BESIDE: &str = "beside an entry NAME certroll keeps a successor at NAME-next and, in HashiCorp Vault, records at NAME-certroll";
 
 /// Every place taken so far, by its canonical name.
 #[derive(Debug, Default)]
@@ -24,6 +30,8 @@ struct Taken {
     by: String,
     /// Whether it is a folder of its own: a store's entry is one, what a delivery writes are files.
     is_folder: bool,
+    /// Whether it lies beside a store's entry and belongs to that.
+    is_beside: bool,
     place: Place,
 }
 
@@ -56,6 +64,7 @@ impl Places {
                 .label(other.place.clone(), "the same place, taken here")
                 .help("give one of them another name");
             return Some(match what {
+                _ if other.is_beside || what == BESIDE_ENTRY => error.help(KEPT_BESIDE),
                 STORE_ENTRY => error.help(RENAMED),
                 _ => error,
             });
@@ -76,7 +85,8 @@ impl Places {
             );
         }
         let is_folder = what == STORE_ENTRY;
-        self.taken.insert(canonical.to_owned(), Taken { by: by.to_owned(), is_folder, place });
+        let is_beside = what == BESIDE_ENTRY;
+        self.taken.insert(canonical.to_owned(), Taken { by: by.to_owned(), is_folder, is_beside, place });
         None
     }
 }

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use super::super::grammar::{self, SecretType, StoreChoice, StorePlace, VaultObject};
 use super::form::{self, WrittenForm};
-use super::places::STORE_ENTRY;
+use super::places::{BESIDE_ENTRY, STORE_ENTRY};
 use super::{Part, Resolver, kind_place};
-use crate::desired::{Format, Password, Store, StoreBinding, StoreKind, StoreOptions};
+use crate::desired::{Form, Format, Password, Store, StoreBinding, StoreKind, StoreOptions};
 use crate::diagnostic::{Code, Place};
 use crate::ids::Name;
+
+/// Begins the names of the fields that certroll keeps its own in.
+const OWN_FIELDS: &str = "certroll-";
 
 pub(super) fn resolve(resolver: &mut Resolver<'_>) {
     for (name, item) in &resolver.written.stores.items {
@@ -111,9 +114,13 @@ pub(super) fn bind(resolver: &mut Resolver<'_>, choice: &StoreChoice, at: &At<'_
         if written.name.is_some() { (at.part)("name") } else { (at.whole)() }
     });
     let (form, options) = shape(resolver, written, &store.kind, at.part);
-    let canonical = canonical_entry(resolver, &store, &entry);
-    let name_place = if written.name.is_some() { (at.part)("name") } else { (at.whole)() };
-    let taken = resolver.places.take(&canonical, STORE_ENTRY, at.certificate.as_str(), name_place);
+    let name_place = || if written.name.is_some() { (at.part)("name") } else { (at.whole)() };
+    let beside = kept_beside(&store.kind).iter().map(|ending| (format!("{entry}{ending}"), BESIDE_ENTRY));
+    let mut names = std::iter::once((entry.clone(), STORE_ENTRY)).chain(beside);
+    let taken = names.find_map(|(name, what)| {
+        let canonical = canonical_entry(resolver, &store, &name);
+        resolver.places.take(&canonical, what, at.certificate.as_str(), name_place())
+    });
     resolver.found.extend(taken);
     Some(StoreBinding { store: written.store.clone(), entry, form, options })
 }
@@ -165,7 +172,7 @@ fn shape(
     written: &StorePlace,
     kind: &StoreKind,
     place: &dyn Fn(&str) -> Place,
-) -> (crate::desired::Form, StoreOptions) {
+) -> (Form, StoreOptions) {
     let form =
         WrittenForm { format: written.format, profile: written.profile, password: written.password.clone() };
     let mut options = StoreOptions::default();
@@ -187,7 +194,9 @@ fn shape(
         }
         StoreKind::HashicorpVault { .. } => {
             options.fields = fields(written.fields.as_ref());
-            (form::resolve(resolver, &form, Format::Pem, place), options)
+            let form = form::resolve(resolver, &form, Format::Pem, place);
+            check_fields(resolver, &options.fields, &form, &|| place("fields"));
+            (form, options)
         }
         StoreKind::Kubernetes { .. } => {
             let tls = written.secret_type == Some(SecretType::Tls);
@@ -209,7 +218,7 @@ fn vault_certificate_form(
     resolver: &mut Resolver<'_>,
     written: &WrittenForm,
     place: &dyn Fn(&str) -> Place,
-) -> crate::desired::Form {
+) -> Form {
     let given = [("profile", written.profile.is_some()), ("password", written.password.is_some())];
     for (key, _) in given.iter().filter(|(_, given)| *given) {
         let message = format!("`{key}` does not apply to a certificate object of Key Vault");
@@ -225,13 +234,58 @@ fn vault_certificate_form(
             format!("a certificate object of Key Vault is `pfx` or `pem`, not `{}`", format.as_str());
         resolver.error(Code::Conflict, place("format"), message);
     }
-    crate::desired::Form { format, profile: Default::default(), password: Password::None }
+    Form { format, profile: Default::default(), password: Password::None }
 }
 
 fn fields(written: Option<&grammar::Fields>) -> BTreeMap<String, String> {
     let Some(grammar::Fields { certificate, key, chain, password }) = written else { return BTreeMap::new() };
     let named = [("certificate", certificate), ("key", key), ("chain", chain), ("password", password)];
     named.into_iter().filter_map(|(part, name)| Some((part.to_owned(), name.clone()?))).collect()
+}
+
+/// How the names end under which a store keeps what belongs to an entry.
+fn kept_beside(kind: &StoreKind) -> &'static [&'static str] {
+    match kind {
+        StoreKind::File { .. } => &[],
+        StoreKind::AzureKeyVault { .. } | StoreKind::Kubernetes { .. } => &["-next"],
+        StoreKind::HashicorpVault { .. } => &["-next", "-certroll"],
+    }
+}
+
+/// Refuses names of fields of which one would be written over another, that nothing is written to, or that are certroll's own.
+fn check_fields(
+    resolver: &mut Resolver<'_>,
+    named: &BTreeMap<String, String>,
+    form: &Form,
+    place: &dyn Fn() -> Place,
+) {
+    let has_password = form.format.is_pfx() && form.password != Password::None;
+    let made = form.password == Password::Generate;
+    let parts = [
+        ("certificate", true, true),
+        ("key", form.format == Format::PemPair, true),
+        ("chain", true, false),
+        ("password", has_password, made),
+    ];
+    let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
+    for (part, applies, by_itself) in parts {
+        let name = named.get(part).map(String::as_str);
+        if name.is_some() && !applies {
+            let message = format!("a field for `{part}` does not apply: this form has none of its own");
+            resolver.error(Code::NotApplicable, place(), message);
+        }
+        let Some(name) = name.or_else(|| by_itself.then_some(part)).filter(|_| applies) else { continue };
+        if name.is_empty() || name.starts_with(OWN_FIELDS) {
+            let message = format!(
+                "a field cannot be named {name:?}: names that begin with {OWN_FIELDS:?} are certroll's own"
+            );
+            resolver.error(Code::WrongValue, place(), message);
+        }
+        if let Some(other) = taken.insert(name, part) {
+            let message = format!("`{other}` and `{part}` would be written to one field, {name:?}");
+            resolver.error(Code::Conflict, place(), message);
+        }
+    }
 }
 
 /// Whether the store can have an entry of that name.
@@ -256,11 +310,13 @@ fn entry_problem(kind: &StoreKind, entry: &str) -> Option<String> {
             )
         }
         StoreKind::AzureKeyVault { .. } => (
-            entry.len() <= 127 && entry.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'),
-            "up to 127 letters, digits and hyphens",
+            // The vault takes 127; `-next` comes behind it.
+            entry.len() <= 122 && entry.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'),
+            "up to 122 letters, digits and hyphens",
         ),
         StoreKind::Kubernetes { .. } => (
-            entry.len() <= 253
+            // The API server takes 253; `-next` comes behind it.
+            entry.len() <= 248
                 && entry.split('.').all(|part| {
                     part.starts_with(lower)
                         && part.ends_with(lower)

@@ -7,18 +7,25 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use certroll::certificate::Certificate;
 use certroll::desired::{Format, Password, StoreBinding};
+use certroll::entra::OwnCredential;
+use certroll::entra::sign_in::Method;
 use certroll::form::{read_pem, read_pfx};
 use certroll::key::Secret;
+use certroll::key_vault::SignIn;
+use certroll::net::{Transport, TransportError};
 use certroll::observed::record::{PublicRecord, RecordedPhase};
 use certroll::observed::{Current, Generation, Holding, StoreState};
 use certroll::store::key_vault::KeyVaultStore;
 use certroll::store::{StoreErrorKind, StoreReader, StoreWriter};
 
+use http::{Request, Response};
+
 use super::super::binding;
-use super::{changes, documented, vault};
+use super::{changes, documented, opened, vault};
 use crate::support::contract::{self, Bench, Rotation};
-use crate::support::key_vault::KeyVaultService;
+use crate::support::key_vault::{CLIENT, CLIENT_SECRET, HOST, KeyVaultService, LOGIN, TENANT};
 use crate::support::keys;
+use crate::support::service::{StillClock, answer};
 use crate::support::trouble::{EVERY_MISCHIEF, Mischief, Trouble};
 
 fn entry(format: Format) -> StoreBinding {
@@ -330,4 +337,50 @@ async fn every_call_while_somebody_else_signs_is_in_the_documentation() {
         trouble.restart();
     })
     .await;
+}
+
+/// A vault behind something that answers the lists of versions itself.
+struct Intercepted {
+    service: Arc<KeyVaultService>,
+    status: u16,
+    says: &'static str,
+}
+
+#[async_trait]
+impl Transport for Intercepted {
+    async fn send(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, TransportError> {
+        match request.uri().path().ends_with("/versions") {
+            true => Ok(answer(self.status, self.says)),
+            false => self.service.send(request).await,
+        }
+    }
+}
+
+/// Absent means that the vault itself said so.
+#[tokio::test]
+async fn what_somebody_else_answers_is_not_taken_for_an_empty_vault() {
+    let others = [
+        (404, "<html><body>No such page</body></html>"),
+        (404, r#"{"message":"no route"}"#),
+        (404, ""),
+        (200, r#"{"status":"ok"}"#),
+    ];
+    for (status, says) in others {
+        let between = Arc::new(Intercepted { service: Arc::default(), status, says });
+        let clock = StillClock::at("2026-06-30T00:00:00Z");
+        let address = format!("https://{HOST}");
+        let vault = opened(between, clock, &Trouble::quiet(), &address, |line| SignIn {
+            line,
+            login: LOGIN.into(),
+            credential: OwnCredential {
+                tenant: Some(TENANT.into()),
+                client_id: CLIENT.parse().unwrap(),
+                method: Method::Secret(Secret::new(CLIENT_SECRET.into())),
+                source: "the test".into(),
+            },
+            scope: None,
+        });
+        let seen = KeyVaultStore::new(vault).observe(&entry(Format::Pem)).await.state;
+        assert!(matches!(seen, StoreState::Unreadable { .. }), "{status} {says}: {seen:?}");
+    }
 }
