@@ -67,3 +67,16 @@ fn an_auth_provider_of_the_kubeconfig_runs_no_command_for_anybody() {
     assert!((ran.stdout + &ran.stderr).contains("auth-provider"));
     assert!(!left.exists());
 }
+
+/// As a token that was pasted with the line break behind it.
+#[test]
+fn p3_a_token_that_fits_no_header_is_told_and_not_repeated() {
+    let (_folder, bench, _) = example(|kubeconfig| {
+        kubeconfig.replace(&format!("token: {TOKEN}"), &format!("token: \"{TOKEN}\\n\""))
+    });
+    let ran = bench.run(&["certroll", "plan"]);
+    let told = ran.stdout + &ran.stderr;
+    assert_eq!(ran.code, 1, "{told}");
+    assert!(told.contains("the token of the kubeconfig's user holds a line break"), "{told}");
+    assert!(!told.contains(TOKEN) && !told.contains("fault"), "{told}");
+}
