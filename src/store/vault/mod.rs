@@ -91,10 +91,14 @@ impl VaultStore {
             None => (self.kv.metadata(&book_name).await?.current_version, Book::default()),
         };
         let now = self.kv.vault.service().way().clock.now();
-        let mut view = View { book, book_version, live, next, live_is: None, stray: None, now };
+        let mut view =
+            View { book, book_version, live, next, live_is: None, live_is_beside: false, stray: None, now };
         if !view.knows_live() {
             let names = self.kv.field_names(&entry.entry, view.live.current_version).await?;
             view.live_is = thumbprint(&names);
+            let reads = entry.options.fields_of(&entry.form);
+            let reads = |field: &String| reads.iter().any(|(_, read)| read == field);
+            view.live_is_beside = !names.is_empty() && !names.iter().any(|name| reads(name) || is_own(name));
         }
         if let Some(version) = view.unbooked_next() {
             let names = self.kv.field_names(&next_name, version).await?;

@@ -236,10 +236,8 @@ async fn siblings_survive_and_fields_have_their_names(server: &Server) {
     let staged = contract::stage(&store, &entry, Rotation::First, 1).await.unwrap();
     let record = promoted(&staged, Rotation::First);
     let password = certroll::key::Secret::new("correct horse battery staple".into());
-    let there = Current::Unrecorded { thumbprints: None };
-    let refused = store.promote(&entry, &staged, None, Some(&password), &record).await.unwrap_err();
-    assert_eq!(refused.kind, StoreErrorKind::Rival, "what is there was not expected: {refused}");
-    store.promote(&entry, &staged, Some(&there), Some(&password), &record).await.unwrap();
+    // Nothing that consumers of the certificate read is there: no rival, nothing to adopt.
+    store.promote(&entry, &staged, None, Some(&password), &record).await.unwrap();
     let (_, value) = server.ask("GET", &format!("secret/data/{}", entry.entry), None);
     let value = &value["data"]["data"];
     assert_eq!((&value["tenant_id"], &value["note"]), (&json!("8f5e2c0a"), &json!("by the platform team")));
@@ -523,4 +521,25 @@ async fn what_somebody_else_answers_is_not_taken_for_an_empty_vault() {
         let seen = store.observe(&binding("cloudm", Format::Pem)).await.state;
         assert!(matches!(seen, StoreState::Unreadable { .. }), "{status} {says}: {seen:?}");
     }
+}
+
+/// A field of the name that consumers will read is somebody's, whatever is in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_field_that_consumers_would_read_is_not_taken_for_a_neighbour() {
+    let server = Server::of_the_test();
+    let entry = binding("cloudm", Format::Pem);
+    server.put("cloudm", &json!({ "tenant_id": "8f5e2c0a", "certificate": "by hand" }));
+    let store = server.store(&Trouble::quiet());
+    let seen = store.observe(&entry).await.state;
+    let StoreState::Known(holding) = &seen else { panic!("{seen:?}") };
+    assert_eq!(holding.current, Some(Current::Unrecorded { thumbprints: None }));
+    // With neighbours alone there is nothing yet; once something was promoted, its absence is no longer nothing.
+    server.put("apps/billing", &json!({ "tenant_id": "8f5e2c0a" }));
+    let entry = binding("apps/billing", Format::Pem);
+    assert!(matches!(store.observe(&entry).await.state, StoreState::Absent));
+    one_current(&server, &entry).await;
+    server.put("apps/billing", &json!({ "tenant_id": "8f5e2c0a" }));
+    let seen = store.observe(&entry).await.state;
+    let StoreState::Known(holding) = &seen else { panic!("{seen:?}") };
+    assert_eq!(holding.current, Some(Current::Unrecorded { thumbprints: None }));
 }

@@ -195,7 +195,7 @@ fn shape(
         StoreKind::HashicorpVault { .. } => {
             options.fields = fields(written.fields.as_ref());
             let form = form::resolve(resolver, &form, Format::Pem, place);
-            check_fields(resolver, &options.fields, &form, &|| place("fields"));
+            check_fields(resolver, &options, &form, &|| place("fields"));
             (form, options)
         }
         StoreKind::Kubernetes { .. } => {
@@ -253,28 +253,14 @@ fn kept_beside(kind: &StoreKind) -> &'static [&'static str] {
 }
 
 /// Refuses names of fields of which one would be written over another, that nothing is written to, or that are certroll's own.
-fn check_fields(
-    resolver: &mut Resolver<'_>,
-    named: &BTreeMap<String, String>,
-    form: &Form,
-    place: &dyn Fn() -> Place,
-) {
-    let has_password = form.format.is_pfx() && form.password != Password::None;
-    let made = form.password == Password::Generate;
-    let parts = [
-        ("certificate", true, true),
-        ("key", form.format == Format::PemPair, true),
-        ("chain", true, false),
-        ("password", has_password, made),
-    ];
+fn check_fields(resolver: &mut Resolver<'_>, options: &StoreOptions, form: &Form, place: &dyn Fn() -> Place) {
+    let written = options.fields_of(form);
+    for part in options.fields.keys().filter(|part| !written.iter().any(|(written, _)| written == part)) {
+        let message = format!("a field for `{part}` does not apply: this form has none of its own");
+        resolver.error(Code::NotApplicable, place(), message);
+    }
     let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
-    for (part, applies, by_itself) in parts {
-        let name = named.get(part).map(String::as_str);
-        if name.is_some() && !applies {
-            let message = format!("a field for `{part}` does not apply: this form has none of its own");
-            resolver.error(Code::NotApplicable, place(), message);
-        }
-        let Some(name) = name.or_else(|| by_itself.then_some(part)).filter(|_| applies) else { continue };
+    for (part, name) in written {
         if name.is_empty() || name.starts_with(OWN_FIELDS) {
             let message = format!(
                 "a field cannot be named {name:?}: names that begin with {OWN_FIELDS:?} are certroll's own"
