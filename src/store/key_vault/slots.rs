@@ -85,6 +85,14 @@ impl SlotStore {
             return Err(error);
         }
         let mut view = View::new(live, next)?;
+        if view.next.last().is_some_and(Copy::is_foreign) {
+            let reason = format!(
+                "{} {next_name} holds what certroll did not write, and every key waits there: move it, or give the certificate another name \
+                 in the store",
+                self.objects.as_str()
+            );
+            return Err(self.error(StoreErrorKind::Refused, "looking at", entry, &reason));
+        }
         if self.objects == Objects::Certificates && (view.is_tied() || view.is_unrecorded()) {
             // Asking for the newest version hands out no key of a certificate.
             let (id, certificate) = self.vault.certificate(&entry.entry, "").await?;

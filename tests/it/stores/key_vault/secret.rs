@@ -384,3 +384,20 @@ async fn what_somebody_else_answers_is_not_taken_for_an_empty_vault() {
         assert!(matches!(seen, StoreState::Unreadable { .. }), "{status} {says}: {seen:?}");
     }
 }
+
+/// Who reads `NAME-next` for purposes of their own would be given a key.
+#[tokio::test]
+async fn p3_what_others_keep_where_keys_wait_is_left_alone() {
+    let service: Arc<KeyVaultService> = Arc::default();
+    service.set_by_hand("cloudm-next", "precious", &[("team", "platform")]);
+    let store = store(&service, &Trouble::quiet());
+    match store.observe(&entry(Format::Pem)).await.state {
+        StoreState::Unreadable { reason } => {
+            assert!(reason.contains("secret cloudm-next holds what certroll did not write"), "{reason}");
+        }
+        other => panic!("{other:?}"),
+    }
+    let refused = contract::stage(&store, &entry(Format::Pem), Rotation::First, 1).await.unwrap_err();
+    assert_eq!(refused.kind, StoreErrorKind::Refused, "{refused}");
+    assert_eq!(service.consume("cloudm-next").as_deref(), Some("precious"));
+}
