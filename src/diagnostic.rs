@@ -105,6 +105,9 @@ impl Excerpt {
                     excerpt.aligned &= start.is_some();
                 }
                 (true, true) => {}
+                (false, _) if begins_a_command(line.get(at..).unwrap_or_default()) => {
+                    excerpt.text.push(char::REPLACEMENT_CHARACTER);
+                }
                 (false, _) => excerpt.text.push(clean_char(c)),
             }
             hiding = hide;
@@ -126,6 +129,14 @@ pub fn is_unsafe_to_show(c: char) -> bool {
             '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
+/// Whether a text begins as a command to the CI system that shows it: `##vso[…]` in Azure Pipelines, `##[…]` in GitHub Actions, and of others
+/// after the same pattern. Those are obeyed wherever in a line they stand.
+pub fn begins_a_command(text: &str) -> bool {
+    let word =
+        text.strip_prefix("##").map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric()));
+    word.is_some_and(|rest| rest.starts_with('['))
+}
+
 fn clean_char(c: char) -> char {
     match c {
         '\t' => ' ',
@@ -137,7 +148,11 @@ fn clean_char(c: char) -> char {
 /// Text with every character replaced that could change how the rest looks, and cut to a thousand characters.
 pub fn cleaned(text: &str) -> String {
     const CHARS_MAX: usize = 1000;
-    let mut clean: String = text.chars().take(CHARS_MAX).map(clean_char).collect();
+    let chars = text.char_indices().take(CHARS_MAX).map(|(at, c)| match begins_a_command(&text[at..]) {
+        true => char::REPLACEMENT_CHARACTER,
+        false => clean_char(c),
+    });
+    let mut clean: String = chars.collect();
     if text.chars().nth(CHARS_MAX).is_some() {
         clean.push('…');
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::cli::text::is_harmful;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, begins_a_command};
 use crate::error::Error;
 use crate::report::drift::{Drift, Finding, Rule, Severity};
 
@@ -41,12 +41,12 @@ pub fn pretty(value: &Value) -> String {
     fit_to_show(&format!("{value:#}\n"))
 }
 
-/// The same JSON with what could change how a terminal shows it spelled out, as in `\u202e`. JSON itself escapes control characters
+/// The same JSON with what could change how a terminal shows it, or what a CI system would take for a command, spelled out, as in `\u202e`. JSON itself escapes control characters
 /// below U+0020 in texts, and outside of texts they are line breaks.
 pub fn fit_to_show(text: &str) -> String {
     let mut fit = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c >= ' ' && is_harmful(c) {
+    for (at, c) in text.char_indices() {
+        if c >= ' ' && is_harmful(c) || begins_a_command(&text[at..]) {
             for unit in c.encode_utf16(&mut [0; 2]) {
                 // Writing to a String cannot fail.
                 let _ = write!(fit, "\\u{unit:04x}");
@@ -110,13 +110,14 @@ mod tests {
     #[test]
     fn json_shows_nothing_that_could_repaint_a_terminal_and_means_the_same() {
         let hostile = json!({
-            "nice\u{202e}name": "\u{1b}[2J\r\n\t \u{7f}\u{9b}31m \u{200b}\u{feff}\u{2028} \u{e0041} \\u202e 漢字 \"",
+            "nice\u{202e}name": "\u{1b}[2J\r\n\t \u{7f}\u{9b}31m \u{200b}\u{feff}\u{2028} \u{e0041} \\u202e 漢字 \" ##vso[task.complete]x",
         });
         for shown in [line(&hostile), pretty(&hostile)] {
             assert_eq!(serde_json::from_str::<Value>(&shown).unwrap(), hostile);
             let raw: Vec<char> =
                 shown.chars().filter(|c| *c != '\n' && crate::cli::text::is_harmful(*c)).collect();
             assert!(raw.is_empty(), "{raw:?} in {shown}");
+            assert!(!shown.contains("##vso["), "{shown}");
             assert!(
                 shown.contains("\\u202e") && shown.contains("\\udb40\\udc41") && shown.contains("漢字"),
                 "{shown}"

@@ -8,6 +8,8 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
+use crate::diagnostic::begins_a_command;
+
 /// Whether a character could change how other characters are shown.
 pub fn is_harmful(c: char) -> bool {
     c.is_control()
@@ -15,14 +17,19 @@ pub fn is_harmful(c: char) -> bool {
         || matches!(c, '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
 }
 
-/// The text with control, bidirectional and invisible characters spelled out, as in `\u{202e}`.
+/// The text with control, bidirectional and invisible characters spelled out, as in `\u{202e}`, and the first character of what a CI system
+/// would take for a command.
 pub fn clean(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(is_harmful) {
+    if !text.chars().any(|c| c == '#' || is_harmful(c)) {
         return Cow::Borrowed(text);
     }
     let mut cleaned = String::with_capacity(text.len() + 8);
-    for c in text.chars() {
-        if is_harmful(c) { cleaned.extend(c.escape_unicode()) } else { cleaned.push(c) }
+    for (at, c) in text.char_indices() {
+        if is_harmful(c) || begins_a_command(&text[at..]) {
+            cleaned.extend(c.escape_unicode());
+        } else {
+            cleaned.push(c);
+        }
     }
     Cow::Owned(cleaned)
 }
@@ -141,6 +148,10 @@ mod tests {
             ("txt.\u{202e}exe", "txt.\\u{202e}exe"),
             ("zero\u{200b}width\u{feff}", "zero\\u{200b}width\\u{feff}"),
             ("\u{2028}", "\\u{2028}"),
+            // Azure Pipelines documentation: logging commands; the runner of GitHub Actions still knows the older spelling.
+            ("x ##vso[task.setvariable variable=PATH]y", "x \\u{23}#vso[task.setvariable variable=PATH]y"),
+            ("####VSO[a]##[b]", "##\\u{23}#VSO[a]\\u{23}#[b]"),
+            ("# ## #[x] ##vso x", "# ## #[x] ##vso x"),
         ] {
             assert_eq!(clean(hostile), harmless);
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::desired::{Form, Format, Origin};
+use crate::desired::{Form, Format, Origin, Password};
 use crate::ids::Name;
 
 /// One declared store.
@@ -112,4 +112,25 @@ pub struct StoreOptions {
     pub hsm: Option<bool>,
     /// Vault: names of the fields written, by what they hold.
     pub fields: BTreeMap<String, String>,
+}
+
+impl StoreOptions {
+    /// The fields of a value in HashiCorp Vault that a generation in that form is written to: what is in it, and its name. One for the chain
+    /// and one for a password of the operator's only where they are named.
+    pub fn fields_of(&self, form: &Form) -> Vec<(&'static str, &str)> {
+        let has_password = form.format.is_pfx() && form.password != Password::None;
+        let parts = [
+            ("certificate", true, true),
+            ("key", form.format == Format::PemPair, true),
+            ("chain", true, false),
+            ("password", has_password, form.password == Password::Generate),
+        ];
+        let applies = parts.into_iter().filter(|(_, applies, _)| *applies);
+        let named = |part| self.fields.get(part).map(String::as_str);
+        applies
+            .filter_map(|(part, _, by_itself)| {
+                Some((part, named(part).or_else(|| by_itself.then_some(part))?))
+            })
+            .collect()
+    }
 }

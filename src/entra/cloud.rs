@@ -119,8 +119,10 @@ fn join(base: &Url, rest: &str) -> Result<Url, EntraError> {
 
 /// Reads a host setting. Only scheme, host and port are allowed: what else could stand there would change what is signed or asked.
 fn host_url(what: &str, text: &str) -> Result<Url, EntraError> {
+    // What stands before an `@` may be a password.
+    let shown = text.rsplit('@').next().unwrap_or_default();
     let wrong = |reason: &str| {
-        EntraError::new(ErrorKind::Settings, format!("reading the {what} {text:?}"), reason)
+        EntraError::new(ErrorKind::Settings, format!("reading the {what} {shown:?}"), reason)
             .with_hint("write it as https://host or https://host:port")
     };
     let text = text.trim();

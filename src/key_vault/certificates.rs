@@ -11,7 +11,7 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Item, KeyVault, Tags, VaultAsk, Version, refused};
+use super::{Item, KeyVault, Tags, VaultAsk, Version, is_absent, refused};
 use crate::certificate::{Certificate, KeyKind};
 use crate::edges::{Trouble, TroubleKind};
 use crate::issuer::Issued;
@@ -159,7 +159,7 @@ impl KeyVault {
         let answer = self.ask(&VaultAsk::new(Method::GET, &path, &doing)).await?;
         match answer.status {
             200 => pending_of(answer.json()?, &doing),
-            404 => Ok(Pending::default()),
+            404 if is_absent(&answer) => Ok(Pending::default()),
             _ => Err(refused(&answer)),
         }
     }

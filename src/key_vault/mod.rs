@@ -124,7 +124,6 @@ impl Said {
 
 #[derive(Deserialize)]
 struct Page<T> {
-    #[serde(default = "Vec::new")]
     value: Vec<T>,
     #[serde(rename = "nextLink", default)]
     next_link: Option<String>,
@@ -280,10 +279,10 @@ impl KeyVault {
     pub(crate) async fn list<T: DeserializeOwned>(&self, ask: &VaultAsk<'_>) -> Result<Vec<T>, Trouble> {
         let mut all = Vec::new();
         let mut answer = self.ask(ask).await?;
-        for _ in 0..PAGES_MAX {
+        for page in 0..PAGES_MAX {
             match answer.status {
                 200 => {}
-                404 => return Ok(all),
+                404 if page == 0 && is_absent(&answer) => return Ok(all),
                 _ => return Err(refused(&answer)),
             }
             let page: Page<T> = answer.json()?;
@@ -439,6 +438,11 @@ fn is_another(one: &str, two: &str) -> bool {
         (Ok(one), Ok(two)) => one != two,
         _ => false,
     }
+}
+
+/// Whether a 404 is the vault's own, with a code. A proxy or another service has other words.
+pub(crate) fn is_absent(answer: &Answer) -> bool {
+    answer.status == 404 && !Said::of(answer).codes().is_empty()
 }
 
 /// The trouble of an answer that is no success.

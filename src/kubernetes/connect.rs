@@ -9,6 +9,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use kube::Config;
 use kube::client::ClientBuilder;
 use kube::config::{AuthInfo, ExecInteractiveMode, KubeConfigOptions, Kubeconfig};
+use secrecy::ExposeSecret;
 use tokio::sync::OnceCell;
 
 use super::transport::{KubeTransport, sign_in_failure};
@@ -224,6 +225,15 @@ impl Cluster {
         if user.auth_provider.is_some() {
             return Err(cannot(
                 "the kubeconfig's user has an auth-provider, which Kubernetes dropped for plugins",
+            ));
+        }
+        // kube's client would panic at the header.
+        let fits = |token: &str| token.bytes().all(|b| b.is_ascii_graphic());
+        if user.token.as_ref().is_some_and(|token| !fits(token.expose_secret())) {
+            return Err(Trouble::new(
+                TroubleKind::Authentication,
+                CONNECTING,
+                "the token of the kubeconfig's user holds a line break, or what else no token has",
             ));
         }
         if user.exec.is_some() && !self.plugins {

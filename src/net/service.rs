@@ -34,6 +34,9 @@ pub struct Way {
     pub retry: RetrySettings,
 }
 
+/// Waits from which on somebody may wonder whether the run still lives.
+const LONG_WAIT: SignedDuration = SignedDuration::from_secs(10);
+
 /// One service at one address.
 #[derive(Clone)]
 pub struct Service {
@@ -99,8 +102,10 @@ impl Service {
         let wrong = |reason: &str| {
             Trouble::new(TroubleKind::Refused, format!("connecting to {name}"), reason.to_owned())
         };
+        // What stands before an `@` may be a password.
+        let shown = root.rsplit('@').next().unwrap_or_default();
         let mut root: Url =
-            root.parse().map_err(|_| wrong(&format!("{} is not an address", printable(root))))?;
+            root.parse().map_err(|_| wrong(&format!("{} is not an address", printable(shown))))?;
         let host = root.host_str().ok_or_else(|| wrong("the address has no host"))?;
         if root.scheme() != "https" && !(root.scheme() == "http" && is_loopback(host)) {
             return Err(wrong("the address is not https").with_hint("use https, or http to loopback only"));
@@ -189,6 +194,7 @@ impl Service {
                         false => None,
                     };
                     let Some(wait) = wait else { return Ok(answer) };
+                    self.tell(&format!("{} says {}", self.name, answer.status), wait, wait >= LONG_WAIT);
                     wait
                 }
                 Err(lost) => {
@@ -198,10 +204,20 @@ impl Service {
                         false => None,
                     };
                     let Some(wait) = wait else { return Err(self.silence(&ask, &lost, attempts.made())) };
+                    self.tell(&format!("{}: {lost}", self.name), wait, true);
                     wait
                 }
             };
             clock.sleep(wait).await;
+        }
+    }
+
+    /// Says why a request will be tried again: to everybody where no answer came or the wait is long.
+    fn tell(&self, why: &str, wait: SignedDuration, to_everybody: bool) {
+        let seconds = wait.as_secs().max(1);
+        match to_everybody {
+            true => tracing::warn!("{why}; trying again in {seconds} s"),
+            false => tracing::info!("{why}; trying again in {seconds} s"),
         }
     }
 

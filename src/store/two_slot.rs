@@ -186,6 +186,14 @@ pub(super) trait TwoSlot: StoreReader {
         self.error(StoreErrorKind::Missing, doing, entry, NO_SUCH_GENERATION)
     }
 
+    /// Somebody else's values stand where keys wait: whoever reads them would read keys, and nothing of theirs is ours to write over.
+    fn not_ours(&self, entry: &StoreBinding, name: &str) -> StoreError {
+        let reason = format!(
+            "{name} holds what certroll did not write, and every key waits there: move it, or give the certificate another name in the store"
+        );
+        self.error(StoreErrorKind::Refused, "looking at", entry, &reason)
+    }
+
     fn thumbprints(
         &self,
         doing: &str,

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Vault, VaultAsk, Wrapped, errors_of, refused};
 use crate::edges::{Trouble, TroubleKind};
+use crate::net::Answer;
 
 /// The engine at one mount.
 #[derive(Clone)]
@@ -26,7 +27,6 @@ pub(crate) struct Kv {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub(crate) struct Metadata {
     /// Number of the newest version; 0 where there is none.
-    #[serde(default)]
     pub(crate) current_version: u64,
     /// By number.
     #[serde(default)]
@@ -106,7 +106,7 @@ impl Kv {
         let answer = self.vault.ask(&self.ask(Method::GET, &path, &doing)).await?;
         match answer.status {
             200 => Ok(answer.json::<Wrapped<Metadata>>()?.data),
-            404 if errors_of(&answer).is_empty() => Ok(Metadata::default()),
+            404 if is_absent(&answer) => Ok(Metadata::default()),
             _ => Err(refused(&answer)),
         }
     }
@@ -129,7 +129,7 @@ impl Kv {
                 let found = answer.json::<Wrapped<Subkeys>>()?.data.subkeys.unwrap_or_default();
                 Ok(found.into_iter().map(|(name, _)| name).collect())
             }
-            404 => Ok(Vec::new()),
+            404 if is_absent(&answer) => Ok(Vec::new()),
             _ => Err(refused(&answer)),
         }
     }
@@ -160,7 +160,7 @@ impl Kv {
                 let read = answer.json::<Wrapped<Read>>()?.data;
                 Ok(read.data.map(|fields| (read.metadata.version, fields)))
             }
-            404 => Ok(None),
+            404 if is_absent(&answer) => Ok(None),
             _ => Err(refused(&answer)),
         }
     }
@@ -193,10 +193,22 @@ impl Kv {
         let ask = VaultAsk { body: Some(&body), ..self.ask(Method::PUT, &path, &doing) };
         let answer = self.vault.ask(&ask).await?;
         match answer.status {
-            200..=299 | 404 => Ok(()),
+            200..=299 => Ok(()),
+            404 if is_absent(&answer) => Ok(()),
             _ => Err(refused(&answer)),
         }
     }
+}
+
+/// Whether a 404 says that nothing is there: in Vault's own words. A proxy or another service has other ones.
+fn is_absent(answer: &Answer) -> bool {
+    #[derive(Deserialize)]
+    struct Said {
+        errors: Option<Vec<Value>>,
+        data: Option<Value>,
+    }
+    let said = answer.json::<Said>();
+    said.is_ok_and(|said| said.errors.map_or(said.data.is_some(), |errors| errors.is_empty()))
 }
 
 /// Said of a mount that is KV version 1.

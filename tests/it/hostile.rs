@@ -138,8 +138,8 @@ fn bytes_that_are_no_text_are_named_with_their_place() {
     assert!(ran.stderr.contains("certroll.yaml:2:8") && ran.stderr.contains("UTF-8"), "{}", ran.stderr);
 }
 
-/// Clears the screen, then turns the reading direction, then ends the line.
-const TRICKS: &str = "Bill\u{1b}[2J\u{202E}ing\r\n::error::gotcha\u{7}";
+/// Gives two CI systems an order, clears the screen, then turns the reading direction, then ends the line.
+const TRICKS: &str = "##vso[task.x]##[y]Bill\u{1b}[2J\u{202E}ing\r\n::error::gotcha\u{7}";
 
 fn assert_no_tricks(ran: &Ran, words: &[&str]) {
     for text in [&ran.stdout, &ran.stderr] {
@@ -147,6 +147,8 @@ fn assert_no_tricks(ran: &Ran, words: &[&str]) {
         assert_eq!(tricks, None, "{words:?}: {text:?}");
         let injected = text.lines().any(|line| line.trim_start().starts_with("::"));
         assert!(!injected, "{words:?}: a workflow command: {text}");
+        let obeyed = ["##vso[", "##["].iter().any(|order| text.contains(order));
+        assert!(!obeyed, "{words:?}: a logging command: {text}");
     }
 }
 

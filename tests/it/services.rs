@@ -121,6 +121,7 @@ fn an_address_must_be_https_and_hold_nothing_but_a_place() {
         ("https://user:pass@vault.example.com", "user name or password"),
         ("https://vault.example.com/?a=b", "query"),
         ("vault.example.com", "not an address"),
+        ("https://user:pass@vault.example.com:99999", "vault.example.com:99999 is not an address"),
     ] {
         let way = Way {
             transport: Answering::script(vec![Ok(answer(200, ""))]),

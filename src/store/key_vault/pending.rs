@@ -248,6 +248,7 @@ impl StoreWriter for PendingStore {
             self.vault.delete_pending(&entry.entry).await?;
             found = None;
         }
+        let is_taken_up = found.is_some();
         let operation = match found {
             Some(operation) => operation,
             None => {
@@ -268,9 +269,8 @@ impl StoreWriter for PendingStore {
         // Without a note it is ours that died between the two calls, or a stranger's: what it asks for decides.
         let asked = of_request(&operation.csr).map(|(subject, _)| canonical(&subject));
         let key = asked_for(&operation.csr).map(|(_, key)| key);
-        if asked != Some(canonical(&request.subject))
-            || key != Some(PublicKey::Rsa(u32::from(request.key.bits())))
-        {
+        let is_of_this_kind = key == Some(PublicKey::Rsa(u32::from(request.key.bits())));
+        if asked != Some(canonical(&request.subject)) || (is_taken_up && !is_of_this_kind) {
             let reason = "an operation of somebody else's is pending: until it is merged or deleted the vault takes no other";
             return Err(self.error(StoreErrorKind::Rival, doing, entry, reason));
         }

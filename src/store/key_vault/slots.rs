@@ -199,6 +199,10 @@ impl TwoSlot for SlotStore {
             return Err(error);
         }
         let mut view = View::new(live, next)?;
+        if view.next.last().is_some_and(Copy::is_foreign) {
+            let name = format!("{} {next_name}", self.objects.as_str());
+            return Err(self.not_ours(entry, &name));
+        }
         if self.objects == Objects::Certificates && (view.is_tied() || view.is_unrecorded()) {
             // Asking for the newest version hands out no key of a certificate.
             let (id, certificate) = self.vault.certificate(&entry.entry, "").await?;

@@ -8,7 +8,7 @@ use crate::store::StoreError;
 use crate::store::kept::corrupt;
 use crate::store::two_slot::Seen;
 
-use super::notes::Notes;
+use super::notes::{Notes, others};
 
 /// A version and what is noted beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,11 @@ impl Copy {
     /// Whether its certificate is awaited, or was not looked at yet.
     pub(super) fn is_requested(&self) -> bool {
         self.version.enabled && self.notes.as_ref().is_some_and(|notes| notes.record.thumbprints.is_none())
+    }
+
+    /// Whether somebody else wrote what is read there now.
+    pub(super) fn is_foreign(&self) -> bool {
+        self.version.enabled && others(&self.version.tags).len() == self.version.tags.len()
     }
 
     fn is_of_rotation(&self, rotation: Option<RotationId>) -> bool {

@@ -139,6 +139,12 @@ impl Book {
 /// Start of the name of the field that keeps a generation's key; its SHA-256 thumbprint follows.
 const KEPT: &str = "certroll-";
 
+/// Whether a Secret holds values, and certroll neither wrote them nor keeps records there.
+pub(super) fn is_foreign(meta: &Meta) -> bool {
+    let mut fields = meta.data_fields().into_iter().flatten();
+    meta.annotation(ANNOTATION).is_none() && fields.any(|field| !field.starts_with(KEPT))
+}
+
 /// The field that keeps a generation's key.
 pub(super) fn kept_field(sha256: &Sha256) -> String {
     format!("{KEPT}{sha256}")

@@ -147,6 +147,9 @@ impl TwoSlot for KubernetesStore {
         let next_name = KubernetesStore::next_name(entry);
         let (live, next) =
             try_join(self.secrets.metadata(&entry.entry), self.secrets.metadata(&next_name)).await?;
+        if next.as_ref().is_some_and(book::is_foreign) {
+            return Err(self.not_ours(entry, &format!("Secret {}", self.secrets.place(&next_name))));
+        }
         let names = fields::names(&entry.form, &PasswordField(None));
         Ok(View { book: Book::of(next.as_ref())?, live, next, names })
     }

@@ -162,6 +162,8 @@ pub(in crate::store) struct View {
     pub(super) next: Metadata,
     /// What the newest version of the entry holds, where the book does not know it: the thumbprint in the name of a field.
     pub(super) live_is: Option<Sha256>,
+    /// Whether the newest version of the entry has only fields that no consumer of the certificate reads.
+    pub(super) live_is_beside: bool,
     /// The waiting version that the book does not know, and what it holds.
     pub(super) stray: Option<(u64, Option<Sha256>)>,
     pub(super) now: Timestamp,
@@ -231,6 +233,10 @@ impl View {
             return Err(corrupt(&format!(
                 "version {version}, the newest, was deleted: consumers read nothing. Undelete it, or delete the name with its metadata"
             )));
+        }
+        // Nothing was ever promoted here: what others keep at the path is no certificate.
+        if self.live_is_beside && self.book.generations.iter().all(|page| page.live.is_empty()) {
+            return Ok(None);
         }
         let booked =
             self.book.generations.iter().find(|page| page.live.iter().any(|at| at.is(version, found)));

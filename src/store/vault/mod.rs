@@ -277,14 +277,22 @@ impl TwoSlot for VaultStore {
             None => (self.kv.metadata(&book_name).await?.current_version, Book::default()),
         };
         let now = self.kv.vault.service().way().clock.now();
-        let mut view = View { book, book_version, live, next, live_is: None, stray: None, now };
+        let mut view =
+            View { book, book_version, live, next, live_is: None, live_is_beside: false, stray: None, now };
         if !view.knows_live() {
             let names = self.kv.field_names(&entry.entry, view.live.current_version).await?;
             view.live_is = thumbprint(&names);
+            let reads = entry.options.fields_of(&entry.form);
+            let reads = |field: &String| reads.iter().any(|(_, read)| read == field);
+            view.live_is_beside = !names.is_empty() && !names.iter().any(|name| reads(name) || is_own(name));
         }
         if let Some(version) = view.unbooked_next() {
             let names = self.kv.field_names(&next_name, version).await?;
-            view.stray = Some((version, thumbprint(&names)));
+            if names.iter().any(|name| !is_own(name) && name != pending::FIELD) {
+                return Err(self.not_ours(entry, &format!("{}/{next_name}", self.kv.mount)));
+            }
+            // A rival may have destroyed it meanwhile; then there is nothing to take up.
+            view.stray = (!names.is_empty()).then(|| (version, thumbprint(&names)));
         }
         Ok(view)
     }

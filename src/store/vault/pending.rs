@@ -15,7 +15,7 @@ use crate::store::{Pending, StoreError};
 use crate::vault::kv::Fields;
 
 /// The field a waiting key stands in. A run that died before the book knew of it handed no request over: it is destroyed.
-const FIELD: &str = "certroll-request";
+pub(super) const FIELD: &str = "certroll-request";
 
 impl VaultStore {
     pub(super) async fn write_pending(

@@ -290,35 +290,6 @@ async fn what_others_keep_in_the_same_secret_survives_on_a_real_server() {
     what_others_keep_in_the_secret_survives(&Server::real()).await;
 }
 
-async fn somebody_elses_secret_where_keys_wait_is_left_alone(server: &Server) {
-    let (name, empty) = (fresh_name(), fresh_name());
-    let next = format!("{name}-next");
-    server.make(&json!({ "metadata": { "name": next }, "data": { "password": STANDARD.encode("theirs") } }));
-    let (store, entry) = (server.store(&Trouble::quiet()), binding(&name, Format::Pem));
-    let observed = store.observe(&entry).await;
-    let StoreState::Unreadable { reason } = &observed.state else { panic!("{observed:?}") };
-    assert!(reason.contains(&format!("{next} holds what certroll did not write")), "{reason}");
-    let refused = contract::stage(&store, &entry, Rotation::First, 1).await.unwrap_err();
-    assert_eq!(refused.kind, StoreErrorKind::Refused);
-    assert!(refused.reason.contains(&format!("{next} holds what certroll did not write")), "{refused}");
-    let found = server.get(&next);
-    assert_eq!(found["data"], json!({ "password": STANDARD.encode("theirs") }));
-    // An empty one was made so that certroll needs no right to make it.
-    server.make(&json!({ "metadata": { "name": format!("{empty}-next") } }));
-    contract::stage(&store, &binding(&empty, Format::Pem), Rotation::First, 1).await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn p2_somebody_elses_secret_where_keys_wait_is_left_alone() {
-    somebody_elses_secret_where_keys_wait_is_left_alone(&Server::of_the_test()).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a real API server; .ci/run starts one"]
-async fn p2_somebody_elses_secret_where_keys_wait_is_left_alone_on_a_real_server() {
-    somebody_elses_secret_where_keys_wait_is_left_alone(&Server::real()).await;
-}
-
 async fn another_owner_is_named(server: &Server) {
     let name = fresh_name();
     let entry = binding(&name, Format::Pem);
@@ -534,4 +505,38 @@ async fn every_call_while_somebody_else_signs_is_in_the_documentation() {
         trouble.restart();
     })
     .await;
+}
+
+async fn what_others_keep_where_keys_wait_is_left_alone(server: &Server) {
+    let name = fresh_name();
+    let next = format!("{name}-next");
+    server
+        .make(&json!({ "metadata": { "name": next }, "data": { "database": STANDARD.encode("precious") } }));
+    let before = server.get(&next);
+    let store = server.store(&Trouble::quiet());
+    let entry = binding(&name, Format::Pem);
+    match store.observe(&entry).await.state {
+        StoreState::Unreadable { reason } => {
+            assert!(reason.contains(&format!("{next} holds what certroll did not write")), "{reason}");
+        }
+        other => panic!("{other:?}"),
+    }
+    let refused = contract::stage(&store, &entry, Rotation::First, 1).await.unwrap_err();
+    assert_eq!(refused.kind, StoreErrorKind::Refused, "{refused}");
+    assert_eq!(server.get(&next), before, "who reads that Secret would have been given a key");
+    // One that somebody made ahead, so that certroll needs no right to create, is empty.
+    let name = fresh_name();
+    server.make(&json!({ "metadata": { "name": format!("{name}-next") } }));
+    one_current(server, &binding(&name, Format::Pem)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p3_a_secret_of_others_is_given_no_key_to_keep() {
+    what_others_keep_where_keys_wait_is_left_alone(&Server::of_the_test()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a real API server; .ci/run starts one"]
+async fn p3_a_secret_of_others_is_given_no_key_to_keep_on_a_real_server() {
+    what_others_keep_where_keys_wait_is_left_alone(&Server::real()).await;
 }

@@ -244,10 +244,8 @@ async fn siblings_survive_and_fields_have_their_names(server: &Server) {
     let staged = contract::stage(&store, &entry, Rotation::First, 1).await.unwrap();
     let record = promoted(&staged, Rotation::First);
     let password = certroll::key::Secret::new("correct horse battery staple".into());
-    let there = Current::Unrecorded { thumbprints: None };
-    let refused = store.promote(&entry, &staged, None, Some(&password), &record).await.unwrap_err();
-    assert_eq!(refused.kind, StoreErrorKind::Rival, "what is there was not expected: {refused}");
-    store.promote(&entry, &staged, Some(&there), Some(&password), &record).await.unwrap();
+    // Nothing that consumers of the certificate read is there: no rival, nothing to adopt.
+    store.promote(&entry, &staged, None, Some(&password), &record).await.unwrap();
     let (_, value) = server.ask("GET", &format!("secret/data/{}", entry.entry), None);
     let value = &value["data"]["data"];
     assert_eq!((&value["tenant_id"], &value["note"]), (&json!("8f5e2c0a"), &json!("by the platform team")));
@@ -551,4 +549,62 @@ async fn every_call_while_somebody_else_signs_is_in_the_documentation() {
         trouble.restart();
     })
     .await;
+}
+
+/// An entry of another certificate has one of certroll's own fields in it, beside those that consumers read.
+#[tokio::test(flavor = "multi_thread")]
+async fn p1_the_key_of_another_certificate_is_not_destroyed_where_a_successor_waits() {
+    let server = Server::of_the_test();
+    one_current(&server, &binding("cloudm-next", Format::Pem)).await;
+    let before = server.ask("GET", "secret/data/cloudm-next", None);
+    let store = server.store(&Trouble::quiet());
+    let entry = binding("cloudm", Format::Pem);
+    let refused = contract::stage(&store, &entry, Rotation::Second, 2).await.unwrap_err();
+    assert_eq!(refused.kind, StoreErrorKind::Refused, "{refused}");
+    assert_eq!(server.ask("GET", "secret/data/cloudm-next", None), before);
+}
+
+/// Absent means that the vault itself said so: a load balancer, a sign-in page or another service say other things.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_else_answers_is_not_taken_for_an_empty_vault() {
+    let others = [
+        (404, "<html><body>No such page</body></html>"),
+        (404, r#"{"message":"no route"}"#),
+        (404, r#"{"errors":["no handler for route \"secret/data/cloudm\". route entry not found."]}"#),
+        (404, ""),
+        (200, r#"{"data":{}}"#),
+    ];
+    for (status, says) in others {
+        let between = Answering::new(move |request| {
+            // That of the records is answered properly, so that it is not what makes the difference.
+            Ok(match request.uri().path().contains("/metadata/") {
+                true => answer(status, says),
+                false => answer(404, r#"{"errors":[]}"#),
+            })
+        });
+        let store = Server::over(between).store(&Trouble::quiet());
+        let seen = store.observe(&binding("cloudm", Format::Pem)).await.state;
+        assert!(matches!(seen, StoreState::Unreadable { .. }), "{status} {says}: {seen:?}");
+    }
+}
+
+/// A field of the name that consumers will read is somebody's, whatever is in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_field_that_consumers_would_read_is_not_taken_for_a_neighbour() {
+    let server = Server::of_the_test();
+    let entry = binding("cloudm", Format::Pem);
+    server.put("cloudm", &json!({ "tenant_id": "8f5e2c0a", "certificate": "by hand" }));
+    let store = server.store(&Trouble::quiet());
+    let seen = store.observe(&entry).await.state;
+    let StoreState::Known(holding) = &seen else { panic!("{seen:?}") };
+    assert_eq!(holding.current, Some(Current::Unrecorded { thumbprints: None }));
+    // With neighbours alone there is nothing yet; once something was promoted, its absence is no longer nothing.
+    server.put("apps/billing", &json!({ "tenant_id": "8f5e2c0a" }));
+    let entry = binding("apps/billing", Format::Pem);
+    assert!(matches!(store.observe(&entry).await.state, StoreState::Absent));
+    one_current(&server, &entry).await;
+    server.put("apps/billing", &json!({ "tenant_id": "8f5e2c0a" }));
+    let seen = store.observe(&entry).await.state;
+    let StoreState::Known(holding) = &seen else { panic!("{seen:?}") };
+    assert_eq!(holding.current, Some(Current::Unrecorded { thumbprints: None }));
 }

@@ -16,6 +16,9 @@ use crate::ids::Name;
 /// Endings of the files that a delivery of kind `file` writes under its name, in whatever form.
 const ENDINGS: [&str; 8] = ["pem", "pem.b64", "crt", "key", "pfx", "pfx.b64", "cer", "password"];
 
+/// The fields of a Secret that a PFX is written to.
+const PFX_FIELDS: [&str; 2] = ["keystore.p12", "keystore.p12.b64"];
+
 /// A folder and a name in it, told apart as file systems that ignore case do.
 pub(super) fn file_place(folder: &Path, name: &str) -> String {
     format!("file {}/{}", folder.display(), name.to_lowercase())
@@ -271,7 +274,13 @@ fn github(resolver: &mut Resolver<'_>, written: &grammar::Delivery, site: &Site<
     Some(Parts {
         kind: "github_actions",
         slot: format!("github_actions {host}{holder}{scope} {secret}"),
-        places: [Some(secret), password_secret.as_ref()].into_iter().flatten().map(|name| at(name)).collect(),
+        places: [Some(secret), password_secret.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(|name| at(name))
+            // Secrets and variables are told apart: both may have one name.
+            .chain(variable.as_ref().map(|name| format!("{} (variable)", at(name))))
+            .collect(),
         password_place: None,
         form: form_of(Some(*format), profile, password),
         default: Format::Pem,
@@ -349,6 +358,10 @@ fn kubernetes(resolver: &mut Resolver<'_>, written: &grammar::Delivery, site: &S
         let tls = *secret_type == Some(grammar::SecretType::Tls);
         if tls && format.is_some_and(|format| format != KeyFormat::PemPair) {
             resolver.error(Code::Conflict, site.place("format"), "a Secret of type tls holds a pem-pair");
+        }
+        if let Some(field) = password_secret.as_ref().filter(|field| PFX_FIELDS.contains(&field.as_str())) {
+            let message = format!("the password cannot go to {field:?}: the PFX is written there");
+            resolver.error(Code::Conflict, site.place("password_secret"), message);
         }
         let cluster = [connection.as_str(), context.as_deref().unwrap_or_default()].join(" ");
         parts.slot = format!("kubernetes {} {namespace}/{name}", cluster.trim());

@@ -6,9 +6,12 @@ use super::super::grammar::{self, SecretType, StoreChoice, StorePlace, VaultObje
 use super::form::{self, WrittenForm};
 use super::places::{BESIDE_ENTRY, STORE_ENTRY};
 use super::{Part, Resolver, kind_place};
-use crate::desired::{Format, Password, Store, StoreBinding, StoreKind, StoreOptions};
+use crate::desired::{Form, Format, Password, Store, StoreBinding, StoreKind, StoreOptions};
 use crate::diagnostic::{Code, Place};
 use crate::ids::Name;
+
+/// Begins the names of the fields that certroll keeps its own in.
+const OWN_FIELDS: &str = "certroll-";
 
 pub(super) fn resolve(resolver: &mut Resolver<'_>) {
     for (name, item) in &resolver.written.stores.items {
@@ -171,7 +174,7 @@ fn shape(
     written: &StorePlace,
     kind: &StoreKind,
     place: &dyn Fn(&str) -> Place,
-) -> (crate::desired::Form, StoreOptions) {
+) -> (Form, StoreOptions) {
     let form =
         WrittenForm { format: written.format, profile: written.profile, password: written.password.clone() };
     let mut options = StoreOptions::default();
@@ -193,7 +196,9 @@ fn shape(
         }
         StoreKind::HashicorpVault { .. } => {
             options.fields = fields(written.fields.as_ref());
-            (form::resolve(resolver, &form, Format::Pem, place), options)
+            let form = form::resolve(resolver, &form, Format::Pem, place);
+            check_fields(resolver, &options, &form, &|| place("fields"));
+            (form, options)
         }
         StoreKind::Kubernetes { .. } => {
             let tls = written.secret_type == Some(SecretType::Tls);
@@ -215,7 +220,7 @@ fn vault_certificate_form(
     resolver: &mut Resolver<'_>,
     written: &WrittenForm,
     place: &dyn Fn(&str) -> Place,
-) -> crate::desired::Form {
+) -> Form {
     let given = [("profile", written.profile.is_some()), ("password", written.password.is_some())];
     for (key, _) in given.iter().filter(|(_, given)| *given) {
         let message = format!("`{key}` does not apply to a certificate object of Key Vault");
@@ -231,13 +236,35 @@ fn vault_certificate_form(
             format!("a certificate object of Key Vault is `pfx` or `pem`, not `{}`", format.as_str());
         resolver.error(Code::Conflict, place("format"), message);
     }
-    crate::desired::Form { format, profile: Default::default(), password: Password::None }
+    Form { format, profile: Default::default(), password: Password::None }
 }
 
 fn fields(written: Option<&grammar::Fields>) -> BTreeMap<String, String> {
     let Some(grammar::Fields { certificate, key, chain, password }) = written else { return BTreeMap::new() };
     let named = [("certificate", certificate), ("key", key), ("chain", chain), ("password", password)];
     named.into_iter().filter_map(|(part, name)| Some((part.to_owned(), name.clone()?))).collect()
+}
+
+/// Refuses names of fields of which one would be written over another, that nothing is written to, or that are certroll's own.
+fn check_fields(resolver: &mut Resolver<'_>, options: &StoreOptions, form: &Form, place: &dyn Fn() -> Place) {
+    let written = options.fields_of(form);
+    for part in options.fields.keys().filter(|part| !written.iter().any(|(written, _)| written == part)) {
+        let message = format!("a field for `{part}` does not apply: this form has none of its own");
+        resolver.error(Code::NotApplicable, place(), message);
+    }
+    let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
+    for (part, name) in written {
+        if name.is_empty() || name.starts_with(OWN_FIELDS) {
+            let message = format!(
+                "a field cannot be named {name:?}: names that begin with {OWN_FIELDS:?} are certroll's own"
+            );
+            resolver.error(Code::WrongValue, place(), message);
+        }
+        if let Some(other) = taken.insert(name, part) {
+            let message = format!("`{other}` and `{part}` would be written to one field, {name:?}");
+            resolver.error(Code::Conflict, place(), message);
+        }
+    }
 }
 
 /// Whether the store can have an entry of that name.

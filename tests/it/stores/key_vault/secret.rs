@@ -7,18 +7,25 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use certroll::certificate::Certificate;
 use certroll::desired::{Format, Password, StoreBinding};
+use certroll::entra::OwnCredential;
+use certroll::entra::sign_in::Method;
 use certroll::form::{read_pem, read_pfx};
 use certroll::key::Secret;
+use certroll::key_vault::SignIn;
+use certroll::net::{Transport, TransportError};
 use certroll::observed::record::{PublicRecord, RecordedPhase};
 use certroll::observed::{Current, Generation, Holding, StoreState};
 use certroll::store::key_vault::KeyVaultStore;
 use certroll::store::{StoreErrorKind, StoreReader, StoreWriter};
 
+use http::{Request, Response};
+
 use super::super::binding;
-use super::{changes, documented, vault};
+use super::{changes, documented, opened, vault};
 use crate::support::contract::{self, Bench, Rotation};
-use crate::support::key_vault::KeyVaultService;
+use crate::support::key_vault::{CLIENT, CLIENT_SECRET, HOST, KeyVaultService, LOGIN, TENANT};
 use crate::support::keys;
+use crate::support::service::{StillClock, answer};
 use crate::support::stores::signing_request;
 use crate::support::trouble::{EVERY_MISCHIEF, Mischief, Trouble};
 
@@ -198,20 +205,6 @@ async fn tags_of_others_go_along_to_the_next_version() {
 }
 
 #[tokio::test]
-async fn p2_somebody_elses_secret_where_keys_wait_is_left_alone() {
-    let service = Arc::<KeyVaultService>::default();
-    service.set_by_hand("cloudm-next", "of another team", &[("cost-center", "4711")]);
-    let (store, entry) = (store(&service, &Trouble::quiet()), entry(Format::Pem));
-    let StoreState::Unreadable { reason } = store.observe(&entry).await.state else { panic!("it is nobody's") };
-    assert!(reason.contains("secret cloudm-next holds what certroll did not write"), "{reason}");
-    let before = service.secrets_snapshot();
-    let refused = contract::stage(&store, &entry, Rotation::First, 1).await.unwrap_err();
-    assert_eq!(refused.kind, StoreErrorKind::Refused);
-    assert!(refused.reason.contains("secret cloudm-next holds what certroll did not write"), "{refused}");
-    assert_eq!(service.secrets_snapshot(), before);
-}
-
-#[tokio::test]
 async fn a_value_that_was_put_under_our_tags_is_not_relied_upon() {
     let service = Arc::<KeyVaultService>::default();
     let (store, entry) = (store(&service, &Trouble::quiet()), entry(Format::Pem));
@@ -380,4 +373,67 @@ async fn every_call_while_somebody_else_signs_is_in_the_documentation() {
         trouble.restart();
     })
     .await;
+}
+
+/// A vault behind something that answers the lists of versions itself.
+struct Intercepted {
+    service: Arc<KeyVaultService>,
+    status: u16,
+    says: &'static str,
+}
+
+#[async_trait]
+impl Transport for Intercepted {
+    async fn send(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, TransportError> {
+        match request.uri().path().ends_with("/versions") {
+            true => Ok(answer(self.status, self.says)),
+            false => self.service.send(request).await,
+        }
+    }
+}
+
+/// Absent means that the vault itself said so.
+#[tokio::test]
+async fn what_somebody_else_answers_is_not_taken_for_an_empty_vault() {
+    let others = [
+        (404, "<html><body>No such page</body></html>"),
+        (404, r#"{"message":"no route"}"#),
+        (404, ""),
+        (200, r#"{"status":"ok"}"#),
+    ];
+    for (status, says) in others {
+        let between = Arc::new(Intercepted { service: Arc::default(), status, says });
+        let clock = StillClock::at("2026-06-30T00:00:00Z");
+        let address = format!("https://{HOST}");
+        let vault = opened(between, clock, &Trouble::quiet(), &address, |line| SignIn {
+            line,
+            login: LOGIN.into(),
+            credential: OwnCredential {
+                tenant: Some(TENANT.into()),
+                client_id: CLIENT.parse().unwrap(),
+                method: Method::Secret(Secret::new(CLIENT_SECRET.into())),
+                source: "the test".into(),
+            },
+            scope: None,
+        });
+        let seen = KeyVaultStore::new(vault).observe(&entry(Format::Pem)).await.state;
+        assert!(matches!(seen, StoreState::Unreadable { .. }), "{status} {says}: {seen:?}");
+    }
+}
+
+/// Who reads `NAME-next` for purposes of their own would be given a key.
+#[tokio::test]
+async fn p3_what_others_keep_where_keys_wait_is_left_alone() {
+    let service: Arc<KeyVaultService> = Arc::default();
+    service.set_by_hand("cloudm-next", "precious", &[("team", "platform")]);
+    let store = store(&service, &Trouble::quiet());
+    match store.observe(&entry(Format::Pem)).await.state {
+        StoreState::Unreadable { reason } => {
+            assert!(reason.contains("secret cloudm-next holds what certroll did not write"), "{reason}");
+        }
+        other => panic!("{other:?}"),
+    }
+    let refused = contract::stage(&store, &entry(Format::Pem), Rotation::First, 1).await.unwrap_err();
+    assert_eq!(refused.kind, StoreErrorKind::Refused, "{refused}");
+    assert_eq!(service.consume("cloudm-next").as_deref(), Some("precious"));
 }

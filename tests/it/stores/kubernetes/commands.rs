@@ -84,3 +84,16 @@ fn a_cluster_on_this_machine_is_reached_past_the_proxy_of_the_environment_and_on
         assert_eq!(ran.status.code(), Some(code), "{told}");
     }
 }
+
+/// As a token that was pasted with the line break behind it.
+#[test]
+fn p3_a_token_that_fits_no_header_is_told_and_not_repeated() {
+    let (_folder, bench, _) = example(|kubeconfig| {
+        kubeconfig.replace(&format!("token: {TOKEN}"), &format!("token: \"{TOKEN}\\n\""))
+    });
+    let ran = bench.run(&["certroll", "plan"]);
+    let told = ran.stdout + &ran.stderr;
+    assert_eq!(ran.code, 1, "{told}");
+    assert!(told.contains("the token of the kubeconfig's user holds a line break"), "{told}");
+    assert!(!told.contains(TOKEN) && !told.contains("fault"), "{told}");
+}

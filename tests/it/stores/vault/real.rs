@@ -127,9 +127,8 @@ async fn a_real_vaults_own_client_finds_the_records_inside_the_data_and_no_secre
     server.put(&entry.entry, &json!({ "note": "by the platform team" }));
     let store = server.store(&Trouble::quiet());
     let staged = contract::stage(&store, &entry, Rotation::First, 1).await.unwrap();
-    let there = certroll::observed::Current::Unrecorded { thumbprints: None };
     let record = promoted(&staged, Rotation::First);
-    let current = store.promote(&entry, &staged, Some(&there), None, &record).await.unwrap();
+    let current = store.promote(&entry, &staged, None, None, &record).await.unwrap();
     let thumbprint = current.record.thumbprints.unwrap().sha256.to_string();
     assert_eq!(
         read_vault(&server.address, &server.token, &entry.entry),
