@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::future::join3;
+use jiff::SignedDuration;
 use serde_json::Value;
 
 use book::{At, Book, Page, View};
@@ -126,7 +127,8 @@ impl VaultStore {
         }
     }
 
-    /// What a run left that died between value and record: taken up if it is of this rotation, else destroyed.
+    /// What a run left between value and record: taken up if it is of this rotation and another run may be at it now, else destroyed.
+    /// What died there days ago would be due as soon as it is in use.
     async fn take_up_stray(
         &self,
         entry: &StoreBinding,
@@ -140,7 +142,10 @@ impl VaultStore {
             None => None,
         };
         let kept = kept.map(|(kept, _)| kept);
-        let same = kept.filter(|kept| {
+        let is_recent = |kept: &Kept| {
+            record.requested_at.duration_since(kept.record.requested_at) < SignedDuration::from_hours(1)
+        };
+        let same = kept.filter(is_recent).filter(|kept| {
             kept.record.rotation_id.is_some()
                 && kept.record.rotation_id == record.rotation_id
                 && kept.record.thumbprints.is_some_and(|thumbprints| kept.open(&thumbprints).is_ok())

@@ -25,6 +25,7 @@ use certroll::store::{StoreErrorKind, StoreReader, StoreWriter};
 use certroll::vault::Vault;
 use certroll::vault::auth::{Auth, Source};
 use http::Request;
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::binding;
@@ -321,6 +322,37 @@ async fn a_key_that_is_destroyed_is_in_no_version_that_others_wrote_back_either(
         assert_eq!(read(version)["data"]["data"].is_object(), held, "version {version}");
     }
     assert_eq!(read(4)["data"]["data"]["note"], "two");
+}
+
+/// A run died between the value and its record. Within the hour that is another run's at work; days later it would be due as soon as it
+/// is in use. Seeds 1100002 and 1100121 of the simulation.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_run_left_days_ago_is_not_taken_up() {
+    let server = Server::of_the_test();
+    let (key, other) = (keys::key(1), keys::key(2));
+    for (hours, taken_up) in [(0, true), (48, false)] {
+        let is_there = |name: &str| server.ask("GET", &format!("secret/metadata/{name}"), None).0 == 200;
+        let left = async |call: u64| {
+            let entry = binding(&format!("left-{hours}-{call}"), Format::Pem);
+            let trouble = Trouble::quiet();
+            trouble.plan(call, Mischief::CrashAfter);
+            let first = contract::stage(&server.store(&trouble), &entry, Rotation::First, 1).await;
+            let (next, book) = (format!("{}-next", entry.entry), format!("{}-certroll", entry.entry));
+            (first.is_err() && is_there(&next) && !is_there(&book)).then_some(entry)
+        };
+        let mut found = None;
+        for call in 0..12 {
+            found = found.or(left(call).await);
+        }
+        let entry = found.expect("no death left a value without its record");
+        let made = keys::self_signed(contract::SUBJECT, Rotation::First.start(), 1, &other).await;
+        let mut record = contract::staged(Rotation::First, &made.certificate);
+        record.requested_at += SignedDuration::from_hours(hours);
+        let staged = server.store(&Trouble::quiet()).stage(&entry, &other, &made, &record).await.unwrap();
+        let of_the_first = keys::self_signed(contract::SUBJECT, Rotation::First.start(), 1, &key).await;
+        let expected = if taken_up { &of_the_first } else { &made };
+        assert_eq!(staged.record.thumbprints, Some(expected.certificate.thumbprints), "{hours} h later");
+    }
 }
 
 async fn a_mount_of_version_1_is_refused_before_a_key_is_written(server: &Server, mount: &str) {

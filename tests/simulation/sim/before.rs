@@ -37,6 +37,7 @@ impl World {
             Some("service_principal") => json!({"appOwnerOrganizationId": tenant_id.to_string()}),
             Some("managed_identity") => json!({"servicePrincipalType": "ManagedIdentity"}),
             Some("legacy") => json!({"servicePrincipalType": "Legacy"}),
+            Some("agent") => json!({"@odata.type": "#microsoft.graph.agentIdentity"}),
             // Somebody else's: of the other tenant.
             Some("guest") => json!({"appOwnerOrganizationId": Uuid::from_u128(7).to_string()}),
             _ => Value::Null,

@@ -341,7 +341,12 @@ pub const NOT_HERE: &[(&str, &str, &str)] = &[
     ("row", "the tenant was not read", ALL_IS_READ),
     ("row", "its record is not there", RECORD_WITH_THUMBPRINT),
     ("row", "is of a certificate that nobody declares", MARKED),
+    ("row", "revoking the previous key of", NAMED_TWICE),
+    ("row", " stays on the object: nothing that is planned takes it off", LAST_RESORT),
 ];
+
+const NAMED_TWICE: &str = "only what another certificate names at that moment stays: planning::runs";
+const LAST_RESORT: &str = "what stays has a note that says why, and that is told instead";
 
 const LOADER_REFUSES: &str = "the loader refuses a key that is not exportable without prove: after_promotion";
 const RECORD_WITH_THUMBPRINT: &str =

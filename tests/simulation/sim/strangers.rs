@@ -419,6 +419,7 @@ impl World {
             "undoubles" => self.undoubles(&target, &event.who),
             "encrypts" => self.encrypts(&target, &event.who),
             "saml" if target.service_principal => {
+                properties(json!({"preferredSingleSignOnMode": "saml"}));
                 self.change(&target, |object, _| Change::AddSamlPair {
                     object,
                     display_name: "CN=saml".into(),
@@ -466,13 +467,25 @@ impl World {
         let object = self.emulator.object(target.tenant_id, kind, target.object_id)?;
         let encrypts = object["tokenEncryptionKeyId"].as_str().unwrap_or_default().to_owned();
         let claim = format!("certroll:platform-team/{name} ");
+        // What it was called before is no sibling's.
+        let claims: Vec<String> = {
+            let state = self.state();
+            let mut addresses = vec![state.declaration.address(name)];
+            while let Some((from, _)) = (state.declaration.moved.iter())
+                .find(|(from, to)| addresses.contains(to) && !addresses.contains(from))
+            {
+                addresses.push(from.clone());
+            }
+            let names = addresses.iter().filter_map(|address| address.rsplit('/').next());
+            names.map(|name| format!("certroll:platform-team/{name} ")).collect()
+        };
         let current = self.offered(name);
         let entries = self.entries(&on).into_iter();
         let mut found = entries.filter(|entry| match which {
             "reserved" => entry.key_id == encrypts,
             "claimed" => entry.title.starts_with(&claim) && entry.title.ends_with("claimed"),
             "undeclared" => entry.title.starts_with("certroll:platform-team/nobody"),
-            "sibling" => entry.is_ours() && !entry.title.starts_with(&claim),
+            "sibling" => entry.is_ours() && !claims.iter().any(|claim| entry.title.starts_with(claim)),
             "older" => entry.title.starts_with(&claim) && entry.sha1 != current,
             _ => !entry.is_ours() && entry.key_id != encrypts,
         });

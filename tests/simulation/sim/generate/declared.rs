@@ -94,7 +94,7 @@ impl Generator {
             0..8 => event.with("kind", "service_principal"),
             8..16 => event.with("kind", "principal"),
             16..28 if !first => {
-                event.with("kind", *self.dice.pick(&["managed_identity", "guest", "legacy", "legacy"]))
+                event.with("kind", *self.dice.pick(&["managed_identity", "guest", "legacy", "agent"]))
             }
             // Somebody made a mistake in the file: there is no such object.
             31..34 if !first => event.with("kind", "nothing"),
