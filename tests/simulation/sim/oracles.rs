@@ -181,6 +181,9 @@ impl World {
             }
             let offers = oracles.offers.entry(certificate.to_owned()).or_default();
             for sha1 in &offered {
+                // What was another certificate's was made for that one's object.
+                let before = oracles.targets.iter().find(|((_, known), _)| known == sha1);
+                let target = before.map_or(&target, |(_, target)| target);
                 // One that was judged before ended when it ended.
                 let end = oracles.ends.get(&(certificate.to_owned(), sha1.clone())).copied();
                 let fresh =
