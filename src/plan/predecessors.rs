@@ -11,7 +11,7 @@ use crate::observed::{Credential, DeliveryState};
 use crate::plan::in_use;
 use crate::plan::planner::held_back;
 use crate::plan::reason::{Because, Note, NoteKind, ack_command};
-use crate::plan::siblings::{held_for_another, kept_for_another, perhaps_held_for};
+use crate::plan::siblings::{held_for_another, kept_for_another, perhaps_held_for_another};
 use crate::plan::situation::{CurrentView, Situation, Standing, reference};
 use crate::plan::step::{CredentialRef, Evidence, Step};
 use crate::plan::successor::{Succession, generations_on_their_way, held_by, is_held, planned, provable};
@@ -282,9 +282,7 @@ fn held_beside(asked: &Asked<'_>) -> Option<Note> {
 }
 
 fn perhaps_held_beside(asked: &Asked<'_>) -> Option<Note> {
-    let other = asked.situation.perhaps_held_beside(asked.candidate.credential)?;
-    let note = perhaps_held_for(other);
-    Some(asked.candidate.credential.sha1().map_or(note.clone(), |sha1| note.about(sha1)))
+    perhaps_held_for_another(asked.situation, asked.candidate.credential)
 }
 
 fn never_retired(asked: &Asked<'_>) -> Option<Note> {

@@ -195,6 +195,12 @@ pub(super) fn held_for_another(situation: &Situation<'_>, credential: &Credentia
     Some(credential.sha1().map_or(note.clone(), |sha1| note.about(sha1)))
 }
 
+/// Why it stays while another certificate's store cannot be read.
+pub(super) fn perhaps_held_for_another(situation: &Situation<'_>, credential: &Credential) -> Option<Note> {
+    let note = perhaps_held_for(situation.perhaps_held_beside(credential)?);
+    Some(credential.sha1().map_or(note.clone(), |sha1| note.about(sha1)))
+}
+
 /// The note of what stays because that certificate names it.
 pub fn kept_for(other: &Address) -> Note {
     let hint = format!("take it out of adopt and revoked of {other} if it is not that one's");
@@ -212,4 +218,5 @@ pub fn held_for(other: &Address) -> Note {
 /// The note of what stays because the store of that certificate may have the key, which could not be seen.
 pub fn perhaps_held_for(other: &Address) -> Note {
     Note::new(NoteKind::Later, format!("is kept: the store of {other} cannot be read, and may hold its key"))
+        .with_hint("it goes with a run that can read that store")
 }
